@@ -1,0 +1,1 @@
+"""Throughput, accuracy, gradient cost and memory, one script each; `twinsim bench` runs them."""

@@ -1,0 +1,1 @@
+"""One flat, typed, runnable script per scientific question: example, test and benchmark at once."""

@@ -1,0 +1,1 @@
+"""Tumours: growth, treatment, forecast."""

@@ -1,0 +1,69 @@
+r"""Logistic growth with kill in proportion to a drug's concentration, solved exactly over a step."""
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from physics.chemotherapy import Chemotherapy
+from solvers import Flow
+from solvers.shapes import Cells, Scalar
+
+TERMS = 32
+
+
+class LogisticLogKill(Flow):
+    r"""$u' = \rho\,u(1-u) - \kappa\,c(t)\,u$ per voxel, a Bernoulli equation.
+
+    $u(t+h) = \dfrac{u\,E}{1+u\,I}$ with $E = e^{G(h)}$, $I = \rho\int_0^h e^{G(s)}ds$ and $G(s) = \rho s - w(1-e^{-\lambda s})$, where
+    $w = \kappa c(t)/\lambda$ is the log-kill still to come. With $e^{-w(1-e^{-\lambda s})} = e^{-w}\sum_n \tfrac{w^n}{n!}e^{-n\lambda s}$ the
+    integral is $I = \rho h\,e^{-w}\sum_n \tfrac{w^n}{n!}\,\varphi\big((\rho-n\lambda)h\big)$, $\varphi(x)=(e^x-1)/x$.
+
+    Args:
+        proliferation: $\rho$, 1/day, zero allowed.
+        chemotherapy: Doses and kill; None for growth alone.
+
+    The solution is exact to round-off for $w\le 8$ (32 terms of the series; a single dose that kills 99.97 %), and only while no
+    dose falls inside the step, which ``simulate`` ensures when dose times are breakpoints of its mesh.
+    """
+
+    proliferation: Scalar
+    chemotherapy: Chemotherapy | None = None
+
+    def solve(self, state: Cells, time: Scalar, length: Scalar) -> Cells:
+        """See :class:`solvers.Flow`."""
+        growth = self.proliferation * length
+        if self.chemotherapy is None:
+            return bernoulli(state, jnp.exp(growth), jnp.expm1(growth))
+        decay = self.chemotherapy.elimination * length
+        weight = self.chemotherapy.log_kill_to_come(time)
+        factor = jnp.exp(growth + weight * jnp.expm1(-decay))
+        n = jnp.arange(TERMS)
+        log_term = n * jnp.log(jnp.maximum(weight, 1e-30)) - jax.scipy.special.gammaln(n + 1.0) - weight
+        series = jnp.exp(log_term.astype(growth.dtype)) * _phi(growth - n * decay)
+        return bernoulli(state, factor, growth * series.sum())
+
+
+def _phi(x: Scalar) -> Scalar:
+    """$(e^x-1)/x$, smooth at zero."""
+    small = jnp.abs(x) < 1e-4
+    safe = jnp.where(small, 1.0, x)
+    return jnp.where(small, 1 + x / 2 + x * x / 6, jnp.expm1(safe) / safe)
+
+
+@jax.custom_jvp
+def bernoulli(density: Cells, factor: Scalar, integral: Scalar) -> Cells:
+    r"""$v = uE/(1+uI)$.
+
+    Its derivative is told to JAX in terms of the result, $dv = E(1-vI/E)^2\,du + v\,dE/E - v^2\,dI/E$, so that reverse mode needs no
+    division and keeps no field beyond $v$; the derived one measured 1.5 times slower.
+    """
+    return factor * density / (1 + integral * density)
+
+
+@bernoulli.defjvp
+def _bernoulli_jvp(primals: tuple, tangents: tuple) -> tuple[Cells, Cells]:
+    density, factor, integral = primals
+    d_density, d_factor, d_integral = tangents
+    result = lax.optimization_barrier(bernoulli(density, factor, integral))
+    slope = factor * (1 - (integral / factor) * result) ** 2
+    return result, slope * d_density + result * (d_factor / factor) - (result * result) * (d_integral / factor)

@@ -1,0 +1,19 @@
+"""The abstract linear map on fields."""
+
+from abc import abstractmethod
+
+import equinox as eqx
+
+from solvers.shapes import Cells, Scalar
+
+
+class Operator(eqx.Module):
+    """A linear map on flat fields, symmetric and conservative by construction (its columns sum to zero)."""
+
+    @abstractmethod
+    def apply(self, field: Cells) -> Cells:
+        """The map applied to a field (leading batch axes allowed)."""
+
+    @abstractmethod
+    def spectral_bound(self) -> Scalar:
+        """An upper bound of the largest eigenvalue in magnitude, in 1/time; sets the stable step of explicit methods."""

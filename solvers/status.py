@@ -1,0 +1,39 @@
+"""Failures of a computation as data: a code per ensemble member whose message says cause and remedy."""
+
+from enum import IntEnum
+
+import numpy as np
+from jax.typing import ArrayLike
+
+
+class Status(IntEnum):
+    """How a simulation ended; the larger code wins when several hold."""
+
+    SUCCESS = 0
+    UNSTABLE_STEP = 1
+    NOT_FINITE = 2
+
+    @property
+    def message(self) -> str:
+        """Cause and remedy in one line."""
+        return _MESSAGES[self]
+
+
+_MESSAGES = {
+    Status.SUCCESS: "the simulation ended well",
+    Status.UNSTABLE_STEP: "a step is longer than the stepper's stability limit; do: shorten the step or give it more stages",
+    Status.NOT_FINITE: "the state has a NaN or an infinity; do: check parameters and initial state, then shorten the step",
+}
+
+
+class SimulationError(ArithmeticError):
+    """Raised once, on the host, for a result whose status is not SUCCESS."""
+
+
+def raise_for_status(status: ArrayLike) -> None:
+    """Raises :class:`SimulationError` if any member failed, naming how many, which first, why, and what to do."""
+    codes = np.atleast_1d(np.asarray(status))
+    failed = np.flatnonzero(codes)
+    if failed.size:
+        first = Status(int(codes.flat[failed[0]]))
+        raise SimulationError(f"{failed.size} of {codes.size} members failed, the first is {failed[0]}: {first.message}")

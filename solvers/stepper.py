@@ -1,0 +1,28 @@
+"""What every time-stepping method is."""
+
+from abc import abstractmethod
+
+import equinox as eqx
+
+from solvers.shapes import Scalar, State
+
+
+class Stepper(eqx.Module):
+    """Advances a state over one step; steppers compose, and a gradient reaches every leaf inside.
+
+    A step of length zero must return the state unchanged: :func:`solvers.simulate.simulate` pads with such steps.
+    """
+
+    @property
+    @abstractmethod
+    def order(self) -> int:
+        """Order of convergence in the step length."""
+
+    @abstractmethod
+    def advance(self, state: State, time: Scalar, length: Scalar) -> State:
+        """The state at ``time + length`` from the state at ``time``."""
+
+    def stable(self, length: Scalar) -> Scalar:
+        """True where a step of this length is inside the method's stability limit; methods without a limit keep this."""
+        del length
+        return True

@@ -1,0 +1,73 @@
+"""How the command line sets JAX up: precision, and compiled programs kept between runs."""
+
+import os
+from pathlib import Path
+from typing import Literal
+
+from twinsim.errors import InputError
+
+Precision = Literal["float32", "float64"]
+
+
+def cache_folder() -> Path:
+    """The user's cache folder for twinsim: `TWINSIM_CACHE`, else the one that the operating system names."""
+    named = os.environ.get("TWINSIM_CACHE")
+    if named:
+        return Path(named).expanduser()
+    import pooch
+
+    return Path(pooch.os_cache("twinsim"))
+
+
+def data_folder() -> Path | None:
+    """The folder with the public data sets, from `TWINSIM_DATA`.
+
+    Raises:
+        InputError: The variable names something that is not a folder.
+    """
+    named = os.environ.get("TWINSIM_DATA")
+    if not named:
+        return None
+    folder = Path(named).expanduser()
+    if not folder.is_dir():
+        raise InputError(
+            got=f"TWINSIM_DATA={named}, which is not a folder",
+            expected="the folder that holds the data sets",
+            do="correct or unset TWINSIM_DATA",
+        )
+    return folder.resolve()
+
+
+def set_up_jax(precision: Precision = "float32", cache: Path | None = None) -> Path | None:
+    """Choose JAX's precision and keep compiled programs on disk. Call before the first computation.
+
+    Only the command line does: the library never touches a global switch.
+
+    Args:
+        precision: "float64" switches 64-bit types on, "float32" off.
+        cache: Where compiled programs are kept; None is `compiled` in the user's cache folder. The
+            environment variable JAX_COMPILATION_CACHE_DIR wins over both.
+
+    Returns:
+        The folder used, or None where it cannot be written and programs are therefore compiled in every run.
+
+    Raises:
+        InputError: The precision is unknown.
+    """
+    if precision not in ("float32", "float64"):
+        raise InputError(got=f"precision {precision!r}", expected="float32 or float64", do="choose one")
+    import jax
+
+    jax.config.update("jax_enable_x64", precision == "float64")
+    folder = Path(os.environ.get("JAX_COMPILATION_CACHE_DIR") or cache or cache_folder() / "compiled")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return None
+    if not os.access(folder, os.W_OK):
+        return None
+    jax.config.update("jax_compilation_cache_dir", str(folder))
+    # Anything that compiles in less than this is cheaper to compile again than to look up and load.
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
+    return folder

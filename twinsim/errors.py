@@ -1,0 +1,27 @@
+"""The one exception that a user of twinsim is meant to read."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class InputError(ValueError):
+    """Bad input, refused at the boundary with one line: what was got, what was expected, what to do.
+
+    Args:
+        got: What the user gave, with the file, line or field that it came from.
+        expected: What would have been accepted.
+        do: The remedy, as an instruction.
+    """
+
+    def __init__(self, got: str, expected: str, do: str) -> None:
+        self.got, self.expected, self.do = got, expected, do
+        super().__init__(" ".join(f"got {got}; expected {expected}; do: {do}".split()))
+
+
+def near_misses(name: str, known: Iterable[str], count: int = 3) -> str:
+    """A clause such as ``"did you mean 'a' or 'b'?"`` for an unknown name; the whole list when nothing is close."""
+    known = sorted(known)
+    close = get_close_matches(name, known, n=count, cutoff=0.5)
+    if close:
+        return "did you mean " + " or ".join(repr(match) for match in close) + "?"
+    return "known: " + ", ".join(known)
