@@ -1,28 +1,35 @@
 r"""Logistic growth with kill in proportion to a drug's concentration, solved exactly over a step."""
 
+import math
+
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
+from jaxtyping import Array, Float
 
 from physics.chemotherapy import Chemotherapy
 from solvers import Flow
 from solvers.shapes import Cells, Scalar
 
-TERMS = 32
+TERMS = 40
+SCALE = 8.0
+POWERS = np.arange(TERMS)
+COEFFICIENTS = np.array([SCALE**n / math.factorial(n) for n in range(TERMS)])
 
 
 class LogisticLogKill(Flow):
     r"""$u' = \rho\,u(1-u) - \kappa\,c(t)\,u$ per voxel, a Bernoulli equation.
 
     $u(t+h) = \dfrac{u\,E}{1+u\,I}$ with $E = e^{G(h)}$, $I = \rho\int_0^h e^{G(s)}ds$ and $G(s) = \rho s - w(1-e^{-\lambda s})$, where
-    $w = \kappa c(t)/\lambda$ is the log-kill still to come. With $e^{-w(1-e^{-\lambda s})} = e^{-w}\sum_n \tfrac{w^n}{n!}e^{-n\lambda s}$ the
-    integral is $I = \rho h\,e^{-w}\sum_n \tfrac{w^n}{n!}\,\varphi\big((\rho-n\lambda)h\big)$, $\varphi(x)=(e^x-1)/x$.
+    $w = \kappa c(t)/\lambda$ is the log-kill still to come. With $e^{-w(1-e^{-\lambda s})} = e^{-w}\sum_n \tfrac{w^n}{n!}e^{-n\lambda s}$
+    the integral is $I = \rho h\,e^{-w}\sum_n \tfrac{w^n}{n!}\,\varphi\big((\rho-n\lambda)h\big)$, $\varphi(x)=(e^x-1)/x$.
 
     Args:
         proliferation: $\rho$, 1/day, zero allowed.
         chemotherapy: Doses and kill; None for growth alone.
 
-    The solution is exact to round-off for $w\le 8$ (32 terms of the series; a single dose that kills 99.97 %), and only while no
+    The solution is exact to round-off for $w\le 8$ (40 terms of the series; a single dose that kills 99.97 %), and only while no
     dose falls inside the step, which ``simulate`` ensures when dose times are breakpoints of its mesh.
     """
 
@@ -37,13 +44,18 @@ class LogisticLogKill(Flow):
         decay = self.chemotherapy.elimination * length
         weight = self.chemotherapy.log_kill_to_come(time)
         factor = jnp.exp(growth + weight * jnp.expm1(-decay))
-        n = jnp.arange(TERMS)
-        log_term = n * jnp.log(jnp.maximum(weight, 1e-30)) - jax.scipy.special.gammaln(n + 1.0) - weight
-        series = jnp.exp(log_term.astype(growth.dtype)) * _phi(growth - n * decay)
+        series = _poisson(weight) * _phi(growth - POWERS * decay)
         return bernoulli(state, factor, growth * series.sum())
 
 
-def _phi(x: Scalar) -> Scalar:
+def _poisson(weight: Scalar) -> Float[Array, " terms"]:
+    r"""$e^{-w} w^n/n!$ for all $n$, with no logarithm (the slope at $w=0$ is right) and no overflow: $(w/8)\,e^{-w/40}$ stays below two."""
+    base = weight / SCALE * jnp.exp(-weight / TERMS)
+    rest = jnp.exp(-weight * (1 - POWERS / TERMS))
+    return jnp.asarray(COEFFICIENTS, weight.dtype) * base**POWERS * rest.astype(weight.dtype)
+
+
+def _phi(x: Float[Array, " *terms"]) -> Float[Array, " *terms"]:
     """$(e^x-1)/x$, smooth at zero."""
     small = jnp.abs(x) < 1e-4
     safe = jnp.where(small, 1.0, x)

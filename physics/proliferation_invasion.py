@@ -16,8 +16,9 @@ from solvers.shapes import Cells, Scalar, Volume
 class ProliferationInvasion(Equation):
     r"""$\partial_t u = \nabla\cdot(D(x)\nabla u) + \rho\,u(1-u) - \kappa\,c(t)\,u$, and $u\leftarrow S(x)\,u$ at every fraction.
 
-    $u$ is the tumour-cell density as a fraction of the carrying capacity. $D = D_w\,(p_w + p_g/r)$ with white and grey fractions $p$; nothing
-    crosses into cerebrospinal fluid or out of the brain. In uniform tissue the front moves at $2\sqrt{D\rho}$ and is $\sqrt{D/\rho}$ wide.
+    $u$ is the tumour-cell density as a fraction of the carrying capacity. $D = D_w\,(p_w + p_g/r)$ with white and grey fractions $p$;
+    nothing crosses into cerebrospinal fluid or out of the brain. In uniform tissue the front moves at $2\sqrt{D\rho}$ and is
+    $\sqrt{D/\rho}$ wide.
 
     Args:
         diffusion: $\nabla\cdot D\nabla$ with the pattern of tissue inside and $D_w$ as its scale (mm²/day); :func:`tissue_diffusion`.
@@ -27,8 +28,8 @@ class ProliferationInvasion(Equation):
         stages: Applications of the diffusion operator per step; ``solvers.stages_for`` gives the fewest for the largest $D_w$ to be tried.
 
     Good values: $D_w$ 0.02 to 1 mm²/day, $\rho$ 0.005 to 0.1 /day, voxels no wider than $\sqrt{D/\rho}$ (1 to 3 mm), steps of a day.
-    Fails: mass effect, necrosis, oedema without cells, resistance and treatment delay are not in it. Source: Swanson 2000, Cell Prolif. 33:317;
-    with radiotherapy Rockne 2010, Phys. Med. Biol. 55:3271.
+    Fails: mass effect, necrosis, oedema without cells, resistance and treatment delay are not in it. Source: Swanson 2000, Cell Prolif.
+    33:317; with radiotherapy Rockne 2010, Phys. Med. Biol. 55:3271.
     """
 
     diffusion: Diffusion

@@ -1,10 +1,10 @@
 """The linear-quadratic model of cell kill by fractionated radiation."""
 
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
 from solvers import Jump
-from solvers.shapes import Cells, Scalar
+from solvers.shapes import Cells, Index, Scalar
 
 
 class LinearQuadratic(Jump):
@@ -25,7 +25,7 @@ class LinearQuadratic(Jump):
     doses: Float[Array, " fractions"]
     dose_map: Float[Array, " cells"] | Scalar
 
-    def apply(self, state: Cells, event: Int[Array, ""]) -> Cells:
+    def apply(self, state: Cells, event: Index) -> Cells:
         """See :class:`solvers.Jump`."""
         return state * surviving_fraction(self.doses[event] * self.dose_map, self.radiosensitivity, self.alpha_beta_ratio)
 

@@ -5,7 +5,7 @@ from abc import abstractmethod
 import equinox as eqx
 import jax.numpy as jnp
 
-from solvers.shapes import Scalar, State
+from solvers.shapes import Flag, Scalar, State
 from solvers.stepper import Stepper
 
 
@@ -31,6 +31,6 @@ class ExactFlow(Stepper):
         """See :class:`solvers.stepper.Stepper`."""
         return self.flow.solve(state, time, length)
 
-    def stable(self, length: Scalar) -> Scalar:
+    def stable(self, length: Scalar) -> Flag:
         """Always."""
         return jnp.asarray(True) | (length < 0)

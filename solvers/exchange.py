@@ -1,17 +1,20 @@
 """Exchange between neighbouring cells, whose derivatives JAX is told because deriving them costs more than knowing them."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
-from jaxtyping import Array, Float
+from jaxtyping import Array
 
-from solvers.shapes import Cells
+from solvers.shapes import Cells, Faces
 
 Strides = tuple[int, ...]
 
 
-def exchange(strides: Strides, faces: tuple[Float[Array, " padded"], ...], field: Cells) -> Cells:
+def exchange(strides: Strides, faces: tuple[Faces, ...], field: Cells) -> Cells:
     r"""Sum of the exchange with both neighbours along each stride, a symmetric map of ``field``.
 
     $(A(c)u)_i = \sum_s c^s_i\,(u_{i+s}-u_i) + c^s_{i-s}\,(u_{i-s}-u_i)$
@@ -33,13 +36,13 @@ def _exchange_plain(*operands: Array, strides: Strides) -> Array:
     *faces, field = operands
     reach, cells = max(strides), field.shape[-1]
     padded = jnp.pad(field, [(0, 0)] * (field.ndim - 1) + [(reach, reach)])
-    total = None
+    terms = []
     for stride, face in zip(strides, faces, strict=True):
+        face = jnp.expand_dims(face, range(field.ndim - 1))  # leading batch axes of the field
         above = padded[..., reach + stride : reach + stride + cells]
         below = padded[..., reach - stride : reach - stride + cells]
-        term = face[stride:] * (above - field) + face[:cells] * (below - field)
-        total = term if total is None else total + term
-    return total
+        terms.append(face[..., stride:] * (above - field) + face[..., :cells] * (below - field))
+    return sum(terms[1:], terms[0])
 
 
 def _face_cotangent(stride: int, field: Array, cotangent: Array) -> Array:
@@ -51,7 +54,7 @@ def _face_cotangent(stride: int, field: Array, cotangent: Array) -> Array:
     return product.sum(axis=tuple(range(product.ndim - 1)))
 
 
-def _jvp(primals, tangents, *, strides):
+def _jvp(primals: Sequence[Array], tangents: Sequence[Array | ad.Zero], *, strides: Strides) -> tuple[Array, Array | ad.Zero]:
     *faces, field = primals
     *face_tangents, field_tangent = tangents
     out = _exchange.bind(*primals, strides=strides)
@@ -62,11 +65,11 @@ def _jvp(primals, tangents, *, strides):
         face_tangents = [ad.instantiate_zeros(tangent) for tangent in face_tangents]
         terms.append(_exchange.bind(*face_tangents, field, strides=strides))
     if not terms:
-        return out, ad.Zero.from_primal_value(out)
+        return out, ad.Zero(jax.typeof(out))
     return out, terms[0] if len(terms) == 1 else terms[0] + terms[1]
 
 
-def _transpose(cotangent, *operands, strides):
+def _transpose(cotangent: Array | ad.Zero, *operands: Any, strides: Strides) -> tuple[Array | ad.Zero | None, ...]:
     *faces, field = operands
     if ad.is_undefined_primal(field):
         if isinstance(cotangent, ad.Zero):
@@ -83,12 +86,12 @@ def _transpose(cotangent, *operands, strides):
     )
 
 
-def _batch(operands, dimensions, *, strides):
+def _batch(operands: Sequence[Array], dimensions: Sequence[Any], *, strides: Strides) -> tuple[Array, int]:
     if all(dimension is None for dimension in dimensions[:-1]):
         field = jnp.moveaxis(operands[-1], dimensions[-1], 0)
         return _exchange.bind(*operands[:-1], field, strides=strides), 0
 
-    def plain(*arguments):
+    def plain(*arguments: Array) -> Array:
         return _exchange_plain(*arguments, strides=strides)
 
     return jax.vmap(plain, in_axes=tuple(dimensions))(*operands), 0

@@ -5,7 +5,7 @@ import numpy as np
 from numpy.polynomial import chebyshev
 
 from solvers.operator import Operator
-from solvers.shapes import Cells, Scalar
+from solvers.shapes import Cells, Flag, Scalar
 from solvers.stepper import Stepper
 
 DAMPING = 2 / 13
@@ -67,7 +67,7 @@ class RungeKuttaChebyshev2(Stepper):
             before, current = current, following
         return current
 
-    def stable(self, length: Scalar) -> Scalar:
+    def stable(self, length: Scalar) -> Flag:
         """The step times the operator's spectral bound is within the limit (a hair of round-off allowed)."""
         return length * self.operator.spectral_bound() <= stability_limit(self.stages) * (1 + 1e-5)
 

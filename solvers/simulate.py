@@ -7,9 +7,9 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, Int, PyTree
+from jaxtyping import Array, PyTree
 
-from solvers.shapes import Scalar, State
+from solvers.shapes import Index, Scalar, State
 from solvers.status import Status, raise_for_status
 from solvers.stepper import Stepper
 from solvers.time_mesh import TimeMesh
@@ -21,7 +21,7 @@ class Jump(eqx.Module):
     """A sudden change of the state at the event times of a mesh."""
 
     @abstractmethod
-    def apply(self, state: State, event: Int[Array, ""]) -> State:
+    def apply(self, state: State, event: Index) -> State:
         """The state just after event number ``event``; the number indexes the ``events`` given to ``time_mesh``."""
 
 
@@ -38,7 +38,7 @@ class Solution(eqx.Module):
     states: State
     observations: PyTree
     final: State
-    status: Int[Array, ""]
+    status: Index
 
     def raise_for_status(self) -> None:
         """Raises :class:`solvers.status.SimulationError` when this, or any member of a batch of these, failed."""
@@ -71,11 +71,12 @@ def simulate(
         A :class:`Solution`; failures are codes in ``status``, never exceptions, so one bad member cannot end a batch.
     """
 
-    def one_step(state: State, start: Scalar, length: Scalar, event: Scalar) -> tuple[State, PyTree]:
+    def one_step(state: State, start: Scalar, length: Scalar, event: Index) -> tuple[State, PyTree]:
         state = stepper.advance(state, start, length)
         seen = None if observe is None else observe(start + length, state)
         if jump is not None:
-            state = lax.cond(event >= 0, lambda before: jump.apply(before, event), lambda before: before, state)
+            happen = jump.apply
+            state = lax.cond(event >= 0, lambda before: happen(before, event), lambda before: before, state)
         return state, seen
 
     @jax.checkpoint
@@ -119,7 +120,7 @@ def _fits(state: State, mesh: TimeMesh, memory_mib: float) -> bool:
     return size * mesh.length.shape[0] * mesh.length.shape[1] <= memory_mib * 2**20
 
 
-def _status(stepper: Stepper, states: State, lengths: Array) -> Int[Array, ""]:
+def _status(stepper: Stepper, states: State, lengths: Array) -> Index:
     finite = jnp.array([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(states)]).all()
     stable = stepper.stable(jnp.max(lengths))
     return jnp.where(~finite, Status.NOT_FINITE, jnp.where(stable, Status.SUCCESS, Status.UNSTABLE_STEP)).astype(int)

@@ -3,8 +3,9 @@
 from abc import abstractmethod
 
 import equinox as eqx
+import jax.numpy as jnp
 
-from solvers.shapes import Scalar, State
+from solvers.shapes import Flag, Scalar, State
 
 
 class Stepper(eqx.Module):
@@ -22,7 +23,7 @@ class Stepper(eqx.Module):
     def advance(self, state: State, time: Scalar, length: Scalar) -> State:
         """The state at ``time + length`` from the state at ``time``."""
 
-    def stable(self, length: Scalar) -> Scalar:
+    def stable(self, length: Scalar) -> Flag:
         """True where a step of this length is inside the method's stability limit; methods without a limit keep this."""
         del length
-        return True
+        return jnp.asarray(True)

@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 from jax import lax
 
-from solvers.shapes import Scalar, State
+from solvers.shapes import Flag, Scalar, State
 from solvers.stepper import Stepper
 
 
@@ -33,6 +33,6 @@ class Strang(Stepper):
         state = lax.optimization_barrier(self.full.advance(state, time, length))
         return self.half.advance(state, time + length / 2, length / 2)
 
-    def stable(self, length: Scalar) -> Scalar:
+    def stable(self, length: Scalar) -> Flag:
         """Both parts are inside their limits."""
         return jnp.logical_and(self.half.stable(length / 2), self.full.stable(length))

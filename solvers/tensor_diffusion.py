@@ -1,17 +1,17 @@
 """Finite-volume diffusion with a full symmetric tensor per voxel."""
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.core import Tracer
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from solvers.exchange import exchange
 from solvers.grid import VoxelGrid
 from solvers.operator import Operator
-from solvers.shapes import Cells, Scalar
+from solvers.shapes import Cells, Faces, Scalar
 
 PAIRS = ((0, 1), (0, 2), (1, 2))
 
@@ -19,9 +19,9 @@ PAIRS = ((0, 1), (0, 2), (1, 2))
 class TensorDiffusion(Operator):
     r"""$L u = s\,\nabla\cdot(D(x)\nabla u)$ with a tensor $D$, no flux through the boundary of the mask.
 
-    $L$ is minus the gradient of the energy $\tfrac12\sum_i V\,\overline{g^T D_i\,g}$, where $g$ runs over the eight choices of one one-sided
-    difference per axis at voxel $i$ and a difference across a wall is zero. So $L$ is symmetric, conservative and, for positive
-    semidefinite $D$, dissipative on every mask. The face coefficient of the diagonal is the arithmetic mean; 19 points.
+    $L$ is minus the gradient of the energy $\tfrac12\sum_i V\,\overline{g^T D_i\,g}$, where $g$ runs over the eight choices of one
+    one-sided difference per axis at voxel $i$ and a difference across a wall is zero. So $L$ is symmetric, conservative and, for
+    positive semidefinite $D$, dissipative on every mask. The face coefficient of the diagonal is the arithmetic mean; 19 points.
 
     Args:
         grid: The voxels.
@@ -36,7 +36,7 @@ class TensorDiffusion(Operator):
     At walls the cross term takes the missing difference as zero, which is first-order accurate there.
     """
 
-    faces: tuple[Float[Array, " padded"], ...]
+    faces: tuple[Faces, ...]
     cross: Float[Array, "pairs cells"]
     open_faces: tuple[Float[Array, " cells"], ...]
     scale: Scalar
@@ -60,8 +60,9 @@ class TensorDiffusion(Operator):
         slopes = [self._slope(field, axis) for axis in range(3)]
         flux = [jnp.zeros_like(field)] * 3
         for number, (a, b) in enumerate(PAIRS):
-            flux[a] = flux[a] + self.cross[number] * slopes[b]
-            flux[b] = flux[b] + self.cross[number] * slopes[a]
+            cross = jnp.broadcast_to(self.cross[number], field.shape)
+            flux[a] = flux[a] + cross * slopes[b]
+            flux[b] = flux[b] + cross * slopes[a]
         flux = lax.optimization_barrier(flux)
         change = exchange(self.strides, self.faces, field)
         for axis in range(3):
@@ -78,7 +79,7 @@ class TensorDiffusion(Operator):
 
     def _slope(self, field: Cells, axis: int) -> Cells:
         """Mean of the two one-sided differences, each zero across a wall."""
-        stride, open_face = self.strides[axis], self.open_faces[axis]
+        stride, open_face = self.strides[axis], jnp.broadcast_to(self.open_faces[axis], field.shape)
         width = [(0, 0)] * (field.ndim - 1)
         ahead = open_face * (jnp.pad(field[..., stride:], [*width, (0, stride)]) - field)
         behind = jnp.pad(ahead[..., :-stride], [*width, (stride, 0)])
@@ -86,7 +87,7 @@ class TensorDiffusion(Operator):
 
     def _slope_transposed(self, flux: Cells, axis: int) -> Cells:
         """The transpose of :meth:`_slope`, minus a divergence."""
-        stride, open_face = self.strides[axis], self.open_faces[axis]
+        stride, open_face = self.strides[axis], jnp.broadcast_to(self.open_faces[axis], flux.shape)
         width = [(0, 0)] * (flux.ndim - 1)
         face = open_face * (flux + jnp.pad(flux[..., stride:], [*width, (0, stride)])) / (2 * self.spacing[axis])
         return jnp.pad(face[..., :-stride], [*width, (stride, 0)]) - face
@@ -100,7 +101,7 @@ def _checked(tensor: ArrayLike, grid: VoxelGrid) -> Array:
     tensor = jnp.asarray(tensor, dtype=jnp.result_type(float))
     if tensor.shape != (*grid.shape, 3, 3):
         raise ValueError(f"got a tensor of shape {tensor.shape}; expected {(*grid.shape, 3, 3)}; do: resample it")
-    if not isinstance(tensor, jax.core.Tracer):
+    if not isinstance(tensor, Tracer) and not isinstance(grid.mask, Tracer):
         active = np.asarray(tensor)[np.asarray(grid.mask)]
         if not np.isfinite(active).all():
             raise ValueError("got a tensor that is not finite; expected numbers in every active voxel; do: repair the map")

@@ -7,7 +7,7 @@ import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 
-from solvers.shapes import IndexTable, StepTable, Times
+from solvers.shapes import IndexTable, SaveTimes, StepTable, Times
 
 BLOCK = 4
 Row = tuple[float, float, int]
@@ -30,7 +30,7 @@ class TimeMesh(eqx.Module):
     length: StepTable
     event: IndexTable
     times: Times
-    save_times: Times
+    save_times: SaveTimes
     saved: tuple[int, ...] = eqx.field(static=True)
     observed: tuple[int, ...] = eqx.field(static=True)
 

@@ -1,0 +1,145 @@
+"""The bare diffusion operator and its Runge-Kutta-Chebyshev step on masked cubes: throughput and cost of gradients."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from benchmarks._process import measure_in_fresh_process
+from twinsim.errors import InputError
+
+
+@dataclass(frozen=True)
+class Config:
+    """Two sizes by default: fields of 3.4 MiB, which a large cache holds, and of 27 MiB (float32), which it does not."""
+
+    cores: int = 0
+    """Pin the measuring process to so many cores; 0 uses all that there are."""
+
+    precision: Literal["float32", "float64"] = "float32"
+    """Of the fields and of the coefficient."""
+
+    interior_order: Literal[2, 4] = 2
+    """Order of the operator in space."""
+
+    edge_voxels: tuple[int, ...] = (96, 192)
+    """Edges of the cubes."""
+
+    active_fraction: float = 0.6
+    """Part of each cube inside its mask."""
+
+    steps: int = 16
+    """Steps of two stages per timed run; as many applications for the bare operator."""
+
+    repeats: int = 5
+    """Timed runs of each program, after one that does not count."""
+
+    copy_mib: int = 256
+    """Size of the array whose copy gives the bandwidth of the memory."""
+
+
+def run(config: Config) -> dict[str, Any]:
+    """The numbers by name, with the unit in each name and the edge of the cube as a suffix; measured in a fresh process."""
+    if min(config.repeats, config.copy_mib, config.steps) < 1 or not config.edge_voxels or min(config.edge_voxels) < 4:
+        raise InputError(
+            got=f"repeats {config.repeats}, copy-mib {config.copy_mib}, steps {config.steps}, edge-voxels {config.edge_voxels}",
+            expected="at least 1, and edges of at least 4 voxels",
+            do="raise them",
+        )
+    return measure_in_fresh_process("benchmarks.voxel_diffusion", config)
+
+
+def measure(config: Config) -> dict[str, Any]:
+    """What :func:`run` returns, measured in this process; JAX's precision must be the configuration's."""
+    import numpy as np
+
+    from benchmarks._measure import copy_bandwidth
+
+    numbers: dict[str, Any] = {}
+    for edge in config.edge_voxels:
+        numbers |= {f"{name}_{edge}": value for name, value in _one_size(config, edge).items()}
+    rates = copy_bandwidth(np.dtype(config.precision), min(config.edge_voxels) ** 3, config.copy_mib)
+    copy = max(rates["jax"], rates["numpy"])
+    for edge in config.edge_voxels:
+        for part in ("operator", "step"):
+            numbers[f"{part}_fraction_of_copy_bandwidth_{edge}"] = numbers[f"{part}_nominal_gb_per_second_{edge}"] / copy
+    return numbers | {
+        "copy_gb_per_second_numpy": rates["numpy"],
+        "copy_gb_per_second_jax": rates["jax"],
+        "copy_gb_per_second_numpy_smallest_field": rates["numpy_field"],
+        "copy_bandwidth_used": f"{'jax' if rates['jax'] > rates['numpy'] else 'numpy'}, the larger, on {config.copy_mib} MiB",
+    }
+
+
+def _one_size(config: Config, edge: int) -> dict[str, Any]:
+    import jax
+    import jax.numpy as jnp
+    import numpy as np
+    from jax import lax
+
+    from benchmarks._measure import compiled, warm
+    from benchmarks._phantom import brain_phantom
+    from solvers import Diffusion, RungeKuttaChebyshev2, VoxelGrid, simulate, stability_limit, time_mesh
+
+    shape = (edge, edge, edge)
+    phantom = brain_phantom(shape, round(config.active_fraction * edge**3))
+    grid = VoxelGrid(phantom.mask, 1.0)
+    dtype = jnp.dtype(config.precision)
+    random = np.random.default_rng(0)
+    field = grid.cells(jnp.asarray(random.random(shape), dtype))
+    if field.dtype != dtype:
+        raise InputError(got=f"fields of {field.dtype}", expected=config.precision, do="set jax_enable_x64 to match the precision")
+    coefficient = jnp.asarray(phantom.white + phantom.grey / 5, dtype)
+    unit = Diffusion(grid, coefficient, 1.0, config.interior_order)
+    # Steps of length one at nine tenths of the limit of two stages; the bare operator is scaled to keep its powers bounded.
+    scale = jnp.asarray(0.9 * stability_limit(2) / unit.spectral_bound(), dtype)
+    mesh = time_mesh(0.0, [float(config.steps)], 1.0)
+
+    bare = Diffusion(grid, coefficient, 1 / unit.spectral_bound(), config.interior_order)
+
+    def powers(operator: Any, field: Any) -> Any:
+        return lax.fori_loop(0, config.steps, lambda _, u: operator.apply(u), field)
+
+    def march(scale: Any, coefficient: Any, grid: Any, field: Any) -> Any:
+        """The sum of squares at the end, with the operator built inside, so that a gradient reaches the coefficient."""
+        operator = Diffusion(grid, coefficient, scale, config.interior_order)
+        final = simulate(RungeKuttaChebyshev2(operator, 2), field, mesh).final
+        return jnp.vdot(final, final)
+
+    arguments = (scale, coefficient, grid, field)
+    apply, apply_compile = compiled(powers, bare, field)
+    apply_warm = warm(apply, bare, field, repeats=config.repeats)
+    forward, forward_compile = compiled(march, *arguments)
+    forward_warm = warm(forward, *arguments, repeats=config.repeats)
+    to_scale, _ = compiled(jax.value_and_grad(march, argnums=0), *arguments)
+    to_scale_warm = warm(to_scale, *arguments, repeats=config.repeats)
+    to_field, field_compile = compiled(jax.value_and_grad(march, argnums=1), *arguments)
+    to_field_warm = warm(to_field, *arguments, repeats=config.repeats)
+
+    size = 1e-5 if dtype == jnp.float64 else 1e-2
+    numbers: dict[str, Any] = {}
+    for name, slope, moved in (
+        ("scale", float(to_scale(*arguments)[1] * scale), lambda s: (scale * (1 + s), coefficient)),
+        ("coefficient", float(jnp.vdot(to_field(*arguments)[1], coefficient)), lambda s: (scale, coefficient * (1 + s))),
+    ):
+        ends = [float(forward(*moved(sign * size), grid, field)) for sign in (1, -1)]
+        difference = (ends[0] - ends[1]) / (2 * size)
+        numbers[f"gradient_{name}_against_difference_relative"] = abs(slope - difference) / abs(difference)
+
+    stencil = 5 if config.interior_order == 2 else 7 + 11
+    cells, steps = edge**3, config.steps
+    operator_words, step_words = stencil, 2 * stencil + 3 + 5
+    return {
+        "active_voxels": int(phantom.mask.sum()),
+        "operator_compile_seconds": apply_compile,
+        "forward_compile_seconds": forward_compile,
+        "gradient_coefficient_compile_seconds": field_compile,
+        "operator_seconds": apply_warm.minimum / steps,
+        "operator_box_cells_per_second": cells * steps / apply_warm.minimum,
+        "operator_nominal_gb_per_second": operator_words * dtype.itemsize * cells * steps / apply_warm.minimum / 1e9,
+        "step_seconds": forward_warm.minimum / steps,
+        "step_seconds_median": forward_warm.middle / steps,
+        "step_box_cells_per_second": cells * steps / forward_warm.minimum,
+        "step_nominal_gb_per_second": step_words * dtype.itemsize * cells * steps / forward_warm.minimum / 1e9,
+        "gradient_scale_to_forward": to_scale_warm.minimum / forward_warm.minimum,
+        "gradient_coefficient_to_forward": to_field_warm.minimum / forward_warm.minimum,
+        **numbers,
+    }

@@ -1,0 +1,113 @@
+"""Every benchmark runs at a toy size: its numbers are there, finite, and its gradients are right. No time is judged."""
+
+import json
+import math
+import os
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from benchmarks import _phantom, tumour_growth, voxel_diffusion
+from twinsim.benchmark import run_benchmark
+from twinsim.errors import InputError
+
+TUMOUR = tumour_growth.Config(
+    precision="float64", grid_voxels=(16, 18, 10), spacing_mm=(3.0, 3.0, 4.0), active_voxels=1500, repeats=1, copy_mib=1
+)
+DIFFUSION = voxel_diffusion.Config(precision="float64", edge_voxels=(8, 12), steps=6, repeats=1, copy_mib=1)
+TUMOUR_KEYS = {
+    "forward_compile_seconds",
+    "gradient_compile_seconds",
+    "forward_seconds",
+    "forward_seconds_median",
+    "gradient_seconds",
+    "gradient_to_forward",
+    "active_voxel_steps_per_second",
+    "box_voxel_steps_per_second",
+    "nominal_bytes_per_box_voxel_step",
+    "fraction_of_copy_bandwidth",
+    "gradient_temporary_mib",
+    "gradient_peak_resident_increase_mib",
+    "peak_memory_mib",
+    "time_step_error_relative",
+    "gradient_against_difference_relative",
+}
+
+
+def finite(numbers: dict) -> bool:
+    return all(math.isfinite(value) for value in numbers.values() if isinstance(value, int | float))
+
+
+@pytest.mark.parametrize("interior_order", [2, 4])
+def test_tumour_growth_through_thirty_fractions_and_chemotherapy(interior_order):
+    numbers = tumour_growth.measure(replace(TUMOUR, interior_order=interior_order))
+    assert numbers.keys() >= TUMOUR_KEYS
+    assert finite(numbers)
+    assert numbers["active_voxels"] == 1500 and numbers["box_voxels"] == 16 * 18 * 10 and numbers["steps"] == 270
+    assert numbers["gradient_against_difference_relative"] < 1e-7
+    assert numbers["time_step_error_relative"] < 1e-4
+    assert 0 < numbers["burden_mm3"] < 1500 * 36
+    assert numbers["gradient_proliferation_mm3"] > 0 > numbers["gradient_radiosensitivity_mm3"]
+    assert numbers["gradient_drug_sensitivity_mm3"] < 0
+
+
+def test_nominal_traffic_grows_with_stages_and_order():
+    assert tumour_growth.nominal_words(2, 2) == 22
+    assert tumour_growth.nominal_words(3, 2) == 22 + 5 + 6
+    assert tumour_growth.nominal_words(2, 4) == 48
+
+
+@pytest.mark.parametrize("interior_order", [2, 4])
+def test_voxel_diffusion(interior_order):
+    numbers = voxel_diffusion.measure(replace(DIFFUSION, interior_order=interior_order))
+    assert finite(numbers)
+    for edge in (8, 12):
+        assert numbers[f"active_voxels_{edge}"] == round(0.6 * edge**3)
+        assert numbers[f"gradient_scale_against_difference_relative_{edge}"] < 1e-7
+        assert numbers[f"gradient_coefficient_against_difference_relative_{edge}"] < 1e-7
+        assert numbers.keys() >= {
+            f"{name}_{edge}"
+            for name in (
+                "operator_box_cells_per_second",
+                "step_box_cells_per_second",
+                "operator_fraction_of_copy_bandwidth",
+                "step_fraction_of_copy_bandwidth",
+                "gradient_scale_to_forward",
+                "gradient_coefficient_to_forward",
+            )
+        }
+
+
+def test_a_run_measures_in_a_process_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "benchmarks").mkdir()  # a folder of that name must not shadow the benchmarks
+    (tmp_path / "benchmarks" / "__init__.py").write_text("raise ImportError")
+    cores = 1 if hasattr(os, "sched_setaffinity") else 0
+    config = replace(TUMOUR, precision="float32", cores=cores, duration_days=20.0)
+    numbers = run_benchmark("tumour_growth", config)
+    assert finite(numbers)
+    assert numbers["steps"] == 20 and numbers["gradient_against_difference_relative"] < 1e-2
+    assert "measured elsewhere, not run here" in numbers["peer"]
+    if cores:
+        assert "pinned to core" in numbers["process"] and "eigen=false" in numbers["process"]
+    json.dumps(numbers, allow_nan=False)
+
+
+@pytest.mark.parametrize("change", [{"cores": -1}, {"cores": 10**6}, {"repeats": 0}, {"copy_mib": 0}])
+def test_bad_options_are_refused(change):
+    for module, config in ((tumour_growth, TUMOUR), (voxel_diffusion, DIFFUSION)):
+        with pytest.raises(InputError):
+            module.run(replace(config, **change))
+
+
+def test_the_phantom_is_irregular_and_of_the_size_of_the_task():
+    phantom = _phantom.brain_phantom((77, 116, 36), 201_913)
+    assert phantom.mask.sum() == 201_913 and phantom.mask[phantom.inside]
+    np.testing.assert_allclose((phantom.white + phantom.grey)[phantom.mask], 1)
+    assert not (phantom.white + phantom.grey)[~phantom.mask].any()
+    missing = ~phantom.mask
+    slits = missing[1:-1] & phantom.mask[:-2] & phantom.mask[2:]  # one voxel wide along x
+    assert slits.sum() > 500
+    with pytest.raises(InputError):
+        _phantom.brain_phantom((8, 8, 8), 512)

@@ -1,0 +1,137 @@
+"""Forecasts of a calibrated twin: the posterior pushed forward, per treatment."""
+
+from dataclasses import dataclass
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from solvers import TimeMesh, time_mesh
+from solvers.status import raise_for_status
+from twinsim.glioma import MAX_STEP_DAYS, GliomaModel, GliomaTwin
+from twinsim.glioma_priors import GLIOMA_PRIORS, TISSUE_PRIORS
+from twinsim.observation import soft_volume
+from twinsim.prior import values_of
+from twinsim.treatment import Course
+
+EDGE_DENSITY = 0.02
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """The posterior at the last scan.
+
+    Attributes:
+        z: Coordinates, ``(samples, parameters)``; the first is the maximum a posteriori.
+        states: Density at the last scan, ``(samples, cells)``.
+    """
+
+    z: Array
+    states: Array
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """One course of treatment, pushed forward.
+
+    Attributes:
+        course: The treatment.
+        days: Days of the curves, the first is the last scan's.
+        volume_mm3: Visible volume, ``(samples, days)``; the first sample is the maximum a posteriori.
+        burden_mm3: All tumour cells as a volume at carrying capacity, ``(samples, days)``.
+        probability: Chance per voxel that the density is above the visible threshold at the horizon.
+        edge_density: Largest mean density on the border of the region: above 0.02 the region was too small.
+    """
+
+    course: Course
+    days: np.ndarray
+    volume_mm3: np.ndarray
+    burden_mm3: np.ndarray
+    probability: np.ndarray
+    edge_density: float
+
+    def interval(self, values: np.ndarray, probability: float) -> tuple[np.ndarray, np.ndarray]:
+        """Central interval over the samples (without the maximum a posteriori)."""
+        low, high = np.quantile(values[1:], [0.5 - probability / 2, 0.5 + probability / 2], axis=0)
+        return low, high
+
+
+def ensemble(twin: GliomaTwin, samples: int, seed: int) -> Ensemble:
+    """The maximum a posteriori and posterior samples, grown from onset to the last scan.
+
+    Raises:
+        solvers.SimulationError: A sample could not be simulated (its diffusivity is above the stable limit).
+    """
+    if twin.posterior is None:
+        raise ValueError("got a twin without a posterior; expected a calibrated one; do: call calibrate first")
+    draws = np.concatenate([twin.posterior.mean[None], twin.posterior.sample(samples, seed)])
+    z = jnp.asarray(draws, twin.model.centre.dtype)
+    states, status = _grow_all(twin.model, twin.scan_mesh, jnp.asarray(twin.given_doses, z.dtype), z)
+    raise_for_status(status)
+    return Ensemble(z, states)
+
+
+def course_mesh(twin: GliomaTwin, days: np.ndarray, horizon_days: float) -> TimeMesh:
+    """Steps from the last scan to the horizon with an event on every possible treatment day."""
+    last = twin.last_day
+    return time_mesh(last, [last + horizon_days], MAX_STEP_DAYS, events=list(days), breakpoints=twin.record.chemotherapy.days)
+
+
+def forecast(twin: GliomaTwin, members: Ensemble, mesh: TimeMesh, course: Course) -> Forecast:
+    """Pushes every member forward under a course of treatment."""
+    doses = jnp.asarray(course.doses_gy, members.z.dtype)
+    volume, burden, probability, mean, status = _go_on_all(twin.model, mesh, doses, members.z, members.states)
+    raise_for_status(status)
+    grid = twin.model.grid
+    border = np.ones(grid.shape, bool)
+    border[1:-1, 1:-1, 1:-1] = False
+    density = np.asarray(grid.volume(mean), dtype=float)
+    return Forecast(
+        course,
+        np.concatenate([[twin.last_day], np.asarray(mesh.times, dtype=float)]),
+        np.asarray(volume, dtype=float),
+        np.asarray(burden, dtype=float),
+        np.asarray(grid.volume(probability), dtype=float),
+        float(density[border].max()),
+    )
+
+
+@eqx.filter_jit
+def _grow_all(model: GliomaModel, mesh: TimeMesh, doses: Float[Array, " fractions"], z: Array) -> tuple[Array, Array]:
+    def one(z: Array) -> tuple[Array, Array]:
+        states, status = model.grow(z[: len(TISSUE_PRIORS)], mesh, doses)
+        return states[-1], status
+
+    return jax.lax.map(one, z)
+
+
+@eqx.filter_jit
+def _go_on_all(
+    model: GliomaModel, mesh: TimeMesh, doses: Float[Array, " fractions"], z: Array, states: Array
+) -> tuple[Array, Array, Array, Array, Array]:
+    active = model.grid.mask.reshape(-1).astype(states.dtype)
+    voxel = model.grid.voxel_volume
+
+    def one(pair: tuple[Array, Array]) -> tuple[Array, ...]:
+        z, state = pair
+        threshold = values_of(GLIOMA_PRIORS, z)["threshold_oedema"]
+
+        def measure(time: Array, state: Array) -> tuple[Array, Array]:
+            del time
+            return soft_volume(state, threshold, active, voxel), state.sum() * voxel
+
+        final, (volume, burden), status = model.go_on(z[: len(TISSUE_PRIORS)], state, mesh, doses, measure)
+        start_volume, start_burden = measure(jnp.zeros(()), state)
+        curves = jnp.concatenate([start_volume[None], volume]), jnp.concatenate([start_burden[None], burden])
+        return *curves, (final[-1] > threshold).astype(state.dtype), final[-1], status
+
+    def add(carry: tuple[Array, Array], pair: tuple[Array, Array]) -> tuple[tuple[Array, Array], tuple[Array, ...]]:
+        volume, burden, visible, final, status = one(pair)
+        return (carry[0] + visible, carry[1] + final), (volume, burden, status)
+
+    zero = jnp.zeros_like(states[0])
+    (visible, total), (volume, burden, status) = jax.lax.scan(add, (zero, zero), (z, states))
+    count = z.shape[0]
+    return volume, burden, visible / count, total / count, status

@@ -1,0 +1,373 @@
+"""The glioma twin: a patient's record, the tumour model on the patient's anatomy, and what the scans have taught so far."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jaxtyping import Array, Float
+
+from physics import BAKER_1999, Chemotherapy, LinearQuadratic, ProliferationInvasion, gaussian_seed, tissue_diffusion
+from solvers import Diffusion, TimeMesh, VoxelGrid, simulate, stages_for, time_mesh
+from solvers.shapes import Cells, Scalar
+from twinsim.anatomy import Anatomy
+from twinsim.dispersion import independent_fraction
+from twinsim.errors import InputError
+from twinsim.gauss_newton import Optimum, minimise
+from twinsim.glioma_priors import DAYS_BEFORE_FIRST_SCAN, GLIOMA_PRIORS, IMAGING_PRIORS, TISSUE_PRIORS
+from twinsim.observation import CellularityMap, IsoContour, Observation, near
+from twinsim.patient import PatientRecord, Scan
+from twinsim.posterior import Posterior
+from twinsim.prior import Values, values_of
+
+ALPHA_BETA_TUMOUR_GY = 10.0
+MAX_STEP_DAYS = 1.0
+FIRST_WEIGHT = 0.05
+LARGEST_DIFFUSIVITY = 0.48
+
+
+class GliomaModel(eqx.Module):
+    """Everything the compiled programs of one patient share; parameters come in as standard-normal coordinates.
+
+    Attributes:
+        grid: Voxels of the region simulated.
+        diffusion: Tissue pattern with unit scale.
+        centre: Where the seed's prior is centred, mm from the first voxel's centre.
+        dose_map: Dose relative to the prescription, per cell or one.
+        drug_times: Days of the drug doses.
+        drug_doses: The doses, mg/m².
+        observations: The measured voxels of all scans.
+        stages: Diffusion stages per step.
+    """
+
+    grid: VoxelGrid
+    diffusion: Diffusion
+    centre: Float[Array, " 3"]
+    dose_map: Float[Array, " cells"] | Scalar
+    drug_times: Float[Array, " doses"]
+    drug_doses: Float[Array, " doses"]
+    observations: tuple[Observation, ...]
+    stages: int = eqx.field(static=True)
+
+    def equation(self, values: Values, doses: Float[Array, " fractions"]) -> ProliferationInvasion:
+        """The tumour model at these parameter values, with these fraction doses in Gy."""
+        chemotherapy = None
+        if self.drug_times.size:
+            elimination = jnp.asarray(BAKER_1999["elimination"].value, self.centre.dtype)
+            chemotherapy = Chemotherapy(self.drug_times, self.drug_doses, elimination, values["drug_sensitivity"])
+        radiotherapy = LinearQuadratic(values["radiosensitivity"], jnp.asarray(ALPHA_BETA_TUMOUR_GY), doses, self.dose_map)
+        diffusion = eqx.tree_at(lambda operator: operator.scale, self.diffusion, values["diffusivity_white"])
+        return ProliferationInvasion(diffusion, values["proliferation"], chemotherapy, radiotherapy, self.stages)
+
+    def seed(self, values: Values) -> Cells:
+        """The tumour at onset."""
+        offset = jnp.stack([values["seed_x"], values["seed_y"], values["seed_z"]])
+        return gaussian_seed(self.grid, self.centre + offset, values["initial_burden"])
+
+    def grow(self, z: Array, mesh: TimeMesh, doses: Float[Array, " fractions"]) -> tuple[Float[Array, "times cells"], Array]:
+        """States at the mesh's save times from onset, and the status."""
+        values = values_of(TISSUE_PRIORS, z)
+        equation = self.equation(values, doses)
+        solution = simulate(equation.stepper(), self.seed(values), mesh, equation.radiotherapy if doses.size else None)
+        return solution.states, solution.status
+
+    def go_on(
+        self, z: Array, state: Cells, mesh: TimeMesh, doses: Float[Array, " fractions"], observe: Callable | None = None
+    ) -> tuple[Float[Array, "times cells"], Array, Array]:
+        """States at the mesh's save times from a given state, what was observed on the way, and the status."""
+        equation = self.equation(values_of(TISSUE_PRIORS, z), doses)
+        solution = simulate(equation.stepper(), state, mesh, equation.radiotherapy if doses.size else None, observe)
+        return solution.states, solution.observations, solution.status
+
+
+@dataclass(frozen=True)
+class GliomaTwin:
+    """A patient's twin. Every method returns something new; nothing is changed in place.
+
+    Attributes:
+        record: The patient.
+        anatomy: The part of the anatomy that is simulated.
+        model: The compiled programs' common data.
+        scan_mesh: Steps from onset to the last scan.
+        given_doses: Doses of the fractions before the last scan, Gy.
+        posterior: What the scans have taught; None before :meth:`calibrate`.
+        optimum: How the search ended.
+        messages: What a user must know about this calibration.
+    """
+
+    record: PatientRecord
+    anatomy: Anatomy
+    model: GliomaModel
+    scan_mesh: TimeMesh
+    given_doses: np.ndarray
+    posterior: Posterior | None = None
+    optimum: Optimum | None = None
+    messages: tuple[str, ...] = ()
+
+    @property
+    def last_day(self) -> float:
+        """Day of the last scan."""
+        return self.record.scans[-1].day
+
+    @property
+    def evaluate(self) -> Callable[[np.ndarray], tuple[float, np.ndarray, np.ndarray]]:
+        """Negative log-posterior, gradient and Gauss-Newton curvature at a point, for :func:`twinsim.gauss_newton.minimise`."""
+        doses = jnp.asarray(self.given_doses, self.model.centre.dtype)
+
+        def run(z: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
+            value, gradient, curvature = _negative_log_posterior(self.model, self.scan_mesh, doses, _coordinates(z))
+            return float(value), np.asarray(gradient, dtype=float), np.asarray(curvature, dtype=float)
+
+        return run
+
+    def searched(self, starts: Sequence[np.ndarray], announce: Callable[[str], None] = lambda text: None) -> np.ndarray:
+        """The best point after a few steps from each start; on coarse voxels this is quick and guards against local optima."""
+        found = []
+        for number, start in enumerate(starts):
+            found.append(minimise(self.evaluate, start, iterations=8))
+            announce(f"start {number + 1} of {len(starts)}: negative log-posterior {found[-1].value:.1f}")
+        return min(found, key=lambda optimum: optimum.value).z
+
+    def calibrate(self, start: np.ndarray | None = None, announce: Callable[[str], None] = lambda text: None) -> "GliomaTwin":
+        """Finds the maximum a posteriori by Gauss-Newton and the Laplace posterior around it.
+
+        Three rounds: the first takes every voxel as worth a twentieth of an independent one; the others estimate from the residuals
+        what voxels are worth (:func:`twinsim.dispersion.independent_fraction`), so that intervals do not pretend that neighbouring
+        voxels err independently.
+
+        Args:
+            start: Where to start, in standard-normal coordinates, e.g. from :meth:`searched` on coarse voxels; None is the prior's median.
+            announce: Called with one line of progress at a time.
+
+        Raises:
+            InputError: The likelihood is not finite at the start.
+        """
+        best = minimise(self.evaluate, np.zeros(len(GLIOMA_PRIORS)) if start is None else start)
+        if not np.isfinite(best.value):
+            raise InputError(
+                got=f"no finite likelihood at the start of the calibration of {self.record.name}",
+                expected="a model that runs at the prior's median",
+                do="check that the lesion lies in tissue and that the voxel spacing is in mm",
+            )
+        announce(f"calibrated: {best.iterations} steps, negative log-posterior {best.value:.1f}")
+        weighted = self
+        for _ in range(2):
+            weighted = weighted.reweighted(best.z)
+            best = minimise(weighted.evaluate, best.z)
+            posterior = Posterior(GLIOMA_PRIORS, best.z, np.linalg.inv(best.curvature))
+            weighted = weighted.stable_for(max(LARGEST_DIFFUSIVITY, posterior.interval("diffusivity_white", 0.9999)[1]))
+            announce(f"refined: {best.iterations} steps, {best.gradient_norm:.3f} posterior sd from the optimum")
+        return replace(weighted, posterior=posterior, optimum=best, messages=_messages(self.record, posterior, best))
+
+    def stable_for(self, largest_diffusivity: float) -> "GliomaTwin":
+        """The twin with as many diffusion stages as its steps need for this diffusivity, mm²/day."""
+        model = replace_stages(self.model, largest_diffusivity)
+        return self if model.stages == self.model.stages else replace(self, model=model)
+
+    def reweighted(self, z: np.ndarray) -> "GliomaTwin":
+        """The twin with each observation's weight estimated from the residuals at a point."""
+        doses = jnp.asarray(self.given_doses, self.model.centre.dtype)
+        residuals = _residuals(self.model, self.scan_mesh, doses, _coordinates(z))
+        weights = []
+        for observation, residual in zip(self.model.observations, residuals, strict=True):
+            cells = np.asarray(observation.cells)
+            used = np.zeros(self.model.grid.size, dtype=bool)
+            field = np.zeros(self.model.grid.size)
+            used[cells], field[cells] = True, np.clip(np.asarray(residual, dtype=float), -10, 10)
+            shape = self.model.grid.shape
+            weights.append(independent_fraction(field.reshape(shape), used.reshape(shape)))
+        model = eqx.tree_at(
+            lambda m: [observation.weight for observation in m.observations],
+            self.model,
+            [jnp.asarray(w, self.model.centre.dtype) for w in weights],
+        )
+        return replace(self, model=model)
+
+
+def glioma_twin(record: PatientRecord, margin_mm: float = 24.0, largest_diffusivity: float = LARGEST_DIFFUSIVITY) -> GliomaTwin:
+    """Builds the twin of a patient: the region round the lesion, the model on it, and the observations.
+
+    Args:
+        record: From :func:`twinsim.patient.load_patient`, on the grid to compute on.
+        margin_mm: How far past the seen lesion the region reaches; choose what the tumour may grow until the horizon, and three front widths.
+        largest_diffusivity: Largest $D_w$ that the steps must be stable for, mm²/day.
+
+    Raises:
+        InputError: The lesion's centre is outside of tissue, or no scan has a lesion.
+    """
+    region = _lesion(record.scans)
+    margin = [int(np.ceil(margin_mm / h)) for h in record.anatomy.spacing_mm]
+    where = np.argwhere(region)
+    start = np.maximum(where.min(axis=0) - margin, 0)
+    stop = np.minimum(where.max(axis=0) + 1 + margin, region.shape)
+    box = tuple(slice(int(a), int(b)) for a, b in zip(start, stop, strict=True))
+    anatomy = record.anatomy.cropped(tuple(int(a) for a in start), tuple(int(b) for b in stop))
+
+    grid = VoxelGrid(anatomy.mask, anatomy.spacing_mm)
+    diffusion = tissue_diffusion(grid, anatomy.white, anatomy.grey)
+    centre = _centre(_lesion(record.scans[:1])[box], anatomy)
+    dose_map = record.radiotherapy.dose_map
+    dtype = diffusion.scale.dtype
+    last = record.scans[-1].day
+    onset = record.scans[0].day - DAYS_BEFORE_FIRST_SCAN
+    given = [fraction for fraction in record.radiotherapy.fractions if fraction.day < last]
+    mesh = time_mesh(
+        onset,
+        [scan.day for scan in record.scans],
+        MAX_STEP_DAYS,
+        events=[fraction.day for fraction in given],
+        breakpoints=record.chemotherapy.days,
+    )
+    model = GliomaModel(
+        grid=grid,
+        diffusion=diffusion,
+        centre=jnp.asarray(centre, dtype),
+        dose_map=jnp.asarray(1.0, dtype) if dose_map is None else grid.cells(jnp.asarray(dose_map[box], dtype)),
+        drug_times=jnp.asarray(record.chemotherapy.days, dtype),
+        drug_doses=jnp.asarray(record.chemotherapy.doses_mg_per_m2, dtype),
+        observations=_observations(record.scans, box, grid),
+        stages=2,
+    )
+    model = replace_stages(model, largest_diffusivity)
+    return GliomaTwin(record, anatomy, model, mesh, np.array([fraction.dose_gy for fraction in given]))
+
+
+def replace_stages(model: GliomaModel, largest_diffusivity: float) -> GliomaModel:
+    """The model with the fewest diffusion stages that are stable for this diffusivity, mm²/day."""
+    stages = stages_for(float(model.diffusion.spectral_bound()) * largest_diffusivity * MAX_STEP_DAYS)
+    return replace(model, stages=stages)
+
+
+def _lesion(scans: Sequence[Scan]) -> np.ndarray:
+    """Every voxel that some scan calls abnormal; of a cellularity map the part above 5 %."""
+    parts = []
+    for scan in scans:
+        parts += [mask for mask in (scan.enhancing_core, scan.oedema) if mask is not None]
+        if scan.cellularity is not None:
+            trusted = np.ones(scan.cellularity.shape, bool) if scan.cellularity_mask is None else scan.cellularity_mask
+            parts.append((scan.cellularity > 0.05) & trusted)
+    region = np.logical_or.reduce(parts) if parts else np.zeros((1, 1, 1), bool)
+    if not region.any():
+        raise InputError(
+            got=f"no abnormal voxel in the scans of days {[scan.day for scan in scans]}",
+            expected="a segmentation or a cellularity map with a lesion",
+            do="check labels and thresholds of the scan files",
+        )
+    return region
+
+
+def _centre(lesion: np.ndarray, anatomy: Anatomy) -> np.ndarray:
+    """Centre of gravity of the lesion in mm from the first voxel's centre; it must lie in tissue, or the nearest tissue within 10 mm is taken."""
+    spacing = np.asarray(anatomy.spacing_mm)
+    centre = np.argwhere(lesion).mean(axis=0) * spacing
+    if anatomy.mask[tuple(np.round(centre / spacing).astype(int))]:
+        return centre
+    tissue = np.argwhere(anatomy.mask & lesion) * spacing
+    if tissue.size:
+        distance = np.linalg.norm(tissue - centre, axis=1)
+        if distance.min() <= 10.0:
+            return tissue[distance.argmin()]
+    raise InputError(
+        got="a lesion whose centre (the tumour's seed) lies in cerebrospinal fluid or outside of the brain",
+        expected="a lesion in white or grey matter",
+        do="check that the segmentation and the anatomy are registered to each other",
+    )
+
+
+def _observations(scans: Sequence[Scan], box: tuple[slice, ...], grid: VoxelGrid) -> tuple[Observation, ...]:
+    """Likelihood terms of all scans on the region."""
+    active = np.asarray(grid.mask)
+    average = Diffusion(grid, tuple(jnp.full(grid.shape, h**2 / 24) for h in grid.spacing))
+    dtype = average.scale.dtype
+    weight = jnp.asarray(FIRST_WEIGHT, dtype)
+    found: list[Observation] = []
+    for number, scan in enumerate(scans):
+        for mask, threshold in ((scan.enhancing_core, "threshold_core"), (scan.oedema, "threshold_oedema")):
+            if mask is not None:
+                used = active & near(mask[box], 6)
+                cells = np.flatnonzero(used)
+                inside = mask[box].reshape(-1)[cells]
+                found.append(IsoContour(number, jnp.asarray(cells), jnp.asarray(inside, dtype), weight, grid, threshold))
+        if scan.cellularity is not None:
+            trusted = active if scan.cellularity_mask is None else active & scan.cellularity_mask[box]
+            cells = np.flatnonzero(trusted)
+            density = jnp.asarray(scan.cellularity[box].reshape(-1)[cells], dtype)
+            noise = jnp.asarray(scan.cellularity_noise, dtype)
+            found.append(CellularityMap(number, jnp.asarray(cells), density, weight, noise, average))
+    return tuple(found)
+
+
+def _coordinates(z: np.ndarray) -> Array:
+    return jnp.asarray(z, jnp.result_type(float))
+
+
+def _predictions(model: GliomaModel, states: Float[Array, "times cells"], z_imaging: Array) -> tuple[Array, ...]:
+    values = values_of(IMAGING_PRIORS, z_imaging)
+    return tuple(observation.predict(states[observation.scan], values) for observation in model.observations)
+
+
+@eqx.filter_jit
+def _negative_log_posterior(
+    model: GliomaModel, mesh: TimeMesh, doses: Float[Array, " fractions"], z: Float[Array, " parameters"]
+) -> tuple[Scalar, Float[Array, " parameters"], Float[Array, "parameters parameters"]]:
+    """Value, gradient and Gauss-Newton curvature; the Jacobian of the predictions is pushed forward, one tangent per tissue parameter."""
+    count = len(TISSUE_PRIORS)
+    z_tissue, z_imaging = z[:count], z[count:]
+
+    def grow(z_tissue: Array) -> tuple[Array, Array]:
+        return model.grow(z_tissue, mesh, doses)
+
+    def tangent(direction: Array) -> Array:
+        (_, _), (d_states, _) = jax.jvp(grow, (z_tissue,), (direction,))
+        return d_states
+
+    states, status = grow(z_tissue)
+    d_states = lax.map(tangent, jnp.eye(count, dtype=z.dtype))
+
+    def predict(states: Array, z_imaging: Array) -> tuple[Array, ...]:
+        return _predictions(model, states, z_imaging)
+
+    predictions = predict(states, z_imaging)
+    zero_states, zero_imaging = jnp.zeros_like(states), jnp.zeros_like(z_imaging)
+    from_tissue = jax.vmap(lambda d: jax.jvp(predict, (states, z_imaging), (d, zero_imaging))[1])(d_states)
+    directions = jnp.eye(z_imaging.size, dtype=z.dtype)
+    from_imaging = jax.vmap(lambda d: jax.jvp(predict, (states, z_imaging), (zero_states, d))[1])(directions)
+
+    value = 0.5 * jnp.vdot(z, z)
+    gradient, curvature = z, jnp.eye(z.size, dtype=z.dtype)
+    for observation, prediction, first, second in zip(model.observations, predictions, from_tissue, from_imaging, strict=True):
+        jacobian = jnp.concatenate([first, second])
+        value = value + observation.weight * observation.loss(prediction).sum()
+        gradient = gradient + observation.weight * jacobian @ observation.slope(prediction)
+        curvature = curvature + observation.weight * (jacobian * observation.curvature(prediction)[None, :]) @ jacobian.T
+    return jnp.where(status == 0, value, jnp.inf), gradient, curvature
+
+
+@eqx.filter_jit
+def _residuals(model: GliomaModel, mesh: TimeMesh, doses: Float[Array, " fractions"], z: Array) -> tuple[Array, ...]:
+    count = len(TISSUE_PRIORS)
+    states, _ = model.grow(z[:count], mesh, doses)
+    predictions = _predictions(model, states, z[count:])
+    return tuple(observation.residual(p) for observation, p in zip(model.observations, predictions, strict=True))
+
+
+def _messages(record: PatientRecord, posterior: Posterior, optimum: Optimum) -> tuple[str, ...]:
+    """What the data can't identify, and whether the search ended well."""
+    found = []
+    if not optimum.converged:
+        found.append(
+            f"The search stopped {optimum.gradient_norm:.2f} posterior standard deviations from the optimum: read intervals with care."
+        )
+    unknown = [p.name.replace("_", " ") for p in posterior.priors if posterior.identifiability(p.name) == "prior only"]
+    if unknown:
+        found.append("The scans say next to nothing about " + ", ".join(unknown) + ": the intervals shown are the prior's.")
+    (wide, wide_spread), (narrow, narrow_spread) = posterior.combinations(("diffusivity_white", "proliferation"))
+    if len(record.scans) == 1:
+        found.append(
+            "One scan cannot tell fast and slow growth apart: of diffusivity and proliferation only a combination is informed, "
+            f"{narrow} ({narrow_spread:.0%} of its prior spread), not {wide} ({wide_spread:.0%})."
+        )
+    return tuple(found)

@@ -1,0 +1,220 @@
+"""The report of a glioma twin: pictures first, then numbers."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from twinsim.figures import Arm, Measurements, Overlay, ParameterInterval, arms_curve, forecast_curve, orthogonal_slices, parameter_forest
+from twinsim.forecast import Forecast
+from twinsim.glioma import GliomaTwin
+from twinsim.posterior import Posterior
+from twinsim.report import Report
+from twinsim.virtual_patient import Truth
+
+SHOWN = (
+    "diffusivity_white",
+    "proliferation",
+    "radiosensitivity",
+    "drug_sensitivity",
+    "initial_burden",
+    "threshold_core",
+    "threshold_oedema",
+)
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What an experiment found, ready to be shown.
+
+    Attributes:
+        twin: The calibrated twin.
+        density: Density at the last scan at the maximum a posteriori, on the twin's region.
+        forecast: Under the treatment in the patient's file.
+        arms: All courses compared, best first.
+        warnings: Sentences.
+        truth: Of a virtual patient.
+    """
+
+    twin: GliomaTwin
+    density: np.ndarray
+    forecast: Forecast
+    arms: Sequence[Forecast]
+    warnings: Sequence[str]
+    truth: Truth | None = None
+
+
+def glioma_report(findings: Findings) -> Report:
+    """Builds the report."""
+    twin, forecast = findings.twin, findings.forecast
+    posterior = _calibrated(twin)
+    horizon = forecast.days[-1] - forecast.days[0]
+    report = Report("Glioma twin", f"{twin.record.name}: {len(twin.record.scans)} scan(s), forecast {horizon:.0f} days past the last")
+    report.figure(_slices(findings), *_slices_text(horizon), alt="Three orthogonal slices of the brain with the forecast tumour")
+    _headline(report, findings, posterior)
+    for warning in findings.warnings:
+        report.warn(warning)
+    report.figure(
+        _forecast_curve(findings),
+        "Visible volume (density above the oedema threshold) under the treatment in the patient's file. Bands hold 50 and 90 % of the posterior.",
+        "forecast",
+    )
+    report.heading("Treatments compared")
+    report.figure(
+        arms_curve(
+            forecast.days,
+            {arm.course.name: Arm(np.median(arm.burden_mm3[1:], 0), {0.9: arm.interval(arm.burden_mm3, 0.9)}) for arm in findings.arms},
+            forecast_from=float(forecast.days[0]),
+            quantity="tumour burden",
+            unit="mm³ at capacity",
+            logarithmic=True,
+        ),
+        "All tumour cells, seen or not, as a volume at carrying capacity; median and 90 % band per course.",
+        "treatments",
+    )
+    report.table(*_arms_table(findings.arms), caption=_ARMS_CAPTION)
+    report.heading("Parameters")
+    report.figure(
+        parameter_forest([_interval(posterior, name, findings.truth) for name in SHOWN]),
+        "Prior and posterior, 90 % intervals. Grey: the scans add nothing to the prior.",
+        "parameters",
+    )
+    report.table(*_parameter_table(posterior, findings.truth), caption="Median of the prior, maximum a posteriori, and 90 % intervals.")
+    report.text(
+        "Radiotherapy by the linear-quadratic model (tumour alpha/beta 10 Gy), drug by one-compartment kinetics with log-kill, growth by the "
+        "proliferation-invasion model. Mass effect, necrosis, resistance and oedema without cells are not modelled."
+    )
+    return report
+
+
+_ARMS_CAPTION = (
+    "Best first. Burden at the horizon: median and 90 % interval. Gain: expected factor by which the course shrinks the burden against the next "
+    "one in the table, with its 90 % interval over the posterior. Late effect: BED for brain tissue at alpha/beta 2 Gy of the fractions to come."
+)
+
+
+def _calibrated(twin: GliomaTwin) -> Posterior:
+    if twin.posterior is None:
+        raise ValueError("got a twin without a posterior; expected a calibrated one; do: call calibrate first")
+    return twin.posterior
+
+
+def _slices_text(horizon: float) -> tuple[str, str]:
+    caption = (
+        f"Chance that tumour is visible {horizon:.0f} days after the last scan (colour), the abnormal region that the last scan saw (outline) and "
+        "the density fitted to it (contours at 16 and 80 % of capacity)."
+    )
+    return caption, "slices"
+
+
+def _slices(findings: Findings):  # noqa: ANN202 (a matplotlib figure; importing it here would slow every start)
+    twin = findings.twin
+    last = twin.record.scans[-1]
+    overlays = [
+        Overlay(findings.forecast.probability, "chance of visible tumour", "1", "heat", floor=0.02, limits=(0.0, 1.0)),
+        Overlay(findings.density, "fitted density", "fraction of capacity", "contour", levels=(0.16, 0.8)),
+    ]
+    box = _box(twin)
+    seen = last.oedema if last.oedema is not None else last.enhancing_core
+    if seen is not None:
+        overlays.append(Overlay(seen[box].astype(np.float32), "seen at the last scan", "1", "mask"))
+    density = findings.density
+    index = np.unravel_index(int(np.argmax(density)), density.shape)
+    background = twin.anatomy.background
+    return orthogonal_slices(background, twin.anatomy.spacing_mm, overlays, index=[int(i) for i in index], affine=twin.anatomy.affine)
+
+
+def _box(twin: GliomaTwin) -> tuple[slice, ...]:
+    """Where the twin's region lies in the record's volumes."""
+    start = np.round(np.linalg.solve(twin.record.anatomy.affine, twin.anatomy.affine[:, 3])[:3]).astype(int)
+    return tuple(slice(int(a), int(a) + n) for a, n in zip(start, twin.anatomy.shape, strict=True))
+
+
+def _headline(report: Report, findings: Findings, posterior: Posterior) -> None:
+    entries = []
+    for name, title, unit in (
+        ("diffusivity_white", "Diffusivity, white matter", "mm²/day"),
+        ("proliferation", "Proliferation", "1/day"),
+        ("radiosensitivity", "Radiosensitivity", "1/Gy"),
+    ):
+        low, high = posterior.interval(name, 0.9)
+        note = f"90 %: {low:.3g} to {high:.3g}"
+        if findings.truth is not None:
+            note += f"; truth {findings.truth.values[name]:.3g}"
+        entries.append((title, float(f"{posterior.value(name):.3g}"), unit, note))
+    volumes = findings.forecast.volume_mm3[:, -1] / 1000
+    low, high = np.quantile(volumes[1:], [0.05, 0.95])
+    note = f"90 %: {low:.1f} to {high:.1f}"
+    if findings.truth is not None:
+        note += f"; truth {findings.truth.forecast_volume_mm3 / 1000:.1f}"
+    entries.append(("Forecast volume", float(f"{np.median(volumes[1:]):.3g}"), "cm³", note))
+    entries.append(("Best course", findings.arms[0].course.name, ""))
+    report.headline(entries)
+
+
+def _forecast_curve(findings: Findings):  # noqa: ANN202 (as above)
+    twin, forecast = findings.twin, findings.forecast
+    voxel = twin.anatomy.voxel_volume_mm3
+    seen = [(scan.day, float(scan.oedema.sum()) * voxel) for scan in twin.record.scans if scan.oedema is not None]
+    treatments = {
+        "radiotherapy": [fraction.day for fraction in twin.record.radiotherapy.fractions],
+        "chemotherapy": list(twin.record.chemotherapy.days),
+    }
+    return forecast_curve(
+        forecast.days,
+        np.median(forecast.volume_mm3[1:], axis=0),
+        {level: forecast.interval(forecast.volume_mm3, level) for level in (0.5, 0.9)},
+        truth=None if findings.truth is None else np.interp(forecast.days, findings.truth.days, findings.truth.volume_mm3),
+        observations=Measurements(*zip(*seen, strict=True)) if seen else None,
+        treatments={name: days for name, days in treatments.items() if days} or None,
+        forecast_from=float(forecast.days[0]),
+        quantity="visible volume",
+        unit="mm³",
+    )
+
+
+def _arms_table(arms: Sequence[Forecast]) -> tuple[list[str], list[list[object]]]:
+    columns = ["Course", "Burden at horizon (mm³)", "90 % interval", "Gain on the next", "90 % interval", "Late effect (Gy)"]
+    rows: list[list[object]] = []
+    for number, arm in enumerate(arms):
+        burden = arm.burden_mm3[1:, -1]
+        low, high = np.quantile(burden, [0.05, 0.95])
+        gain, interval = "", ""
+        if number + 1 < len(arms):
+            ratio = np.log(arms[number + 1].burden_mm3[1:, -1] / burden)
+            gain = f"{np.exp(ratio.mean()):.3g} x"
+            interval = " to ".join(f"{np.exp(q):.3g}" for q in np.quantile(ratio, [0.05, 0.95]))
+        late = f"{arm.course.late_effect_gy:.1f}"
+        rows.append([arm.course.name, f"{np.median(burden):.3g}", f"{low:.3g} to {high:.3g}", gain, interval, late])
+    return columns, rows
+
+
+def _interval(posterior: Posterior, name: str, truth: Truth | None) -> ParameterInterval:
+    prior = next(p for p in posterior.priors if p.name == name)
+    prior_low, prior_high = prior.interval(0.9)
+    low, high = posterior.interval(name, 0.9)
+    return ParameterInterval(
+        name.replace("_", " "),
+        prior.unit,
+        (prior_low, prior.median, prior_high),
+        (low, posterior.value(name), high),
+        truth=None if truth is None else float(truth.values[name]),
+        logarithmic=prior.transform == "log",
+        identifiable=posterior.identifiability(name) != "prior only",
+    )
+
+
+def _parameter_table(posterior: Posterior, truth: Truth | None) -> tuple[list[str], list[list[object]]]:
+    columns = ["Parameter", "Unit", "Prior", "90 % of prior", "Posterior", "90 % of posterior", "Data say", "Source of the prior"]
+    if truth is not None:
+        columns.insert(6, "Truth")
+    rows: list[list[object]] = []
+    for prior in posterior.priors:
+        intervals = [prior.interval(0.9), posterior.interval(prior.name, 0.9)]
+        texts = [f"{low:.3g} to {high:.3g}" for low, high in intervals]
+        row: list[object] = [prior.name.replace("_", " "), prior.unit, f"{prior.median:.3g}", texts[0]]
+        row += [f"{posterior.value(prior.name):.3g}", texts[1]]
+        if truth is not None:
+            row.append(f"{truth.values[prior.name]:.3g}" if prior.name in truth.values else "")
+        rows.append([*row, posterior.identifiability(prior.name), prior.source])
+    return columns, rows

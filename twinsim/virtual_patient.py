@@ -1,0 +1,227 @@
+"""Virtual patients whose truth is known: made on a finer grid than any twin computes on, with noise that no likelihood assumes."""
+
+from dataclasses import dataclass
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from scipy import ndimage
+
+from solvers import VoxelGrid, stages_for, time_mesh
+from twinsim.anatomy import Anatomy, mni152
+from twinsim.errors import InputError
+from twinsim.glioma import MAX_STEP_DAYS, GliomaModel
+from twinsim.glioma_priors import DAYS_BEFORE_FIRST_SCAN, TISSUE_PRIORS
+from twinsim.observation import soft_volume
+from twinsim.patient import Chemotherapy, PatientRecord, Radiotherapy, RadiotherapyFraction, Scan
+from twinsim.volumes import resample_onto
+
+SCAN_DAYS = (0.0, 35.0, 56.0)
+FRACTION_DAYS = (42.0, 43.0, 44.0, 45.0, 46.0)
+FRACTION_DOSE_GY = 2.0
+DRUG_DAYS = tuple(float(day) for day in range(42, 56))
+DRUG_DOSE_MG_PER_M2 = 75.0
+STATED_NOISE = 0.08
+REGION_MM = 52.0
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What only the maker of a virtual patient knows.
+
+    Attributes:
+        values: True parameters by name.
+        days: Days of the volume curve.
+        volume_mm3: Visible volume on those days without further treatment.
+        forecast_volume_mm3: Its last value, at the horizon.
+        density: Cell density at the last scan, on the patient's grid.
+    """
+
+    values: dict[str, float]
+    days: np.ndarray
+    volume_mm3: np.ndarray
+    forecast_volume_mm3: float
+    density: np.ndarray
+
+
+def virtual_patient(seed: int, spacing_mm: float, horizon_days: float) -> tuple[PatientRecord, Truth]:
+    """Draws a tumour, grows it on half the spacing, and images it three times at the spacing.
+
+    The three scans see the tumour at diagnosis, before treatment, and after a first week of chemoradiotherapy (5 x 2 Gy with daily
+    temozolomide), as an adaptive course would. Each scan has a segmentation of core and oedema, whose edges wander smoothly by about half a
+    millimetre, and a map of cellularity whose noise is correlated between neighbours, grows with the density, and has a gain error per scan.
+
+    Args:
+        seed: Any whole number; the same number gives the same patient.
+        spacing_mm: Voxel edge of the patient's images.
+        horizon_days: How far past the last scan the truth is followed.
+    """
+    random = np.random.default_rng([seed, 20])
+    fine, coarse = mni152(spacing_mm / 2), mni152(spacing_mm)
+    for _ in range(50):
+        values = _draw(random, fine)
+        burden = _burden_for_volume(values, fine, target_mm3=float(random.uniform(5e3, 2.2e4)))
+        if burden is not None:
+            break
+    else:
+        raise InputError(got=f"seed {seed} without a tumour in 50 draws", expected="one in a few draws", do="use another seed")
+    values["initial_burden"] = burden
+
+    region = _region(fine, values)
+    states, days, volumes = _grow(values, region, (*SCAN_DAYS, SCAN_DAYS[-1] + horizon_days))
+    scans = tuple(
+        _image(random, day, state, region, coarse, values) for day, state in zip(SCAN_DAYS, states[: len(SCAN_DAYS)], strict=True)
+    )
+    record = PatientRecord(
+        name=f"virtual patient {seed}",
+        anatomy=coarse,
+        scans=scans,
+        radiotherapy=Radiotherapy(tuple(RadiotherapyFraction(day, FRACTION_DOSE_GY) for day in FRACTION_DAYS)),
+        chemotherapy=Chemotherapy(DRUG_DAYS, (DRUG_DOSE_MG_PER_M2,) * len(DRUG_DAYS)),
+    )
+    density = resample_onto(states[len(SCAN_DAYS) - 1], region.affine, coarse.shape, coarse.affine, 0.0)
+    return record, Truth(values, days, volumes, float(volumes[-1]), density)
+
+
+def _draw(random: np.random.Generator, anatomy: Anatomy) -> dict[str, float]:
+    """Parameters inside the priors, and a seed deep in white matter, as a position in world mm."""
+    while True:
+        diffusivity, proliferation = np.exp(random.uniform(np.log([0.05, 0.020]), np.log([0.25, 0.050])))
+        speed, width = 2 * np.sqrt(diffusivity * proliferation), np.sqrt(diffusivity / proliferation)
+        if 0.07 < speed < 0.18 and 1.3 < width < 3.0:
+            break
+    deep = ndimage.distance_transform_edt(anatomy.mask, sampling=anatomy.spacing_mm) > 7.0
+    height = anatomy.affine[2, 3] + np.arange(anatomy.shape[2]) * anatomy.affine[2, 2]
+    candidates = np.argwhere((anatomy.white > 0.7) & deep & (height > -5.0))
+    position = anatomy.world_of_index(candidates[random.integers(len(candidates))].astype(float))
+    return {
+        "diffusivity_white": float(diffusivity),
+        "proliferation": float(proliferation),
+        "radiosensitivity": float(np.exp(random.uniform(np.log(0.03), np.log(0.10)))),
+        "drug_sensitivity": float(np.exp(random.uniform(np.log(1.0e-3), np.log(3.0e-3)))),
+        "world_x": float(position[0]),
+        "world_y": float(position[1]),
+        "world_z": float(position[2]),
+        "threshold_core": float(random.uniform(0.75, 0.85)),
+        "threshold_oedema": float(random.uniform(0.12, 0.20)),
+    }
+
+
+def _region(anatomy: Anatomy, values: dict[str, float]) -> Anatomy:
+    """The anatomy within :data:`REGION_MM` of the seed."""
+    centre = anatomy.index_of_world(np.array([values["world_x"], values["world_y"], values["world_z"]]))
+    reach = REGION_MM / np.asarray(anatomy.spacing_mm)
+    start = np.maximum(np.floor(centre - reach), 0).astype(int)
+    stop = np.minimum(np.ceil(centre + reach), anatomy.shape).astype(int)
+    return anatomy.cropped(tuple(int(a) for a in start), tuple(int(b) for b in stop))
+
+
+def _model(anatomy: Anatomy, values: dict[str, float]) -> GliomaModel:
+    from physics import tissue_diffusion
+
+    grid = VoxelGrid(anatomy.mask, anatomy.spacing_mm)
+    diffusion = tissue_diffusion(grid, anatomy.white, anatomy.grey)
+    dtype = diffusion.scale.dtype
+    index = anatomy.index_of_world(np.array([values["world_x"], values["world_y"], values["world_z"]]))
+    return GliomaModel(
+        grid=grid,
+        diffusion=diffusion,
+        centre=jnp.asarray(index * np.asarray(anatomy.spacing_mm), dtype),
+        dose_map=jnp.asarray(1.0, dtype),
+        drug_times=jnp.asarray(DRUG_DAYS, dtype),
+        drug_doses=jnp.full(len(DRUG_DAYS), DRUG_DOSE_MG_PER_M2, dtype),
+        observations=(),
+        stages=stages_for(float(diffusion.spectral_bound()) * values["diffusivity_white"] * MAX_STEP_DAYS),
+    )
+
+
+def _coordinates(values: dict[str, float], burden: float) -> jnp.ndarray:
+    known = {**values, "initial_burden": burden, "seed_x": 0.0, "seed_y": 0.0, "seed_z": 0.0}
+    return jnp.asarray([prior.coordinate(known[prior.name]) for prior in TISSUE_PRIORS], jnp.result_type(float))
+
+
+def _burden_for_volume(values: dict[str, float], anatomy: Anatomy, target_mm3: float) -> float | None:
+    """The initial burden whose visible volume at the first scan is the target, from a sketch on 4 mm voxels; None if out of reach."""
+    region = _region(anatomy, values).resampled(4.0)
+    model = _model(region, values)
+    mesh = time_mesh(SCAN_DAYS[0] - DAYS_BEFORE_FIRST_SCAN, [SCAN_DAYS[0]], 2 * MAX_STEP_DAYS)
+    burdens = np.geomspace(1.0, 500.0, 8)
+    z = jnp.stack([_coordinates(values, float(burden)) for burden in burdens])
+    active = model.grid.mask.reshape(-1).astype(z.dtype)
+
+    @jax.jit
+    def volumes(z: jnp.ndarray) -> jnp.ndarray:
+        def one(z: jnp.ndarray) -> jnp.ndarray:
+            states, _ = model.grow(z, mesh, jnp.zeros(0, z.dtype))
+            return soft_volume(states[0], jnp.asarray(values["threshold_oedema"], z.dtype), active, model.grid.voxel_volume)
+
+        return jax.lax.map(one, z)
+
+    found = np.asarray(volumes(z), dtype=float)
+    if not found.min() < target_mm3 < found.max():
+        return None
+    return float(np.exp(np.interp(target_mm3, found, np.log(burdens))))
+
+
+def _grow(values: dict[str, float], anatomy: Anatomy, days: tuple[float, ...]) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
+    """Densities on the given days, and the visible volume from the last scan on, on the fine grid."""
+    model = _model(anatomy, values)
+    grid = model.grid
+    z = _coordinates(values, values["initial_burden"])
+    doses = jnp.full(len(FRACTION_DAYS), FRACTION_DOSE_GY, z.dtype)
+    active = grid.mask.reshape(-1).astype(z.dtype)
+    threshold = jnp.asarray(values["threshold_oedema"], z.dtype)
+    onset = SCAN_DAYS[0] - DAYS_BEFORE_FIRST_SCAN
+    before = time_mesh(onset, days[:-1], MAX_STEP_DAYS, events=FRACTION_DAYS, breakpoints=DRUG_DAYS)
+    after = time_mesh(days[-2], [days[-1]], MAX_STEP_DAYS, breakpoints=DRUG_DAYS)
+
+    @eqx.filter_jit
+    def run(model: GliomaModel, z: jnp.ndarray) -> tuple[jnp.ndarray, ...]:
+        states, first = model.grow(z, before, doses)
+
+        def volume(time: jnp.ndarray, state: jnp.ndarray) -> jnp.ndarray:
+            del time
+            return soft_volume(state, threshold, active, grid.voxel_volume)
+
+        later, volumes, second = model.go_on(z, states[-1], after, jnp.zeros(0, z.dtype), volume)
+        start = soft_volume(states[-1], threshold, active, grid.voxel_volume)
+        return states, later, jnp.concatenate([start[None], volumes]), first + second
+
+    states, later, volumes, status = run(model, z)
+    if int(status):
+        raise InputError(got=f"a truth that could not be simulated (status {int(status)})", expected="status 0", do="use another seed")
+    densities = [np.asarray(grid.volume(state), dtype=float) for state in (*states, *later)]
+    curve_days = np.concatenate([[days[-2]], np.asarray(after.times, dtype=float)])
+    return densities, curve_days, np.asarray(volumes, dtype=float)
+
+
+def _image(random: np.random.Generator, day: float, density: np.ndarray, fine: Anatomy, coarse: Anatomy, values: dict[str, float]) -> Scan:
+    """One scan of a density: segmentations with wandering edges and a noisy map of cellularity."""
+    kept = np.clip(density, 1e-6, 1 - 1e-6)
+    wander = 0.35 * _smooth_noise(random, density.shape, 4.0 / fine.spacing_mm[0])
+    odds = np.log(kept / (1 - kept)) + wander
+
+    def outline(threshold: float) -> np.ndarray:
+        inside = (odds > np.log(threshold / (1 - threshold))) & fine.mask
+        return resample_onto(inside.astype(float), fine.affine, coarse.shape, coarse.affine, 0.0) >= 0.5
+
+    oedema = outline(values["threshold_oedema"])
+    core = outline(values["threshold_core"]) & oedema
+    average = resample_onto(density, fine.affine, coarse.shape, coarse.affine, 0.0)
+    noise = _smooth_noise(random, coarse.shape, 1.2 / coarse.spacing_mm[0]) * (0.03 + 0.06 * average)
+    measured = np.clip((1 + 0.02 * random.standard_normal()) * average + noise, 0, 1)
+    return Scan(
+        day=day,
+        enhancing_core=core if core.any() else None,
+        oedema=oedema,
+        cellularity=np.where(oedema, measured, 0).astype(np.float32),
+        cellularity_noise=STATED_NOISE,
+        cellularity_mask=oedema,
+    )
+
+
+def _smooth_noise(random: np.random.Generator, shape: tuple[int, ...], width_voxels: float) -> np.ndarray:
+    """Normal noise of unit variance that is alike over about this many voxels."""
+    field = ndimage.gaussian_filter(random.standard_normal(shape), width_voxels)
+    return field / field.std()
