@@ -16,6 +16,9 @@ TERMS = 40
 SCALE = 8.0
 POWERS = np.arange(TERMS)
 COEFFICIENTS = np.array([SCALE**n / math.factorial(n) for n in range(TERMS)])
+# The first three coefficients in w of each term.
+AT_ZERO = np.zeros((3, TERMS))
+AT_ZERO[:, :3] = [[1, 0, 0], [-1, 1, 0], [0.5, -1, 0.5]]
 
 
 class LogisticLogKill(Flow):
@@ -49,10 +52,16 @@ class LogisticLogKill(Flow):
 
 
 def _poisson(weight: Scalar) -> Float[Array, " terms"]:
-    r"""$e^{-w} w^n/n!$ for all $n$, with no logarithm (the slope at $w=0$ is right) and no overflow: $(w/8)\,e^{-w/40}$ stays below two."""
-    base = weight / SCALE * jnp.exp(-weight / TERMS)
-    rest = jnp.exp(-weight * (1 - POWERS / TERMS))
-    return jnp.asarray(COEFFICIENTS, weight.dtype) * base**POWERS * rest.astype(weight.dtype)
+    r"""$e^{-w} w^n/n!$ for every $n$, without a logarithm, so that value and two derivatives are right at $w=0$ as well.
+
+    Powers of $(w/8)\,e^{-w/40}$, which stays below two, cannot overflow in float32 whatever a calibration tries.
+    """
+    tiny = weight < 1e-6
+    safe = jnp.where(tiny, 1.0, weight)
+    powers = (safe / SCALE * jnp.exp(-safe / TERMS)) ** POWERS
+    rest = jnp.exp(-safe * (1 - POWERS / TERMS)).astype(weight.dtype)
+    near_zero = AT_ZERO[0] + weight * (AT_ZERO[1] + weight * AT_ZERO[2])
+    return jnp.where(tiny, near_zero.astype(weight.dtype), jnp.asarray(COEFFICIENTS, weight.dtype) * powers * rest)
 
 
 def _phi(x: Float[Array, " *terms"]) -> Float[Array, " *terms"]:

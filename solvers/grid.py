@@ -32,7 +32,7 @@ class VoxelGrid(eqx.Module):
             raise ValueError(f"got a mask with {mask.ndim} axes; expected 3 (x, y, z); do: add axes of length 1")
         if not mask.any():
             raise ValueError("got a mask without an active voxel; expected at least one; do: check the mask's threshold")
-        lengths = (spacing,) * 3 if isinstance(spacing, int | float | np.number) else tuple(spacing)
+        lengths = (spacing,) * 3 if isinstance(spacing, int | float) else tuple(spacing)
         if len(lengths) != 3 or not all(np.isfinite(h) and h > 0 for h in lengths):
             raise ValueError(f"got spacing {spacing}; expected one or three positive lengths; do: check the image header")
         self.mask = jnp.asarray(mask)

@@ -32,7 +32,9 @@ class RungeKuttaChebyshev2(Stepper):
     r"""Second-order RKC for $u' = L u$: $s$ applications of $L$ reach $h|\lambda|\approx 0.65\,s^2$ instead of $2$ per two.
 
     $Y_1 = Y_0 + \tilde\mu_1 h L Y_0$ and
-    $Y_j = (1-\mu_j-\nu_j)Y_0 + \mu_j Y_{j-1} + \nu_j Y_{j-2} + \tilde\mu_j h L Y_{j-1} + \tilde\gamma_j h L Y_0$.
+    $Y_j = (1-\mu_j-\nu_j)Y_0 + \mu_j Y_{j-1} + \nu_j Y_{j-2} + \tilde\mu_j h L Y_{j-1} + \tilde\gamma_j h L Y_0$,
+    computed for the increments $Y_j-Y_0$: in float32 the rounded weights of $Y_0$, $Y_{j-1}$, $Y_{j-2}$ do not sum to one, which
+    alone loses or makes $5\cdot10^{-8}$ of all mass per step.
 
     Args:
         operator: $L$, with eigenvalues on the negative real axis.
@@ -60,12 +62,12 @@ class RungeKuttaChebyshev2(Stepper):
         del time
         first, table = _coefficients(self.stages)
         initial_rate = length * self.operator.apply(state)
-        before, current = state, state + first * initial_rate
+        before, current = None, first * initial_rate
         for mu, nu, mu_rate, gamma_rate in table:
-            rate = length * self.operator.apply(current)
-            following = (1 - mu - nu) * state + mu * current + nu * before + mu_rate * rate + gamma_rate * initial_rate
-            before, current = current, following
-        return current
+            rate = length * self.operator.apply(state + current)
+            following = mu * current + mu_rate * rate + gamma_rate * initial_rate
+            before, current = current, following if before is None else following + nu * before
+        return state + current
 
     def stable(self, length: Scalar) -> Flag:
         """The step times the operator's spectral bound is within the limit (a hair of round-off allowed)."""

@@ -61,17 +61,19 @@ def as_type(tree, dtype):
     return jax.tree.map(lambda leaf: leaf.astype(dtype) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf, tree)
 
 
-def operators(grid: VoxelGrid, seed: int = 0) -> dict[str, Operator]:
-    """Every kind of diffusion on one grid with random coefficients, voxels without any diffusion included."""
+OPERATORS = ("order 2", "orthotropic", "order 4", "tensor")
+
+
+def make_operator(kind: str, grid: VoxelGrid, seed: int = 0) -> Operator:
+    """One of the kinds of diffusion with random coefficients, voxels without any diffusion included."""
     rng = np.random.default_rng(seed)
+    if kind == "tensor":
+        return TensorDiffusion(grid, random_tensor(grid.shape, seed), 0.7)
+    if kind == "orthotropic":
+        x, y, z = (jnp.asarray(rng.uniform(0.1, 2.0, grid.shape)) for _ in range(3))
+        return Diffusion(grid, (x, y, z), 0.7)
     coefficient = jnp.asarray(rng.uniform(0.1, 2.0, grid.shape) * (rng.random(grid.shape) > 0.1))
-    per_axis = tuple(jnp.asarray(rng.uniform(0.1, 2.0, grid.shape)) for _ in range(3))
-    return {
-        "order 2": Diffusion(grid, coefficient, 0.7),
-        "orthotropic": Diffusion(grid, per_axis, 0.7),
-        "order 4": Diffusion(grid, coefficient, 0.7, interior_order=4),
-        "tensor": TensorDiffusion(grid, random_tensor(grid.shape, seed), 0.7),
-    }
+    return Diffusion(grid, coefficient, 0.7, interior_order=int(kind[-1]))
 
 
 FIVE_DAYS_IN_28 = tuple(28.0 * cycle + day for cycle in range(5) for day in range(5))

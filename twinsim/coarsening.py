@@ -16,19 +16,16 @@ def coarsened(record: PatientRecord, spacing_mm: float | tuple[float, float, flo
         return np.asarray(resample_onto(array.astype(np.float32), record.anatomy.affine, anatomy.shape, anatomy.affine, 0.0))
 
     def scan(fine: Scan) -> Scan:
-        masks = {
-            name: mask_from_fraction(averaged(array))
-            for name, array in fine.volumes().items()
-            if name != "cellularity"
-        }
+        masks = {name: mask_from_fraction(averaged(array)) for name, array in fine.volumes().items() if name != "cellularity"}
         core, oedema, trusted = (
             mask if mask is not None and mask.any() else None
             for mask in (masks.get(name) for name in ("enhancing_core", "oedema", "cellularity_mask"))
         )
         density = None
         if fine.cellularity is not None and (trusted is not None or fine.cellularity_mask is None):
-            weight = averaged(np.ones(fine.cellularity.shape) if fine.cellularity_mask is None else fine.cellularity_mask)
-            density = np.where(weight > 0, averaged(fine.cellularity) / np.maximum(weight, 1e-6), 0).clip(0, 1).astype(np.float32)
+            counted = np.ones(fine.cellularity.shape, bool) if fine.cellularity_mask is None else fine.cellularity_mask
+            weight, total = averaged(counted), averaged(np.where(counted, fine.cellularity, 0))
+            density = np.where(weight > 0, total / np.maximum(weight, 1e-6), 0).clip(0, 1).astype(np.float32)
         return Scan(
             day=fine.day,
             enhancing_core=core if core is None or oedema is None else core & oedema,

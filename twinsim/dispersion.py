@@ -2,40 +2,44 @@
 
 import numpy as np
 
-LAGS = 6
+LAGS = 8
 
 
-def independent_fraction(residual: np.ndarray, used: np.ndarray) -> float:
-    r"""The fraction of voxels that count as independent, $1/(\phi\,\eta)$, at most one.
+def independent_fraction(score: np.ndarray, information: np.ndarray) -> float:
+    r"""The fraction of voxels that count as independent, at most one.
 
-    $\phi$ is the mean square of the standardised residuals (over one where noise or model error exceed what the likelihood assumes)
-    and $\eta = \sum_l \hat\rho(l)$ sums their autocorrelation over lags up to six voxels, shell by shell until a shell's mean falls under 0.05;
-    $\phi\eta$ is the variance of a sum of residuals per voxel. Dividing a log-likelihood by it gives intervals of the right width when
-    errors are alike in neighbouring voxels: the quasi-likelihood correction (McCullagh and Nelder 1989, section 9.2).
+    If errors were independent and as large as the likelihood assumes, the scores $g_i$ (derivatives of the log-likelihood with respect to
+    the prediction) would have variance $h_i$, their Fisher information, and $\sum_{|i-j|\le l} g_i g_j = \sum_i h_i$ in expectation for every reach $l$.
+    The ratio of the two sides is how often the same error is counted: over-dispersion times correlated neighbours. Lags are taken up to
+    eight voxels, shell by shell, until a shell's mean correlation is under 0.05. Dividing a log-likelihood by the ratio gives intervals of
+    the right width: the quasi-likelihood correction (McCullagh and Nelder 1989, section 9.2). Where information sits on a thin shell, as at
+    the edge of a segmentation, correlation along the shell counts in full.
 
     Args:
-        residual: Standardised residuals on the grid ``(x, y, z)``; ignored outside ``used``.
-        used: Voxels that entered the likelihood.
+        score: $g_i$ on the grid ``(x, y, z)``; ignored where the information is zero.
+        information: $h_i\ge 0$; zero where a voxel did not enter the likelihood.
 
-    Fails: with fewer than about a hundred voxels the estimate is rough, and a smooth misfit larger than six voxels is counted in part only.
+    Fails: with fewer than about a hundred voxels the estimate is rough, and a smooth misfit wider than eight voxels is counted in part only.
     """
-    field = np.where(used, residual, 0.0).astype(float)
-    mean_square = float((field**2).sum() / used.sum())
-    if mean_square == 0.0:
+    weight = np.asarray(information, dtype=float)
+    field = np.where(weight > 0, score, 0.0).astype(float)
+    total = float((field**2).sum())
+    if total == 0.0:
         return 1.0
-    padded = [n + LAGS + 1 for n in used.shape]
-    power = np.abs(np.fft.rfftn(field, padded)) ** 2
-    pairs = np.abs(np.fft.rfftn(used.astype(float), padded)) ** 2
-    products = np.fft.irfftn(power, padded)
-    counts = np.maximum(np.fft.irfftn(pairs, padded), 1.0)
-    lags = [np.minimum(np.arange(n), n - np.arange(n)) for n in padded]
-    distance = np.sqrt(sum(lag.astype(float).reshape([-1 if a == i else 1 for a in range(3)]) ** 2 for i, lag in enumerate(lags)))
-    correlation = products / counts / mean_square
-    total = 1.0
+    padded = [n + LAGS + 1 for n in field.shape]
+    products, pairs = (_lagged_products(values, padded) for values in (field, np.sqrt(weight)))
+    lags = [np.minimum(np.arange(n), n - np.arange(n)).astype(float) for n in padded]
+    distance = np.sqrt(lags[0][:, None, None] ** 2 + lags[1][None, :, None] ** 2 + lags[2][None, None, :] ** 2)
+    dispersion = total / float(weight.sum())
     for radius in range(1, LAGS + 1):
         shell = (distance > radius - 0.5) & (distance <= radius + 0.5)
-        mean = float(correlation[shell].mean())
-        if mean < 0.05:
+        found, possible = float(products[shell].sum()), float(pairs[shell].sum())
+        if found < 0.05 * dispersion * possible:
             break
-        total += mean * float(shell.sum())
-    return 1.0 / max(1.0, mean_square * max(total, 1.0))
+        total += found
+    return 1.0 / max(1.0, total / float(weight.sum()))
+
+
+def _lagged_products(values: np.ndarray, padded: list[int]) -> np.ndarray:
+    """Sum over voxels of a value times the value at each lag."""
+    return np.fft.irfftn(np.abs(np.fft.rfftn(values, padded, axes=(0, 1, 2))) ** 2, padded, axes=(0, 1, 2))

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 
 from solvers import TimeMesh, time_mesh
 from solvers.status import raise_for_status
-from twinsim.glioma import MAX_STEP_DAYS, GliomaModel, GliomaTwin
+from twinsim.glioma import MAX_STEP_DAYS, GliomaModel, GliomaTwin, negative_log_posterior
 from twinsim.glioma_priors import GLIOMA_PRIORS, TISSUE_PRIORS
 from twinsim.observation import soft_volume
 from twinsim.prior import values_of
@@ -26,10 +26,12 @@ class Ensemble:
     Attributes:
         z: Coordinates, ``(samples, parameters)``; the first is the maximum a posteriori.
         states: Density at the last scan, ``(samples, cells)``.
+        effective: Effective number of independent draws behind the samples.
     """
 
     z: Array
     states: Array
+    effective: float
 
 
 @dataclass(frozen=True)
@@ -61,16 +63,29 @@ class Forecast:
 def ensemble(twin: GliomaTwin, samples: int, seed: int) -> Ensemble:
     """The maximum a posteriori and posterior samples, grown from onset to the last scan.
 
+    Twice as many points are drawn from the Laplace normal as asked for, weighted by how probable they really are (the likelihood needs
+    just the growth that is computed anyway), and resampled: sampling-importance-resampling takes out most of the error of the normal
+    where the posterior bends, e.g. along the exchange between radiosensitivity and drug sensitivity.
+    Source: Rubin 1988, Bayesian Statistics 3:395.
+
     Raises:
-        solvers.SimulationError: A sample could not be simulated (its diffusivity is above the stable limit).
+        solvers.SimulationError: The maximum a posteriori could not be simulated.
     """
     if twin.posterior is None:
         raise ValueError("got a twin without a posterior; expected a calibrated one; do: call calibrate first")
-    draws = np.concatenate([twin.posterior.mean[None], twin.posterior.sample(samples, seed)])
+    draws = np.concatenate([twin.posterior.mean[None], twin.posterior.sample(2 * samples, seed)])
     z = jnp.asarray(draws, twin.model.centre.dtype)
-    states, status = _grow_all(twin.model, twin.scan_mesh, jnp.asarray(twin.given_doses, z.dtype), z)
-    raise_for_status(status)
-    return Ensemble(z, states)
+    states, value, status = _grow_all(twin.model, twin.scan_mesh, jnp.asarray(twin.given_doses, z.dtype), z)
+    raise_for_status(status[0])
+    away = draws[1:] - twin.posterior.mean
+    proposal = 0.5 * np.einsum("si,ij,sj->s", away, np.linalg.inv(twin.posterior.covariance), away)
+    log_weight = np.where(np.asarray(status[1:]) == 0, proposal - np.asarray(value[1:], dtype=float), -np.inf)
+    weight = np.exp(log_weight - log_weight.max())
+    weight /= weight.sum()
+    places = (np.random.default_rng(seed).random() + np.arange(samples)) / samples
+    chosen = np.minimum(np.searchsorted(np.cumsum(weight), places), 2 * samples - 1)
+    kept = np.concatenate([[0], 1 + chosen])
+    return Ensemble(z[kept], states[kept], float(1 / np.sum(weight**2)))
 
 
 def course_mesh(twin: GliomaTwin, days: np.ndarray, horizon_days: float) -> TimeMesh:
@@ -99,10 +114,10 @@ def forecast(twin: GliomaTwin, members: Ensemble, mesh: TimeMesh, course: Course
 
 
 @eqx.filter_jit
-def _grow_all(model: GliomaModel, mesh: TimeMesh, doses: Float[Array, " fractions"], z: Array) -> tuple[Array, Array]:
-    def one(z: Array) -> tuple[Array, Array]:
+def _grow_all(model: GliomaModel, mesh: TimeMesh, doses: Float[Array, " fractions"], z: Array) -> tuple[Array, Array, Array]:
+    def one(z: Array) -> tuple[Array, Array, Array]:
         states, status = model.grow(z[: len(TISSUE_PRIORS)], mesh, doses)
-        return states[-1], status
+        return states[-1], negative_log_posterior(model, states, z), status
 
     return jax.lax.map(one, z)
 

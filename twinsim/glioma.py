@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PyTree
 
 from physics import BAKER_1999, Chemotherapy, LinearQuadratic, ProliferationInvasion, gaussian_seed, tissue_diffusion
 from solvers import Diffusion, TimeMesh, VoxelGrid, simulate, stages_for, time_mesh
@@ -17,7 +17,7 @@ from twinsim.anatomy import Anatomy
 from twinsim.dispersion import independent_fraction
 from twinsim.errors import InputError
 from twinsim.gauss_newton import Optimum, minimise
-from twinsim.glioma_priors import DAYS_BEFORE_FIRST_SCAN, GLIOMA_PRIORS, IMAGING_PRIORS, TISSUE_PRIORS
+from twinsim.glioma_priors import GLIOMA_PRIORS, IMAGING_PRIORS, TISSUE_PRIORS
 from twinsim.observation import CellularityMap, IsoContour, Observation, near
 from twinsim.patient import PatientRecord, Scan
 from twinsim.posterior import Posterior
@@ -26,7 +26,8 @@ from twinsim.prior import Values, values_of
 ALPHA_BETA_TUMOUR_GY = 10.0
 MAX_STEP_DAYS = 1.0
 FIRST_WEIGHT = 0.05
-LARGEST_DIFFUSIVITY = 0.48
+LARGEST_DIFFUSIVITY = 1.0
+UNSEEN_STEPS = 180
 
 
 class GliomaModel(eqx.Module):
@@ -40,6 +41,7 @@ class GliomaModel(eqx.Module):
         drug_times: Days of the drug doses.
         drug_doses: The doses, mg/m².
         observations: The measured voxels of all scans.
+        unseen_until: Until this day the mesh runs on the tumour's own clock: growth from onset takes ``growth_time``, whatever the mesh says.
         stages: Diffusion stages per step.
     """
 
@@ -50,6 +52,7 @@ class GliomaModel(eqx.Module):
     drug_times: Float[Array, " doses"]
     drug_doses: Float[Array, " doses"]
     observations: tuple[Observation, ...]
+    unseen_until: Scalar
     stages: int = eqx.field(static=True)
 
     def equation(self, values: Values, doses: Float[Array, " fractions"]) -> ProliferationInvasion:
@@ -68,15 +71,21 @@ class GliomaModel(eqx.Module):
         return gaussian_seed(self.grid, self.centre + offset, values["initial_burden"])
 
     def grow(self, z: Array, mesh: TimeMesh, doses: Float[Array, " fractions"]) -> tuple[Float[Array, "times cells"], Array]:
-        """States at the mesh's save times from onset, and the status."""
+        """States at the mesh's save times from onset, and the status.
+
+        How long the tumour grew unseen is a parameter: the steps before anything was seen or given are stretched to add up to it.
+        """
         values = values_of(TISSUE_PRIORS, z)
         equation = self.equation(values, doses)
+        unseen = mesh.start < self.unseen_until
+        stretch = values["growth_time"] / jnp.sum(jnp.where(unseen, mesh.length, 0))
+        mesh = eqx.tree_at(lambda m: m.length, mesh, jnp.where(unseen, mesh.length * stretch, mesh.length))
         solution = simulate(equation.stepper(), self.seed(values), mesh, equation.radiotherapy if doses.size else None)
         return solution.states, solution.status
 
     def go_on(
         self, z: Array, state: Cells, mesh: TimeMesh, doses: Float[Array, " fractions"], observe: Callable | None = None
-    ) -> tuple[Float[Array, "times cells"], Array, Array]:
+    ) -> tuple[Float[Array, "times cells"], PyTree[Array], Array]:
         """States at the mesh's save times from a given state, what was observed on the way, and the status."""
         equation = self.equation(values_of(TISSUE_PRIORS, z), doses)
         solution = simulate(equation.stepper(), state, mesh, equation.radiotherapy if doses.size else None, observe)
@@ -118,7 +127,7 @@ class GliomaTwin:
         doses = jnp.asarray(self.given_doses, self.model.centre.dtype)
 
         def run(z: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
-            value, gradient, curvature = _negative_log_posterior(self.model, self.scan_mesh, doses, _coordinates(z))
+            value, gradient, curvature = _linearised(self.model, self.scan_mesh, doses, _coordinates(z))
             return float(value), np.asarray(gradient, dtype=float), np.asarray(curvature, dtype=float)
 
         return run
@@ -153,12 +162,12 @@ class GliomaTwin:
                 do="check that the lesion lies in tissue and that the voxel spacing is in mm",
             )
         announce(f"calibrated: {best.iterations} steps, negative log-posterior {best.value:.1f}")
-        weighted = self
+        weighted, posterior = self, _laplace(best)
         for _ in range(2):
             weighted = weighted.reweighted(best.z)
             best = minimise(weighted.evaluate, best.z)
-            posterior = Posterior(GLIOMA_PRIORS, best.z, np.linalg.inv(best.curvature))
-            weighted = weighted.stable_for(max(LARGEST_DIFFUSIVITY, posterior.interval("diffusivity_white", 0.9999)[1]))
+            posterior = _laplace(best)
+            weighted = weighted.stable_for(stable_diffusivity(posterior))
             announce(f"refined: {best.iterations} steps, {best.gradient_norm:.3f} posterior sd from the optimum")
         return replace(weighted, posterior=posterior, optimum=best, messages=_messages(self.record, posterior, best))
 
@@ -170,15 +179,12 @@ class GliomaTwin:
     def reweighted(self, z: np.ndarray) -> "GliomaTwin":
         """The twin with each observation's weight estimated from the residuals at a point."""
         doses = jnp.asarray(self.given_doses, self.model.centre.dtype)
-        residuals = _residuals(self.model, self.scan_mesh, doses, _coordinates(z))
+        scores = _scores(self.model, self.scan_mesh, doses, _coordinates(z))
         weights = []
-        for observation, residual in zip(self.model.observations, residuals, strict=True):
-            cells = np.asarray(observation.cells)
-            used = np.zeros(self.model.grid.size, dtype=bool)
-            field = np.zeros(self.model.grid.size)
-            used[cells], field[cells] = True, np.clip(np.asarray(residual, dtype=float), -10, 10)
-            shape = self.model.grid.shape
-            weights.append(independent_fraction(field.reshape(shape), used.reshape(shape)))
+        for observation, (score, information) in zip(self.model.observations, scores, strict=True):
+            volumes = np.zeros((2, self.model.grid.size))
+            volumes[:, np.asarray(observation.cells)] = score, information
+            weights.append(independent_fraction(*volumes.reshape(2, *self.model.grid.shape)))
         model = eqx.tree_at(
             lambda m: [observation.weight for observation in m.observations],
             self.model,
@@ -192,8 +198,9 @@ def glioma_twin(record: PatientRecord, margin_mm: float = 24.0, largest_diffusiv
 
     Args:
         record: From :func:`twinsim.patient.load_patient`, on the grid to compute on.
-        margin_mm: How far past the seen lesion the region reaches; choose what the tumour may grow until the horizon, and three front widths.
-        largest_diffusivity: Largest $D_w$ that the steps must be stable for, mm²/day.
+        margin_mm: How far past the seen lesion the region reaches; choose what the tumour may grow until the horizon, and three
+            front widths.
+        largest_diffusivity: Largest $D_w$ times stretch of the unseen steps that must be stable, mm²/day.
 
     Raises:
         InputError: The lesion's centre is outside of tissue, or no scan has a lesion.
@@ -207,12 +214,13 @@ def glioma_twin(record: PatientRecord, margin_mm: float = 24.0, largest_diffusiv
     anatomy = record.anatomy.cropped(tuple(int(a) for a in start), tuple(int(b) for b in stop))
 
     grid = VoxelGrid(anatomy.mask, anatomy.spacing_mm)
-    diffusion = tissue_diffusion(grid, anatomy.white, anatomy.grey)
+    diffusion = tissue_diffusion(grid, jnp.asarray(anatomy.white), jnp.asarray(anatomy.grey))
     centre = _centre(_lesion(record.scans[:1])[box], anatomy)
     dose_map = record.radiotherapy.dose_map
     dtype = diffusion.scale.dtype
     last = record.scans[-1].day
-    onset = record.scans[0].day - DAYS_BEFORE_FIRST_SCAN
+    first = min([record.scans[0].day, *record.chemotherapy.days, *(f.day for f in record.radiotherapy.fractions)])
+    onset = first - UNSEEN_STEPS * MAX_STEP_DAYS
     given = [fraction for fraction in record.radiotherapy.fractions if fraction.day < last]
     mesh = time_mesh(
         onset,
@@ -229,6 +237,7 @@ def glioma_twin(record: PatientRecord, margin_mm: float = 24.0, largest_diffusiv
         drug_times=jnp.asarray(record.chemotherapy.days, dtype),
         drug_doses=jnp.asarray(record.chemotherapy.doses_mg_per_m2, dtype),
         observations=_observations(record.scans, box, grid),
+        unseen_until=jnp.asarray(first, dtype),
         stages=2,
     )
     model = replace_stages(model, largest_diffusivity)
@@ -239,6 +248,12 @@ def replace_stages(model: GliomaModel, largest_diffusivity: float) -> GliomaMode
     """The model with the fewest diffusion stages that are stable for this diffusivity, mm²/day."""
     stages = stages_for(float(model.diffusion.spectral_bound()) * largest_diffusivity * MAX_STEP_DAYS)
     return replace(model, stages=stages)
+
+
+def stable_diffusivity(posterior: Posterior) -> float:
+    """The largest diffusivity times stretch that the posterior makes likely, for :meth:`GliomaTwin.stable_for`."""
+    stretch = max(1.0, posterior.interval("growth_time", 0.98)[1] / (UNSEEN_STEPS * MAX_STEP_DAYS))
+    return max(LARGEST_DIFFUSIVITY, posterior.interval("diffusivity_white", 0.9999)[1] * stretch)
 
 
 def _lesion(scans: Sequence[Scan]) -> np.ndarray:
@@ -260,7 +275,7 @@ def _lesion(scans: Sequence[Scan]) -> np.ndarray:
 
 
 def _centre(lesion: np.ndarray, anatomy: Anatomy) -> np.ndarray:
-    """Centre of gravity of the lesion in mm from the first voxel's centre; it must lie in tissue, or the nearest tissue within 10 mm is taken."""
+    """Centre of gravity of the lesion in mm from the first voxel's centre; outside of tissue, the lesion's nearest tissue within 10 mm."""
     spacing = np.asarray(anatomy.spacing_mm)
     centre = np.argwhere(lesion).mean(axis=0) * spacing
     if anatomy.mask[tuple(np.round(centre / spacing).astype(int))]:
@@ -280,7 +295,8 @@ def _centre(lesion: np.ndarray, anatomy: Anatomy) -> np.ndarray:
 def _observations(scans: Sequence[Scan], box: tuple[slice, ...], grid: VoxelGrid) -> tuple[Observation, ...]:
     """Likelihood terms of all scans on the region."""
     active = np.asarray(grid.mask)
-    average = Diffusion(grid, tuple(jnp.full(grid.shape, h**2 / 24) for h in grid.spacing))
+    x, y, z = (jnp.full(grid.shape, h**2 / 24) for h in grid.spacing)
+    average = Diffusion(grid, (x, y, z))
     dtype = average.scale.dtype
     weight = jnp.asarray(FIRST_WEIGHT, dtype)
     found: list[Observation] = []
@@ -300,6 +316,10 @@ def _observations(scans: Sequence[Scan], box: tuple[slice, ...], grid: VoxelGrid
     return tuple(found)
 
 
+def _laplace(optimum: Optimum) -> Posterior:
+    return Posterior(GLIOMA_PRIORS, optimum.z, np.linalg.inv(optimum.curvature))
+
+
 def _coordinates(z: np.ndarray) -> Array:
     return jnp.asarray(z, jnp.result_type(float))
 
@@ -309,8 +329,17 @@ def _predictions(model: GliomaModel, states: Float[Array, "times cells"], z_imag
     return tuple(observation.predict(states[observation.scan], values) for observation in model.observations)
 
 
+def negative_log_posterior(model: GliomaModel, states: Float[Array, "times cells"], z: Float[Array, " parameters"]) -> Scalar:
+    """Negative log-posterior of coordinates whose states at the scans are known, up to a constant."""
+    predictions = _predictions(model, states, z[len(TISSUE_PRIORS) :])
+    value = 0.5 * jnp.vdot(z, z)
+    for observation, prediction in zip(model.observations, predictions, strict=True):
+        value = value + observation.weight * observation.loss(prediction).sum()
+    return value
+
+
 @eqx.filter_jit
-def _negative_log_posterior(
+def _linearised(
     model: GliomaModel, mesh: TimeMesh, doses: Float[Array, " fractions"], z: Float[Array, " parameters"]
 ) -> tuple[Scalar, Float[Array, " parameters"], Float[Array, "parameters parameters"]]:
     """Value, gradient and Gauss-Newton curvature; the Jacobian of the predictions is pushed forward, one tangent per tissue parameter."""
@@ -336,22 +365,21 @@ def _negative_log_posterior(
     directions = jnp.eye(z_imaging.size, dtype=z.dtype)
     from_imaging = jax.vmap(lambda d: jax.jvp(predict, (states, z_imaging), (zero_states, d))[1])(directions)
 
-    value = 0.5 * jnp.vdot(z, z)
+    value = negative_log_posterior(model, states, z)
     gradient, curvature = z, jnp.eye(z.size, dtype=z.dtype)
     for observation, prediction, first, second in zip(model.observations, predictions, from_tissue, from_imaging, strict=True):
         jacobian = jnp.concatenate([first, second])
-        value = value + observation.weight * observation.loss(prediction).sum()
         gradient = gradient + observation.weight * jacobian @ observation.slope(prediction)
         curvature = curvature + observation.weight * (jacobian * observation.curvature(prediction)[None, :]) @ jacobian.T
     return jnp.where(status == 0, value, jnp.inf), gradient, curvature
 
 
 @eqx.filter_jit
-def _residuals(model: GliomaModel, mesh: TimeMesh, doses: Float[Array, " fractions"], z: Array) -> tuple[Array, ...]:
-    count = len(TISSUE_PRIORS)
-    states, _ = model.grow(z[:count], mesh, doses)
-    predictions = _predictions(model, states, z[count:])
-    return tuple(observation.residual(p) for observation, p in zip(model.observations, predictions, strict=True))
+def _scores(model: GliomaModel, mesh: TimeMesh, doses: Float[Array, " fractions"], z: Array) -> tuple[tuple[Array, Array], ...]:
+    """Slope and curvature of the loss per voxel, for each observation."""
+    states, _ = model.grow(z[: len(TISSUE_PRIORS)], mesh, doses)
+    predictions = _predictions(model, states, z[len(TISSUE_PRIORS) :])
+    return tuple((o.slope(p), o.curvature(p)) for o, p in zip(model.observations, predictions, strict=True))
 
 
 def _messages(record: PatientRecord, posterior: Posterior, optimum: Optimum) -> tuple[str, ...]:

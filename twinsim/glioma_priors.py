@@ -3,7 +3,6 @@
 from twinsim.prior import Prior
 
 SEED_SPREAD_MM = 6.0
-DAYS_BEFORE_FIRST_SCAN = 180.0
 
 TISSUE_PRIORS = (
     Prior("diffusivity_white", "mm^2/day", 0.15, 0.8, "log", "between Swanson 2000 (0.65) and later cohorts near 0.03 to 0.1"),
@@ -13,7 +12,8 @@ TISSUE_PRIORS = (
     Prior("seed_x", "mm", 0.0, SEED_SPREAD_MM, "identity", "about the centre of the first scan's lesion"),
     Prior("seed_y", "mm", 0.0, SEED_SPREAD_MM, "identity", "about the centre of the first scan's lesion"),
     Prior("seed_z", "mm", 0.0, SEED_SPREAD_MM, "identity", "about the centre of the first scan's lesion"),
-    Prior("initial_burden", "mm^3", 20.0, 1.6, "log", "wide: its time and size can't be told apart, so the time is fixed"),
+    Prior("initial_burden", "mm^3", 20.0, 1.6, "log", "wide: a young tumour that no scan saw"),
+    Prior("growth_time", "day", 180.0, 0.6, "log", "wide: from that young tumour to the first scan; 67 to 480 days"),
 )
 
 IMAGING_PRIORS = (

@@ -18,6 +18,7 @@ SHOWN = (
     "radiosensitivity",
     "drug_sensitivity",
     "initial_burden",
+    "growth_time",
     "threshold_core",
     "threshold_oedema",
 )
@@ -56,7 +57,8 @@ def glioma_report(findings: Findings) -> Report:
         report.warn(warning)
     report.figure(
         _forecast_curve(findings),
-        "Visible volume (density above the oedema threshold) under the treatment in the patient's file. Bands hold 50 and 90 % of the posterior.",
+        "Visible volume (density above the oedema threshold) under the treatment in the patient's file. Bands hold 50 and 90 % of the "
+        "posterior.",
         "forecast",
     )
     report.heading("Treatments compared")
@@ -81,15 +83,16 @@ def glioma_report(findings: Findings) -> Report:
     )
     report.table(*_parameter_table(posterior, findings.truth), caption="Median of the prior, maximum a posteriori, and 90 % intervals.")
     report.text(
-        "Radiotherapy by the linear-quadratic model (tumour alpha/beta 10 Gy), drug by one-compartment kinetics with log-kill, growth by the "
-        "proliferation-invasion model. Mass effect, necrosis, resistance and oedema without cells are not modelled."
+        "Radiotherapy by the linear-quadratic model (tumour alpha/beta 10 Gy), drug by one-compartment kinetics with log-kill, growth by "
+        "the proliferation-invasion model. Mass effect, necrosis, resistance and oedema without cells are not modelled."
     )
     return report
 
 
 _ARMS_CAPTION = (
-    "Best first. Burden at the horizon: median and 90 % interval. Gain: expected factor by which the course shrinks the burden against the next "
-    "one in the table, with its 90 % interval over the posterior. Late effect: BED for brain tissue at alpha/beta 2 Gy of the fractions to come."
+    "Best first. Burden at the horizon: median and 90 % interval. Gain: expected factor by which the course shrinks the burden against the "
+    "next one in the table, with its 90 % interval over the posterior. Late effect: BED for brain tissue at alpha/beta 2 Gy of the "
+    "fractions to come."
 )
 
 
@@ -101,8 +104,8 @@ def _calibrated(twin: GliomaTwin) -> Posterior:
 
 def _slices_text(horizon: float) -> tuple[str, str]:
     caption = (
-        f"Chance that tumour is visible {horizon:.0f} days after the last scan (colour), the abnormal region that the last scan saw (outline) and "
-        "the density fitted to it (contours at 16 and 80 % of capacity)."
+        f"Chance that tumour is visible {horizon:.0f} days after the last scan (colour), the abnormal region that the last scan saw "
+        "(outline) and the density fitted to it (contours at 16 and 80 % of capacity)."
     )
     return caption, "slices"
 
@@ -165,7 +168,7 @@ def _forecast_curve(findings: Findings):  # noqa: ANN202 (as above)
         np.median(forecast.volume_mm3[1:], axis=0),
         {level: forecast.interval(forecast.volume_mm3, level) for level in (0.5, 0.9)},
         truth=None if findings.truth is None else np.interp(forecast.days, findings.truth.days, findings.truth.volume_mm3),
-        observations=Measurements(*zip(*seen, strict=True)) if seen else None,
+        observations=Measurements([day for day, _ in seen], [volume for _, volume in seen]) if seen else None,
         treatments={name: days for name, days in treatments.items() if days} or None,
         forecast_from=float(forecast.days[0]),
         quantity="visible volume",

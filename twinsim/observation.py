@@ -49,10 +49,6 @@ class Observation(eqx.Module):
     def curvature(self, prediction: Float[Array, " voxels"]) -> Float[Array, " voxels"]:
         r"""Expected second derivative of the loss with respect to $\eta$ (Fisher information), not negative."""
 
-    def residual(self, prediction: Float[Array, " voxels"]) -> Float[Array, " voxels"]:
-        """Residual divided by its standard deviation under the likelihood (Pearson); mean square one if that is right."""
-        return self.slope(prediction) / jnp.sqrt(jnp.maximum(self.curvature(prediction), 1e-12))
-
 
 class CellularityMap(Observation):
     r"""Cell density per voxel with normal noise, reported between 0 and 1: $y_i = \min(1, \max(0, (Pu)_i + \sigma\epsilon_i))$.
@@ -91,11 +87,6 @@ class CellularityMap(Observation):
         mills = jnp.exp(norm.logpdf(excess) - norm.logcdf(excess))
         return jnp.where(side == 0, 1.0, mills * (mills + excess)) / self.noise**2
 
-    def residual(self, prediction: Float[Array, " voxels"]) -> Float[Array, " voxels"]:
-        """See :class:`Observation`; a censored voxel that the model also puts beyond the end has none."""
-        beyond = (self.data >= 1) & (prediction > 1) | (self.data <= 0) & (prediction < 0)
-        return jnp.where(beyond, 0.0, (prediction - self.data) / self.noise)
-
     def _censored(self, prediction: Float[Array, " voxels"]) -> tuple[Array, Array]:
         """Which end the data stopped at (+1, -1 or 0), and by how many noise units the prediction lies beyond it."""
         side = jnp.where(self.data >= 1, 1.0, jnp.where(self.data <= 0, -1.0, 0.0)).astype(prediction.dtype)
@@ -105,9 +96,9 @@ class CellularityMap(Observation):
 class IsoContour(Observation):
     r"""A segmentation as a soft iso-contour: voxel $i$ is inside with probability $\sigma(\eta_i)$.
 
-    $\eta_i = \dfrac{\operatorname{logit} u_i - \operatorname{logit}\tau}{w\,|\nabla\operatorname{logit} u|_i}$ is the distance to the contour in units of the
-    rater's uncertainty $w$ (mm). Without the division by the slope a likelihood of hard masks prefers steep fronts, whatever their place,
-    and biases the diffusivity low by a fifth (measured). The threshold $\tau$ is a parameter with a prior.
+    $\eta_i = \dfrac{\operatorname{logit} u_i - \operatorname{logit}\tau}{w\,|\nabla\operatorname{logit} u|_i}$ is the distance to the
+    contour in units of the rater's uncertainty $w$ (mm). Without the division by the slope a likelihood of hard masks prefers steep
+    fronts, whatever their place, and biases the diffusivity low by a fifth (measured). The threshold $\tau$ is a parameter with a prior.
     """
 
     scan: int = eqx.field(static=True)
@@ -162,4 +153,6 @@ def steepness(grid: VoxelGrid, field: Cells, floor: float = 0.05) -> Cells:
 
 def near(region: np.ndarray, reach_voxels: int) -> np.ndarray:
     """The region and what is within so many voxels of it."""
+    if reach_voxels < 1:  # SciPy takes zero iterations for "until nothing changes"
+        return region
     return ndimage.binary_dilation(region, iterations=reach_voxels)

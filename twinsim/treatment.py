@@ -76,13 +76,13 @@ def optimised(
     z: Float[Array, "samples parameters"],
     states: Float[Array, "samples cells"],
     like: Course,
-    slots: int,
     steps: int = 25,
 ) -> Course:
     r"""The dose of every fraction that makes the expected log burden at the horizon smallest, at the late effect of another course.
 
-    Minimises $\frac1S\sum_s\log\int u_s(T)\,dV$ over $d_1..d_n$ with $\sum_i d_i(1+d_i/2\,\mathrm{Gy})$ fixed. The fractions share the late effect by a
-    softmax, so the constraint holds exactly at every step and BFGS is free; the gradient is the adjoint through the whole course.
+    Minimises $\frac1S\sum_s\log\int u_s(T)\,dV$ over $d_1..d_n$ with $\sum_i d_i(1+d_i/2\,\mathrm{Gy})$ fixed. The fractions share the
+    late effect by a softmax, so the constraint holds exactly at every step and BFGS is free; the gradient is the adjoint through the
+    whole course.
 
     Args:
         model: A model on coarse voxels is enough: the optimum depends on rates, not on detail.
@@ -90,15 +90,12 @@ def optimised(
         z: Posterior samples.
         states: Density at the last scan, per sample.
         like: The course whose late effect is kept.
-        slots: How many of the days, from the first, may be used.
         steps: Most iterations.
     """
     total = like.late_effect_gy
-    days = like.doses_gy.size
 
     def spread(shares: Array) -> Array:
-        doses = doses_of_equal_effect(jax.nn.softmax(shares), total, ALPHA_BETA_LATE_GY)
-        return jnp.concatenate([doses, jnp.zeros(days - slots, doses.dtype)])
+        return doses_of_equal_effect(jax.nn.softmax(shares), total, ALPHA_BETA_LATE_GY)
 
     def expected_log_burden(shares: Array, arguments: tuple) -> Array:
         model, z, states = arguments
@@ -112,7 +109,7 @@ def optimised(
     @eqx.filter_jit
     def search(model: GliomaModel, z: Array, states: Array) -> Array:
         solver = optimistix.BFGS(rtol=1e-4, atol=1e-4)
-        start = jnp.zeros(slots, states.dtype)
+        start = jnp.zeros(like.doses_gy.size, states.dtype)
         found = optimistix.minimise(expected_log_burden, solver, start, (model, z, states), max_steps=steps, throw=False)
         return spread(found.value)
 

@@ -8,11 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 from scipy import ndimage
 
+from physics import tissue_diffusion
 from solvers import VoxelGrid, stages_for, time_mesh
 from twinsim.anatomy import Anatomy, mni152
 from twinsim.errors import InputError
-from twinsim.glioma import MAX_STEP_DAYS, GliomaModel
-from twinsim.glioma_priors import DAYS_BEFORE_FIRST_SCAN, TISSUE_PRIORS
+from twinsim.glioma import MAX_STEP_DAYS, UNSEEN_STEPS, GliomaModel
+from twinsim.glioma_priors import TISSUE_PRIORS
 from twinsim.observation import soft_volume
 from twinsim.patient import Chemotherapy, PatientRecord, Radiotherapy, RadiotherapyFraction, Scan
 from twinsim.volumes import resample_onto
@@ -24,6 +25,8 @@ DRUG_DAYS = tuple(float(day) for day in range(42, 56))
 DRUG_DOSE_MG_PER_M2 = 75.0
 STATED_NOISE = 0.08
 REGION_MM = 52.0
+EDGE_WANDER_MM = 0.5
+STEEPEST_EDGE_PER_MM = 1.0
 
 
 @dataclass(frozen=True)
@@ -49,8 +52,8 @@ def virtual_patient(seed: int, spacing_mm: float, horizon_days: float) -> tuple[
     """Draws a tumour, grows it on half the spacing, and images it three times at the spacing.
 
     The three scans see the tumour at diagnosis, before treatment, and after a first week of chemoradiotherapy (5 x 2 Gy with daily
-    temozolomide), as an adaptive course would. Each scan has a segmentation of core and oedema, whose edges wander smoothly by about half a
-    millimetre, and a map of cellularity whose noise is correlated between neighbours, grows with the density, and has a gain error per scan.
+    temozolomide), as an adaptive course would. Each scan has a segmentation of core and oedema, whose edges wander smoothly by about half
+    a millimetre, and a map of cellularity whose noise is correlated between neighbours and grows with the density; it is trusted where the voxel is all tissue.
 
     Args:
         seed: Any whole number; the same number gives the same patient.
@@ -100,6 +103,7 @@ def _draw(random: np.random.Generator, anatomy: Anatomy) -> dict[str, float]:
         "proliferation": float(proliferation),
         "radiosensitivity": float(np.exp(random.uniform(np.log(0.03), np.log(0.10)))),
         "drug_sensitivity": float(np.exp(random.uniform(np.log(1.0e-3), np.log(3.0e-3)))),
+        "growth_time": float(np.exp(random.uniform(np.log(140.0), np.log(240.0)))),
         "world_x": float(position[0]),
         "world_y": float(position[1]),
         "world_z": float(position[2]),
@@ -117,13 +121,12 @@ def _region(anatomy: Anatomy, values: dict[str, float]) -> Anatomy:
     return anatomy.cropped(tuple(int(a) for a in start), tuple(int(b) for b in stop))
 
 
-def _model(anatomy: Anatomy, values: dict[str, float]) -> GliomaModel:
-    from physics import tissue_diffusion
-
+def _model(anatomy: Anatomy, values: dict[str, float], max_step: float = MAX_STEP_DAYS) -> GliomaModel:
     grid = VoxelGrid(anatomy.mask, anatomy.spacing_mm)
-    diffusion = tissue_diffusion(grid, anatomy.white, anatomy.grey)
+    diffusion = tissue_diffusion(grid, jnp.asarray(anatomy.white), jnp.asarray(anatomy.grey))
     dtype = diffusion.scale.dtype
     index = anatomy.index_of_world(np.array([values["world_x"], values["world_y"], values["world_z"]]))
+    longest = max_step * max(1.0, values["growth_time"] / UNSEEN_STEPS)
     return GliomaModel(
         grid=grid,
         diffusion=diffusion,
@@ -132,7 +135,8 @@ def _model(anatomy: Anatomy, values: dict[str, float]) -> GliomaModel:
         drug_times=jnp.asarray(DRUG_DAYS, dtype),
         drug_doses=jnp.full(len(DRUG_DAYS), DRUG_DOSE_MG_PER_M2, dtype),
         observations=(),
-        stages=stages_for(float(diffusion.spectral_bound()) * values["diffusivity_white"] * MAX_STEP_DAYS),
+        unseen_until=jnp.asarray(SCAN_DAYS[0], dtype),
+        stages=stages_for(float(diffusion.spectral_bound()) * values["diffusivity_white"] * longest),
     )
 
 
@@ -144,8 +148,8 @@ def _coordinates(values: dict[str, float], burden: float) -> jnp.ndarray:
 def _burden_for_volume(values: dict[str, float], anatomy: Anatomy, target_mm3: float) -> float | None:
     """The initial burden whose visible volume at the first scan is the target, from a sketch on 4 mm voxels; None if out of reach."""
     region = _region(anatomy, values).resampled(4.0)
-    model = _model(region, values)
-    mesh = time_mesh(SCAN_DAYS[0] - DAYS_BEFORE_FIRST_SCAN, [SCAN_DAYS[0]], 2 * MAX_STEP_DAYS)
+    model = _model(region, values, 2 * MAX_STEP_DAYS)
+    mesh = time_mesh(SCAN_DAYS[0] - UNSEEN_STEPS * MAX_STEP_DAYS, [SCAN_DAYS[0]], 2 * MAX_STEP_DAYS)
     burdens = np.geomspace(1.0, 500.0, 8)
     z = jnp.stack([_coordinates(values, float(burden)) for burden in burdens])
     active = model.grid.mask.reshape(-1).astype(z.dtype)
@@ -172,7 +176,7 @@ def _grow(values: dict[str, float], anatomy: Anatomy, days: tuple[float, ...]) -
     doses = jnp.full(len(FRACTION_DAYS), FRACTION_DOSE_GY, z.dtype)
     active = grid.mask.reshape(-1).astype(z.dtype)
     threshold = jnp.asarray(values["threshold_oedema"], z.dtype)
-    onset = SCAN_DAYS[0] - DAYS_BEFORE_FIRST_SCAN
+    onset = SCAN_DAYS[0] - UNSEEN_STEPS * MAX_STEP_DAYS
     before = time_mesh(onset, days[:-1], MAX_STEP_DAYS, events=FRACTION_DAYS, breakpoints=DRUG_DAYS)
     after = time_mesh(days[-2], [days[-1]], MAX_STEP_DAYS, breakpoints=DRUG_DAYS)
 
@@ -199,25 +203,33 @@ def _grow(values: dict[str, float], anatomy: Anatomy, days: tuple[float, ...]) -
 def _image(random: np.random.Generator, day: float, density: np.ndarray, fine: Anatomy, coarse: Anatomy, values: dict[str, float]) -> Scan:
     """One scan of a density: segmentations with wandering edges and a noisy map of cellularity."""
     kept = np.clip(density, 1e-6, 1 - 1e-6)
-    wander = 0.35 * _smooth_noise(random, density.shape, 4.0 / fine.spacing_mm[0])
-    odds = np.log(kept / (1 - kept)) + wander
+    odds = np.log(kept / (1 - kept))
+    slope = np.sqrt(sum(np.square(part) for part in np.gradient(odds, *fine.spacing_mm)))
+    slope = np.minimum(slope, STEEPEST_EDGE_PER_MM)  # the fall to zero at the ventricles is no edge of the tumour
+    odds = odds + EDGE_WANDER_MM * slope * _smooth_noise(random, density.shape, 4.0 / fine.spacing_mm[0])
+
+    def on_scan(array: np.ndarray) -> np.ndarray:
+        return np.asarray(resample_onto(array.astype(float), fine.affine, coarse.shape, coarse.affine, 0.0))
+
+    tissue = on_scan(fine.mask)
 
     def outline(threshold: float) -> np.ndarray:
         inside = (odds > np.log(threshold / (1 - threshold))) & fine.mask
-        return resample_onto(inside.astype(float), fine.affine, coarse.shape, coarse.affine, 0.0) >= 0.5
+        return (on_scan(inside) >= 0.5 * np.maximum(tissue, 1e-3)) & coarse.mask
 
     oedema = outline(values["threshold_oedema"])
     core = outline(values["threshold_core"]) & oedema
-    average = resample_onto(density, fine.affine, coarse.shape, coarse.affine, 0.0)
+    trusted = oedema & (tissue > 0.99)
+    average = on_scan(density)
     noise = _smooth_noise(random, coarse.shape, 1.2 / coarse.spacing_mm[0]) * (0.03 + 0.06 * average)
-    measured = np.clip((1 + 0.02 * random.standard_normal()) * average + noise, 0, 1)
+    measured = np.clip(average + noise, 0, 1)
     return Scan(
         day=day,
         enhancing_core=core if core.any() else None,
         oedema=oedema,
-        cellularity=np.where(oedema, measured, 0).astype(np.float32),
+        cellularity=np.where(trusted, measured, 0).astype(np.float32),
         cellularity_noise=STATED_NOISE,
-        cellularity_mask=oedema,
+        cellularity_mask=trusted,
     )
 
 

@@ -14,11 +14,10 @@ from twinsim.coarsening import coarsened
 from twinsim.errors import InputError
 from twinsim.experiment import Result
 from twinsim.forecast import Forecast, course_mesh, ensemble, forecast
-from twinsim.glioma import GliomaTwin, glioma_twin
+from twinsim.glioma import GliomaTwin, glioma_twin, stable_diffusivity
 from twinsim.glioma_measure import measure
 from twinsim.glioma_priors import GLIOMA_PRIORS
 from twinsim.glioma_report import Findings, glioma_report
-from twinsim.observation import near
 from twinsim.patient import PatientRecord, load_patient, save_patient
 from twinsim.treatment import Course, courses, optimised, treatment_days
 from twinsim.virtual_patient import Truth, virtual_patient
@@ -78,6 +77,8 @@ def run(config: Config, workspace: Workspace) -> Result:
             arms.append(forecast(twin, members, mesh, course))
         arms.sort(key=lambda arm: float(np.log(np.maximum(arm.burden_mm3[1:, -1], 1e-9)).mean()))
 
+    if members.effective < 0.2 * config.samples:
+        notes.append(f"The normal approximation of the posterior is rough: {config.samples} samples count for {members.effective:.0f}.")
     warnings = [*record.notes, *twin.messages, *notes, *_region_warning(best_guess), *_horizon_warning(config, days, twin)]
     for warning in warnings:
         workspace.message(f"note: {warning}")
@@ -136,18 +137,16 @@ def _with_optimised(
 ) -> list[Course]:
     """Adds the schedule optimised at the late effect of the first standard course, found on coarse voxels with a few samples."""
     standard = next((course for course in compared if course.name.startswith("60 Gy")), None)
-    slots = 0 if standard is None else int(np.count_nonzero(standard.doses_gy))
-    if standard is None or slots < 2 or twin.posterior is None:
+    if standard is None or twin.posterior is None:
         return compared
     workspace.message("optimising the dose of every fraction")
 
     def search() -> Course:
         rough = replace(glioma_twin(coarse, config.margin_mm), posterior=twin.posterior)
-        limit = twin.posterior.interval("diffusivity_white", 0.9999)[1] if twin.posterior else 1.0
-        rough = rough.stable_for(limit)
+        rough = rough.stable_for(1.0 if twin.posterior is None else stable_diffusivity(twin.posterior))
         few = ensemble(rough, 4, config.seed)
         mesh = course_mesh(rough, days, config.horizon_days)
-        return optimised(rough.model, mesh, few.z, few.states, standard, slots)
+        return optimised(rough.model, mesh, few.z, few.states, standard)
 
     return [*compared, workspace.stage("optimised-schedule", search)]
 
@@ -201,7 +200,6 @@ def _dataset(twin: GliomaTwin, found: Forecast, arms: list[Forecast], density: n
         name: (name, np.arange(n) * h, {"units": "mm", "long_name": f"{name} from the centre of the first voxel"})
         for name, n, h in zip("xyz", twin.anatomy.shape, twin.anatomy.spacing_mm, strict=True)
     }
-    scan = near(np.asarray(twin.anatomy.mask), 0)
     return xr.Dataset(
         {
             "density": (("x", "y", "z"), density, {"units": "1", "long_name": "cell density at the last scan, fraction of capacity"}),
@@ -210,7 +208,7 @@ def _dataset(twin: GliomaTwin, found: Forecast, arms: list[Forecast], density: n
                 found.probability.astype(np.float32),
                 {"units": "1", "long_name": "chance that tumour is visible at the horizon"},
             ),
-            "tissue": (("x", "y", "z"), scan, {"long_name": "voxels that can carry tumour"}),
+            "tissue": (("x", "y", "z"), twin.anatomy.mask, {"long_name": "voxels that can carry tumour"}),
             "visible_volume": (("sample", "day"), found.volume_mm3, {"units": "mm3", "long_name": "visible volume, sample 0 is the MAP"}),
             "burden": (
                 ("course", "sample", "day"),

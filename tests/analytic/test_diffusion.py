@@ -7,7 +7,7 @@ import pytest
 from solvers import Diffusion, RungeKuttaChebyshev2, TensorDiffusion, VoxelGrid, simulate, time_mesh
 from tests.problems import quick_jit
 
-SHAPE, SPACING, CENTRE, SPAN = (27, 25, 23), (1.0, 1.2, 0.9), (13, 12, 11), 1.3
+SHAPE, SPACING, CENTRE, SPAN = (27, 25, 23), (1.0, 1.2, 0.9), (13, 12, 11), 0.6
 TENSOR = np.array([[0.5, 0.2, 0.1], [0.2, 0.4, 0.05], [0.1, 0.05, 0.3]])
 
 
@@ -28,9 +28,9 @@ def test_heat_kernel_keeps_its_mass_and_centre_and_its_covariance_grows_by_twice
         operator = Diffusion(grid, 0.4, interior_order=int(kind[-1]))
     start = np.zeros(SHAPE)
     start[CENTRE] = 2.0
-    solution = quick_jit(lambda state: simulate(RungeKuttaChebyshev2(operator, 3), state, time_mesh(0.0, [SPAN], SPAN / 3)))(
-        jnp.asarray(start.reshape(-1))
-    )
+    mesh = time_mesh(0.0, [SPAN], SPAN / 2)
+    solution = quick_jit(lambda state: simulate(RungeKuttaChebyshev2(operator, 2), state, mesh))(jnp.asarray(start.reshape(-1)))
+    solution.raise_for_status()
     final = np.asarray(solution.final).reshape(SHAPE)
     assert final.sum() == pytest.approx(2.0, rel=1e-13)
     offsets = np.stack(np.meshgrid(*[(np.arange(n) - c) * h for n, c, h in zip(SHAPE, CENTRE, SPACING)], indexing="ij"))

@@ -14,7 +14,9 @@ def test_surviving_fraction_is_the_linear_quadratic_law():
     np.testing.assert_allclose(found, np.exp(-alpha * dose - alpha / ratio * dose**2), rtol=1e-14)
 
 
-@pytest.mark.parametrize(("fractions", "dose", "ratio", "effective"), [(30, 2.0, 10.0, 72.0), (30, 2.0, 2.0, 120.0), (15, 40 / 15, 10.0, 50.67)])
+@pytest.mark.parametrize(
+    ("fractions", "dose", "ratio", "effective"), [(30, 2.0, 10.0, 72.0), (30, 2.0, 2.0, 120.0), (15, 40 / 15, 10.0, 50.67)]
+)
 def test_published_effective_doses(fractions, dose, ratio, effective):
     """60 Gy in 30 is 72 Gy10 and 120 Gy2; 40 Gy in 15 is 50.7 Gy10."""
     assert biologically_effective_dose(jnp.full(fractions, dose), ratio) == pytest.approx(effective, abs=0.005)

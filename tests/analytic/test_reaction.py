@@ -45,9 +45,7 @@ def test_growth_with_drug_against_integration(weight, growth, elimination, lengt
 def test_two_short_steps_are_one_long_step(weight):
     flow = LogisticLogKill(number(0.4), drug([0.0], [1.0], 1.5, 1.5 * weight))
     halfway = flow.solve(DENSITIES, number(0.0), number(0.3))
-    np.testing.assert_allclose(
-        flow.solve(halfway, number(0.3), number(0.9)), flow.solve(DENSITIES, number(0.0), number(1.2)), rtol=1e-12
-    )
+    np.testing.assert_allclose(flow.solve(halfway, number(0.3), number(0.9)), flow.solve(DENSITIES, number(0.0), number(1.2)), rtol=1e-12)
 
 
 @pytest.mark.parametrize("sensitivity", [0.0, 1e-9, 0.3, 5.0])

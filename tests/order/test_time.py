@@ -64,38 +64,43 @@ def test_rkc_converges_to_the_matrix_exponential_at_order_two(stages, interior_o
     assert slope([span / n for n in counts], errors) == pytest.approx(2, abs=0.2)
 
 
-class TestWithEvents:
-    """Fractions and doses every day or two, none of them on a multiple of any step tried."""
+# Fractions and doses every day or two, none of them on a multiple of any step tried.
+EVENTFUL = GliomaProblem(
+    shape=(6, 5, 5),
+    fraction_days=(0.83, 1.91, 3.07, 4.98, 6.13),
+    fraction_doses=(2.0, 1.0, 3.0, 2.0, 2.0),
+    drug_days=(0.0, 2.03, 4.02, 5.61),
+    drug_doses=(150.0, 200.0, 100.0, 150.0),
+    save=(7.0,),
+    interior_order=2,
+)
+FAST = reference_parameters() | {"proliferation": number(0.6), "diffusivity": number(0.5), "elimination": number(2.0)}
+STEPS = (1 / 4, 1 / 8, 1 / 16, 1 / 32)
 
-    problem = GliomaProblem(
-        shape=(6, 5, 5),
-        fraction_days=(0.83, 1.91, 3.07, 4.98, 6.13),
-        fraction_doses=(2.0, 1.0, 3.0, 2.0, 2.0),
-        drug_days=(0.0, 2.03, 4.02, 5.61),
-        drug_doses=(150.0, 200.0, 100.0, 150.0),
-        save=(7.0,),
-        interior_order=2,
-    )
-    parameters = reference_parameters() | {"proliferation": number(0.6), "diffusivity": number(0.5), "elimination": number(2.0)}
-    steps = (1 / 4, 1 / 8, 1 / 16, 1 / 32)
 
-    def final(self, mesh):
-        solution = quick_jit(self.problem.solve)(self.parameters, mesh)
-        solution.raise_for_status()
-        return np.asarray(solution.final)
+def treated(mesh) -> np.ndarray:
+    solution = quick_jit(EVENTFUL.solve)(FAST, mesh)
+    solution.raise_for_status()
+    return np.asarray(solution.final)
 
-    def test_order_two_through_fractions_and_doses(self):
-        exact = self.final(self.problem.mesh(1 / 256))
-        meshes = [self.problem.mesh(step) for step in self.steps]
-        errors = [np.abs(self.final(mesh) - exact).max() for mesh in meshes]
-        assert errors[0] > 1e-5
-        assert slope([7 / mesh.steps for mesh in meshes], errors) == pytest.approx(2, abs=0.2)
 
-    def test_order_is_lost_when_steps_straddle_the_doses(self):
-        exact = self.final(self.problem.mesh(1 / 256))
-        meshes = [time_mesh(0.0, self.problem.save, step, self.problem.fraction_days) for step in self.steps]
-        errors = [np.abs(self.final(mesh) - exact).max() for mesh in meshes]
-        assert slope([7 / mesh.steps for mesh in meshes], errors) < 1.5
+@pytest.fixture(scope="module")
+def nearly_exact() -> np.ndarray:
+    return treated(EVENTFUL.mesh(1 / 256))
+
+
+def test_order_two_through_fractions_and_doses(nearly_exact):
+    meshes = [EVENTFUL.mesh(step) for step in STEPS]
+    errors = [np.abs(treated(mesh) - nearly_exact).max() for mesh in meshes]
+    assert errors[0] > 1e-5
+    assert slope([7 / mesh.steps for mesh in meshes], errors) == pytest.approx(2, abs=0.2)
+
+
+@pytest.mark.slow
+def test_order_is_lost_when_steps_straddle_the_doses(nearly_exact):
+    meshes = [time_mesh(0.0, EVENTFUL.save, step, EVENTFUL.fraction_days) for step in STEPS]
+    errors = [np.abs(treated(mesh) - nearly_exact).max() for mesh in meshes]
+    assert slope([7 / mesh.steps for mesh in meshes], errors) < 1.5
 
 
 def test_a_splitting_reports_the_lower_of_its_orders():

@@ -1,0 +1,58 @@
+"""How many independent voxels a voxel of residuals counts for."""
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from twinsim.dispersion import independent_fraction
+
+SHAPE = (32, 30, 28)
+EVERYWHERE = np.ones(SHAPE, bool)
+
+
+def noise(seed=0, width=0.0):
+    """Normal noise of unit variance, alike over about this many voxels."""
+    field = np.random.default_rng(seed).standard_normal(SHAPE)
+    field = ndimage.gaussian_filter(field, width, mode="wrap") if width else field
+    return field / field.std()
+
+
+def ball():
+    x, y, z = np.meshgrid(*(np.arange(n) - (n - 1) / 2 for n in SHAPE), indexing="ij")
+    return x**2 + y**2 + z**2 < 12**2
+
+
+@pytest.mark.parametrize("used", [EVERYWHERE, ball()], ids=["box", "ball"])
+@pytest.mark.parametrize("seed", range(3))
+def test_white_noise_counts_in_full(used, seed):
+    assert 0.75 < independent_fraction(noise(seed), used) <= 1.0
+
+
+@pytest.mark.parametrize("width", [0.8, 1.0, 1.4])
+def test_smooth_noise_counts_once_per_correlation_volume(width):
+    r"""White noise smoothed by a Gaussian of width $w$ has autocorrelation $e^{-l^2/4w^2}$, whose sum is $(4\pi w^2)^{3/2}$."""
+    found = np.mean([1 / independent_fraction(noise(seed, width), EVERYWHERE) for seed in range(4)])
+    assert found == pytest.approx((4 * np.pi * width**2) ** 1.5, rel=0.25)
+
+
+def test_a_larger_misfit_counts_for_less_by_its_square():
+    field = noise(1, 1.0)
+    assert independent_fraction(2 * field, EVERYWHERE) == pytest.approx(independent_fraction(field, EVERYWHERE) / 4, rel=1e-9)
+    assert independent_fraction(3 * noise(2), EVERYWHERE) == pytest.approx(1 / 9, rel=0.25)
+
+
+def test_a_small_misfit_counts_for_no_more_than_one():
+    assert independent_fraction(0.01 * noise(1), EVERYWHERE) == 1.0
+    assert independent_fraction(np.zeros(SHAPE), EVERYWHERE) == 1.0
+
+
+def test_what_was_not_used_does_not_matter():
+    used = ball()
+    field = noise(4, 1.0)
+    elsewhere = np.where(used, field, 1e6)
+    assert independent_fraction(elsewhere, used) == independent_fraction(field, used)
+
+
+def test_one_common_misfit_is_worth_few_voxels():
+    """A residual of one everywhere is one measurement as far as six voxels reach."""
+    assert independent_fraction(np.ones(SHAPE), EVERYWHERE) < 1 / (4 / 3 * np.pi * 5.5**3)

@@ -1,0 +1,101 @@
+"""Forecasts: the posterior pushed forward, per treatment."""
+
+import numpy as np
+import pytest
+
+from tests import tiny_glioma as tiny
+from twinsim.forecast import EDGE_DENSITY, course_mesh, ensemble, forecast
+from twinsim.treatment import Course, treatment_days
+
+HORIZON = 28.0
+SAMPLES = 6
+DAYS = treatment_days(60.0, 10)
+NONE = Course("no further treatment", np.zeros(10))
+TREATED = Course("20 Gy in 10", np.full(10, 2.0))
+
+
+@pytest.fixture(scope="module")
+def members():
+    return ensemble(tiny.informed_twin(), SAMPLES, seed=3)
+
+
+@pytest.fixture(scope="module")
+def arms(members):
+    twin = tiny.informed_twin()
+    mesh = course_mesh(twin, DAYS, HORIZON)
+    return {course.name: forecast(twin, members, mesh, course) for course in (NONE, TREATED)}
+
+
+def test_the_first_member_is_the_maximum_a_posteriori(members):
+    twin = tiny.informed_twin()
+    assert members.z.shape == (SAMPLES + 1, len(tiny.Z_TRUTH))
+    np.testing.assert_allclose(members.z[0], twin.posterior.mean, rtol=1e-12)
+    np.testing.assert_allclose(twin.model.grid.volume(members.states)[0], tiny.grown(twin)[-1], rtol=1e-9, atol=1e-12)
+    assert 1 <= members.effective <= 2 * SAMPLES
+
+
+def test_samples_spread_as_the_posterior_does(members):
+    twin = tiny.informed_twin()
+    away = (np.asarray(members.z[1:]) - twin.posterior.mean) / np.sqrt(np.diag(twin.posterior.covariance))
+    assert 0.3 < np.sqrt(np.mean(away**2)) < 2.0
+
+
+def test_the_same_seed_gives_the_same_members(members):
+    twin = tiny.informed_twin()
+    np.testing.assert_array_equal(ensemble(twin, SAMPLES, seed=3).z, members.z)
+    assert not np.array_equal(ensemble(twin, SAMPLES, seed=4).z[1:], members.z[1:])
+
+
+def test_the_curves_start_at_the_last_scan_and_end_at_the_horizon(arms, members):
+    found = arms[NONE.name]
+    assert found.days[0] == 60.0 and found.days[-1] == 60.0 + HORIZON
+    assert (np.diff(found.days) > 0).all()
+    assert found.volume_mm3.shape == found.burden_mm3.shape == (SAMPLES + 1, found.days.size)
+    np.testing.assert_allclose(found.burden_mm3[:, 0], np.asarray(members.states).sum(axis=1) * 64.0, rtol=1e-10)
+    assert (found.burden_mm3[:, -1] > 1.2 * found.burden_mm3[:, 0]).all()
+
+
+def test_treatment_never_leaves_more_than_no_treatment(arms):
+    untreated, treated = arms[NONE.name], arms[TREATED.name]
+    assert (untreated.burden_mm3 >= treated.burden_mm3 - 1e-9).all()
+    assert (untreated.burden_mm3[:, -1] > 1.3 * treated.burden_mm3[:, -1]).all()
+    assert untreated.probability.sum() > treated.probability.sum()
+    first = np.searchsorted(untreated.days, DAYS[0])
+    np.testing.assert_allclose(untreated.burden_mm3[:, :first], treated.burden_mm3[:, :first], rtol=1e-12)
+
+
+def test_a_fraction_kills_what_the_linear_quadratic_model_says(arms):
+    """A fraction acts after the curve's point of its own day; the ratio of the arms just after is the survival, logistic growth aside."""
+    untreated, treated = arms[NONE.name], arms[TREATED.name]
+    after = np.searchsorted(untreated.days, DAYS[0]) + 1
+    ratio = treated.burden_mm3[0, after] / untreated.burden_mm3[0, after]
+    assert ratio == pytest.approx(np.exp(-tiny.TRUTH["radiosensitivity"] * 2 * 1.2), rel=0.01)
+
+
+def test_the_probability_is_a_share_of_the_members(arms):
+    for found in arms.values():
+        assert found.probability.shape == (16, 16, 16)
+        assert found.probability.min() >= 0 and found.probability.max() <= 1
+        assert not found.probability[~tiny.anatomy().mask].any()
+        votes = found.probability * (SAMPLES + 1)
+        np.testing.assert_allclose(votes, np.round(votes), atol=1e-9)
+
+
+def test_a_tumour_that_reaches_the_border_is_told(arms):
+    """The tiny brain is filled in a month; treatment keeps the density at its border lower."""
+    assert arms[NONE.name].edge_density > EDGE_DENSITY
+    assert 0 < arms[TREATED.name].edge_density < arms[NONE.name].edge_density < 1
+
+
+def test_intervals_leave_the_best_guess_out_and_nest(arms):
+    found = arms[NONE.name]
+    (low, high), (lower, higher) = (found.interval(found.volume_mm3, p) for p in (0.5, 0.9))
+    assert (lower <= low).all() and (low <= high).all() and (high <= higher).all()
+    shifted = found.volume_mm3.copy()
+    shifted[0] = 1e9
+    np.testing.assert_array_equal(found.interval(shifted, 0.9)[1], higher)
+
+
+def test_an_uncalibrated_twin_is_refused():
+    with pytest.raises(ValueError, match="calibrate"):
+        ensemble(tiny.twin_of(tiny.record()), 4, seed=0)

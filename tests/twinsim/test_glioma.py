@@ -1,0 +1,180 @@
+"""The glioma twin: gradients, what calibration recovers, what one scan cannot tell, and bad input."""
+
+from dataclasses import replace
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from tests import tiny_glioma as tiny
+from tests.problems import quick_jit
+from twinsim.errors import InputError
+from twinsim.glioma import GliomaTwin, negative_log_posterior
+from twinsim.glioma_priors import GLIOMA_PRIORS, TISSUE_PRIORS
+from twinsim.patient import Scan
+
+INDEX = {prior.name: i for i, prior in enumerate(GLIOMA_PRIORS)}
+
+
+@pytest.fixture(scope="module")
+def seen_thrice() -> GliomaTwin:
+    """Three scans with outline and map, five fractions and three doses between the last two."""
+    return tiny.twin_of(tiny.patient())
+
+
+@pytest.fixture(scope="module")
+def seen_once() -> GliomaTwin:
+    """One scan with nothing but an outline."""
+    return tiny.twin_of(tiny.patient(days=(0.0,), maps=False))
+
+
+@pytest.fixture(scope="module")
+def calibrated(seen_thrice) -> GliomaTwin:
+    return seen_thrice.calibrate()
+
+
+@pytest.fixture(scope="module")
+def from_one_scan(seen_once) -> GliomaTwin:
+    return seen_once.calibrate()
+
+
+def test_the_gradient_is_that_of_the_negative_log_posterior(seen_thrice):
+    """Forward tangents through growth, treatment and likelihood against reverse mode through all of it."""
+    twin = seen_thrice
+    doses = jnp.asarray(twin.given_doses)
+
+    def objective(z):
+        states, _ = twin.model.grow(z[: len(TISSUE_PRIORS)], twin.scan_mesh, doses)
+        return negative_log_posterior(twin.model, states, z)
+
+    z = tiny.Z_TRUTH + 0.1 * np.cos(np.arange(len(GLIOMA_PRIORS)))
+    expected_value, expected = quick_jit(jax.value_and_grad(objective))(jnp.asarray(z))
+    value, gradient, curvature = twin.evaluate(z)
+    assert value == pytest.approx(float(expected_value), rel=1e-10)
+    np.testing.assert_allclose(gradient, expected, atol=1e-6 * np.abs(expected).max(), rtol=1e-6)
+    assert np.abs(gradient).max() > 1
+    np.testing.assert_allclose(curvature, curvature.T, rtol=1e-9, atol=1e-9)
+    assert np.linalg.eigvalsh(curvature).min() >= 1 - 1e-9  # the prior alone is worth one
+
+
+def test_noise_free_scans_give_the_truth_back(calibrated):
+    posterior = calibrated.posterior
+    for name in ("diffusivity_white", "proliferation"):
+        assert posterior.value(name) == pytest.approx(tiny.TRUTH[name], rel=0.02)
+        low, high = posterior.interval(name, 0.9)
+        assert low < tiny.TRUTH[name] < high
+        assert posterior.identifiability(name) == "identified"
+    assert posterior.value("radiosensitivity") == pytest.approx(tiny.TRUTH["radiosensitivity"], rel=0.1)
+    assert calibrated.optimum.converged
+    assert not any("One scan" in message for message in calibrated.messages)
+    assert "threshold core" in " ".join(calibrated.messages)  # no scan is dense enough for a core
+
+
+def test_calibration_changes_nothing_in_place(seen_thrice, calibrated):
+    assert seen_thrice.posterior is None and seen_thrice.messages == ()
+    assert [float(o.weight) for o in seen_thrice.model.observations] == [pytest.approx(0.05)] * 6
+    assert all(0 < float(o.weight) <= 1 for o in calibrated.model.observations)
+
+
+def test_one_scan_says_what_it_cannot_tell(from_one_scan):
+    posterior = from_one_scan.posterior
+    (message,) = [text for text in from_one_scan.messages if "One scan" in text]
+    assert "only a combination is informed" in message
+    (_, wide), (narrow, tight) = posterior.combinations(("diffusivity_white", "proliferation"))
+    assert "+" in narrow and "-" in narrow, "a ratio is what one scan informs"
+    assert tight < 0.5 < 0.7 < wide
+    for name in ("radiosensitivity", "drug_sensitivity", "threshold_core"):
+        assert posterior.identifiability(name) == "prior only"
+        assert posterior.spread(name) == pytest.approx(1.0, abs=1e-6)
+        assert name.replace("_", " ") in " ".join(from_one_scan.messages)
+
+
+def test_one_scan_leaves_the_interval_of_proliferation_wide(from_one_scan):
+    """Its volume still ties rate, growth time and first burden together: some of the prior's width goes, most stays."""
+    prior = GLIOMA_PRIORS[INDEX["proliferation"]]
+    low, high = from_one_scan.posterior.interval("proliferation", 0.9)
+    prior_low, prior_high = prior.interval(0.9)
+    assert np.log(high / low) > 0.6 * np.log(prior_high / prior_low)
+
+
+def test_a_diffusivity_beyond_the_limit_is_refused_until_there_are_stages_for_it(seen_thrice):
+    fast = tiny.Z_TRUTH.copy()
+    fast[INDEX["diffusivity_white"]] = GLIOMA_PRIORS[INDEX["diffusivity_white"]].coordinate(8.0)
+    assert seen_thrice.evaluate(fast)[0] == np.inf
+    ready = seen_thrice.stable_for(8.0)
+    assert ready.model.stages > seen_thrice.model.stages
+    assert seen_thrice.stable_for(0.1) is seen_thrice
+    _, status = eqx.filter_jit(ready.model.grow)(jnp.asarray(fast[: len(TISSUE_PRIORS)]), ready.scan_mesh, jnp.asarray(ready.given_doses))
+    assert int(status) == 0
+
+
+@pytest.mark.slow
+def test_a_start_that_only_coarse_voxels_can_take_is_made_stable(seen_thrice):
+    """Coarse voxels allow a larger diffusivity per step, so a search there may end where the fine model is unstable."""
+    start = tiny.Z_TRUTH.copy()
+    start[INDEX["diffusivity_white"]] = GLIOMA_PRIORS[INDEX["diffusivity_white"]].coordinate(4.0)
+    assert seen_thrice.evaluate(start)[0] == np.inf
+    found = seen_thrice.calibrate(start)
+    assert found.posterior.value("diffusivity_white") == pytest.approx(tiny.TRUTH["diffusivity_white"], rel=0.02)
+
+
+def test_the_best_of_several_starts_is_kept(seen_thrice):
+    lines = []
+    starts = [tiny.Z_TRUTH, np.zeros(len(GLIOMA_PRIORS))]
+    best = seen_thrice.searched(starts, lines.append)
+    assert len(lines) == 2 and "start 2 of 2" in lines[1]
+    assert seen_thrice.evaluate(best)[0] <= min(seen_thrice.evaluate(start)[0] for start in starts)
+
+
+def test_the_region_is_cut_out_with_its_margin():
+    from twinsim.glioma import glioma_twin
+
+    record = tiny.record(days=(0.0,))
+    whole, part = tiny.twin_of(record), glioma_twin(record, margin_mm=8.0)
+    assert whole.anatomy.shape == record.anatomy.shape
+    where = np.argwhere(tiny.spot())
+    assert part.anatomy.shape == tuple(where.max(0) - where.min(0) + 1 + 4)
+    np.testing.assert_allclose(part.anatomy.affine[:3, 3], record.anatomy.world_of_index(where.min(0) - 2))
+    world = [twin.anatomy.affine[:3, 3] + np.asarray(twin.model.centre) for twin in (whole, part)]
+    np.testing.assert_allclose(world[0], world[1], atol=1e-5)
+
+
+def test_only_fractions_before_the_last_scan_are_given_doses():
+    assert tiny.twin_of(tiny.record(days=(0.0, 33.0))).given_doses.tolist() == [2.0, 2.0]
+    assert tiny.twin_of(tiny.record(days=(0.0, 60.0))).given_doses.tolist() == [2.0] * 5
+
+
+def test_a_lesion_in_fluid_is_refused():
+    in_fluid = tiny.spot((14.4, 0.0, 0.0), 5.0) & ~tiny.anatomy().mask
+    assert in_fluid.any()
+    with pytest.raises(InputError, match="cerebrospinal fluid"):
+        tiny.twin_of(tiny.record(scans=(Scan(0.0, oedema=in_fluid),)))
+
+
+def test_a_lesion_round_fluid_is_seeded_in_its_nearest_tissue():
+    twin = tiny.twin_of(tiny.record(scans=(Scan(0.0, oedema=tiny.spot((14.4, 0.0, 0.0), 10.0)),)))
+    index = np.round(np.asarray(twin.model.centre) / 4.0).astype(int)
+    assert twin.anatomy.mask[tuple(index)]
+
+
+@pytest.mark.parametrize(
+    "scan",
+    [
+        Scan(0.0, oedema=np.zeros((16, 16, 16), bool)),
+        Scan(0.0, cellularity=np.full((16, 16, 16), 0.01, np.float32), cellularity_noise=0.1),
+        Scan(0.0, cellularity=np.ones((16, 16, 16), np.float32), cellularity_noise=0.1, cellularity_mask=np.zeros((16, 16, 16), bool)),
+        Scan(0.0),
+    ],
+    ids=["empty outline", "empty map", "nothing trusted", "nothing seen"],
+)
+def test_scans_without_a_lesion_are_refused(scan):
+    with pytest.raises(InputError, match="no abnormal voxel"):
+        tiny.twin_of(tiny.record(scans=(scan,)))
+
+
+def test_a_model_that_cannot_run_is_one_clear_error(seen_thrice):
+    broken = replace(seen_thrice, model=eqx.tree_at(lambda m: m.centre, seen_thrice.model, jnp.asarray(np.full(3, np.nan))))
+    with pytest.raises(InputError, match="no finite likelihood"):
+        broken.calibrate()
