@@ -8,9 +8,9 @@ LAGS = 8
 def independent_fraction(score: np.ndarray, information: np.ndarray) -> float:
     r"""The fraction of voxels that count as independent, at most one.
 
-    If errors were independent and as large as the likelihood assumes, the scores $g_i$ (derivatives of the log-likelihood with respect to
-    the prediction) would have variance $h_i$, their Fisher information, and $\sum_{|i-j|\le l} g_i g_j = \sum_i h_i$ in expectation for every reach $l$.
-    The ratio of the two sides is how often the same error is counted: over-dispersion times correlated neighbours. Lags are taken up to
+    If errors were independent and as large as the likelihood assumes, the scores $g_i$ (derivatives of the log-likelihood with respect
+    to the prediction) would have variance $h_i$, their Fisher information, and $\sum_{|i-j|\le l} g_i g_j = \sum_i h_i$ in expectation for
+    every reach $l$. The ratio of the two sides is how often an error is counted: over-dispersion times correlated neighbours. Lags go up to
     eight voxels, shell by shell, until a shell's mean correlation is under 0.05. Dividing a log-likelihood by the ratio gives intervals of
     the right width: the quasi-likelihood correction (McCullagh and Nelder 1989, section 9.2). Where information sits on a thin shell, as at
     the edge of a segmentation, correlation along the shell counts in full.
@@ -19,7 +19,7 @@ def independent_fraction(score: np.ndarray, information: np.ndarray) -> float:
         score: $g_i$ on the grid ``(x, y, z)``; ignored where the information is zero.
         information: $h_i\ge 0$; zero where a voxel did not enter the likelihood.
 
-    Fails: with fewer than about a hundred voxels the estimate is rough, and a smooth misfit wider than eight voxels is counted in part only.
+    Fails: with fewer than about a hundred voxels the estimate is rough; a smooth misfit wider than eight voxels is counted in part only.
     """
     weight = np.asarray(information, dtype=float)
     field = np.where(weight > 0, score, 0.0).astype(float)

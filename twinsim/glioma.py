@@ -41,7 +41,7 @@ class GliomaModel(eqx.Module):
         drug_times: Days of the drug doses.
         drug_doses: The doses, mg/m².
         observations: The measured voxels of all scans.
-        unseen_until: Until this day the mesh runs on the tumour's own clock: growth from onset takes ``growth_time``, whatever the mesh says.
+        unseen_until: Until this day the mesh runs on the tumour's own clock: from onset to it takes ``growth_time``.
         stages: Diffusion stages per step.
     """
 

@@ -52,8 +52,9 @@ def virtual_patient(seed: int, spacing_mm: float, horizon_days: float) -> tuple[
     """Draws a tumour, grows it on half the spacing, and images it three times at the spacing.
 
     The three scans see the tumour at diagnosis, before treatment, and after a first week of chemoradiotherapy (5 x 2 Gy with daily
-    temozolomide), as an adaptive course would. Each scan has a segmentation of core and oedema, whose edges wander smoothly by about half
-    a millimetre, and a map of cellularity whose noise is correlated between neighbours and grows with the density; it is trusted where the voxel is all tissue.
+    temozolomide), as an adaptive course would. Each scan has a segmentation of core and oedema, whose edges wander smoothly by about
+    half a millimetre, and a map of cellularity whose noise is correlated between neighbours and grows with the density; it is trusted
+    where the voxel is all tissue.
 
     Args:
         seed: Any whole number; the same number gives the same patient.
