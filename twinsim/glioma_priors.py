@@ -13,7 +13,7 @@ TISSUE_PRIORS = (
     Prior("seed_y", "mm", 0.0, SEED_SPREAD_MM, "identity", "about the centre of the first scan's lesion"),
     Prior("seed_z", "mm", 0.0, SEED_SPREAD_MM, "identity", "about the centre of the first scan's lesion"),
     Prior("initial_burden", "mm^3", 20.0, 1.6, "log", "wide: a young tumour that no scan saw"),
-    Prior("growth_time", "day", 180.0, 0.6, "log", "wide: from that young tumour to the first scan; 67 to 480 days"),
+    Prior("growth_time", "day", 180.0, 0.4, "log", "assumed: from that young tumour to the first scan, 93 to 348 days"),
 )
 
 IMAGING_PRIORS = (

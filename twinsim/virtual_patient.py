@@ -14,19 +14,20 @@ from twinsim.anatomy import Anatomy, mni152
 from twinsim.errors import InputError
 from twinsim.glioma import MAX_STEP_DAYS, UNSEEN_STEPS, GliomaModel
 from twinsim.glioma_priors import TISSUE_PRIORS
-from twinsim.observation import soft_volume
+from twinsim.observation import near, soft_volume
 from twinsim.patient import Chemotherapy, PatientRecord, Radiotherapy, RadiotherapyFraction, Scan
 from twinsim.volumes import resample_onto
 
-SCAN_DAYS = (0.0, 35.0, 56.0)
-FRACTION_DAYS = (42.0, 43.0, 44.0, 45.0, 46.0)
+SCAN_DAYS = (0.0, 42.0, 63.0)
+FRACTION_DAYS = (49.0, 50.0, 51.0, 52.0, 53.0)
 FRACTION_DOSE_GY = 2.0
-DRUG_DAYS = tuple(float(day) for day in range(42, 56))
+DRUG_DAYS = tuple(float(day) for day in range(49, 63))
 DRUG_DOSE_MG_PER_M2 = 75.0
-STATED_NOISE = 0.08
+STATED_NOISE = 0.03
 REGION_MM = 52.0
 EDGE_WANDER_MM = 0.5
 STEEPEST_EDGE_PER_MM = 1.0
+MAP_REACH_VOXELS = 4
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ def virtual_patient(seed: int, spacing_mm: float, horizon_days: float) -> tuple[
     The three scans see the tumour at diagnosis, before treatment, and after a first week of chemoradiotherapy (5 x 2 Gy with daily
     temozolomide), as an adaptive course would. Each scan has a segmentation of core and oedema, whose edges wander smoothly by about
     half a millimetre, and a map of cellularity whose noise is correlated between neighbours and grows with the density; it is trusted
-    where the voxel is all tissue.
+    within four voxels of the oedema where the voxel is all tissue, so it holds the thin rim that no contour shows.
 
     Args:
         seed: Any whole number; the same number gives the same patient.
@@ -220,9 +221,9 @@ def _image(random: np.random.Generator, day: float, density: np.ndarray, fine: A
 
     oedema = outline(values["threshold_oedema"])
     core = outline(values["threshold_core"]) & oedema
-    trusted = oedema & (tissue > 0.99)
+    trusted = near(oedema, MAP_REACH_VOXELS) & coarse.mask & (tissue > 0.99)
     average = on_scan(density)
-    noise = _smooth_noise(random, coarse.shape, 1.2 / coarse.spacing_mm[0]) * (0.03 + 0.06 * average)
+    noise = _smooth_noise(random, coarse.shape, 0.9 / coarse.spacing_mm[0]) * (0.015 + 0.035 * average)
     measured = np.clip(average + noise, 0, 1)
     return Scan(
         day=day,

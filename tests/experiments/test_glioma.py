@@ -30,9 +30,19 @@ def config(**options):
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    """One virtual patient, and the folder it left."""
+    """One virtual patient, and the folder it left; what compiles longest (search, timing) is left to the slow tests."""
+    from experiments.oncology import glioma
+    from twinsim.glioma import GliomaTwin
+
+    def compiled_elsewhere(twin, mesh):
+        assert twin.posterior is not None and mesh.steps >= 30
+        return {"forward_seconds": 0.1, "gradient_seconds": 0.5, "compile_seconds": 2.0}
+
     folder = tmp_path_factory.mktemp("runs") / "glioma"
-    return run_experiment("oncology/glioma", config(), RunOptions(out=folder), progress=False), folder
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(glioma, "measure", compiled_elsewhere)
+        patch.setattr(GliomaTwin, "searched", lambda self, starts, announce: starts[0])
+        return run_experiment("oncology/glioma", config(), RunOptions(out=folder), progress=False), folder
 
 
 def test_the_summary_has_what_was_promised(finished):
@@ -141,6 +151,8 @@ def test_treatments_are_compared_and_a_schedule_is_optimised(tmp_path):
     summary = run_experiment("oncology/glioma", options, RunOptions(out=tmp_path / "run"), progress=False)
     arms = {key: value for key, value in summary.items() if key.startswith("burden_mm3_median_")}
     assert len(arms) == 4
+    assert all(math.isfinite(summary[key]) and summary[key] > 0 for key in COSTS)
+    assert summary["gradient_seconds"] > 0.5 * summary["forward_seconds"]
     assert summary["best_treatment"] != "no further treatment"
     assert max(arms, key=lambda arm: arms[arm]) == "burden_mm3_median_no_further_treatment"
     with xr.open_dataset(tmp_path / "run" / "result.h5", engine="h5netcdf", decode_times=False) as result:

@@ -43,7 +43,8 @@ def test_totals_include_what_was_given():
 
 
 @pytest.mark.parametrize(
-    ("already", "left"), [([2.0] * 15, ["60 Gy in 30"]), ([2.0] * 30, []), ([10.0] * 4, ["60 Gy in 30"]), ([12.0] * 5, [])]
+    ("already", "left"),
+    [([2.0] * 15, ["60 Gy in 30"]), ([2.0] * 30, []), ([10.0] * 4, ["60 Gy in 30"]), ([12.0] * 5, [])],
 )
 def test_a_prescription_that_is_complete_is_noted_not_compared(already, left):
     found, notes = courses(DAYS, already)
