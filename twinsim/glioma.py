@@ -154,7 +154,10 @@ class GliomaTwin:
         Raises:
             InputError: The likelihood is not finite at the start.
         """
-        best = minimise(self.evaluate, np.zeros(len(GLIOMA_PRIORS)) if start is None else start)
+        point = np.zeros(len(GLIOMA_PRIORS)) if start is None else start
+        # Coarse voxels allow a larger diffusivity per step: where a search there ended, these voxels may need more stages.
+        weighted = self.stable_for(stable_diffusivity(Posterior(GLIOMA_PRIORS, point, 0.01 * np.eye(point.size))))
+        best = minimise(weighted.evaluate, point)
         if not np.isfinite(best.value):
             raise InputError(
                 got=f"no finite likelihood at the start of the calibration of {self.record.name}",
@@ -162,7 +165,7 @@ class GliomaTwin:
                 do="check that the lesion lies in tissue and that the voxel spacing is in mm",
             )
         announce(f"calibrated: {best.iterations} steps, negative log-posterior {best.value:.1f}")
-        weighted, posterior = self, _laplace(best)
+        posterior = _laplace(best)
         for _ in range(2):
             weighted = weighted.reweighted(best.z)
             best = minimise(weighted.evaluate, best.z)

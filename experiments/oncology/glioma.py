@@ -49,6 +49,8 @@ class Config:
     """How far past the seen lesion the simulated region reaches, in mm."""
     treatments: bool = True
     """Whether treatments are compared and a schedule is optimised (a third of the time)."""
+    timings: bool = True
+    """Whether forward and gradient are timed at the end (two more programs to compile)."""
     precision: Literal["float32", "float64"] = "float32"
     """Floating-point precision."""
 
@@ -85,7 +87,7 @@ def run(config: Config, workspace: Workspace) -> Result:
     grid = twin.model.grid
     density = np.asarray(grid.volume(members.states[0]), dtype=np.float32)
     report = glioma_report(Findings(twin, density, best_guess, arms, warnings, truth))
-    summary = _summary(config, twin, best_guess, arms, truth) | measure(twin, mesh)
+    summary = _summary(config, twin, best_guess, arms, truth) | (measure(twin, mesh) if config.timings else {})
     summary["peak_memory_mib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     affine = twin.anatomy.affine
     volumes = {

@@ -89,7 +89,7 @@ def _all_patients(config: Config, workspace: Workspace) -> list[dict[str, float]
 
 def _one_patient(config: Config, seed: int) -> dict[str, float]:
     options = glioma.Config(
-        spacing_mm=config.spacing_mm, seed=seed, horizon_days=config.horizon_days, samples=config.samples, treatments=False
+        spacing_mm=config.spacing_mm, seed=seed, horizon_days=config.horizon_days, samples=config.samples, treatments=False, timings=False
     )
     return glioma.run(options, Workspace(progress=False)).summary
 
