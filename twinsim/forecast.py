@@ -26,12 +26,12 @@ class Ensemble:
     Attributes:
         z: Coordinates, ``(samples, parameters)``; the first is the maximum a posteriori.
         states: Density at the last scan, ``(samples, cells)``.
-        effective: Effective number of independent draws behind the samples.
+        power: How far the draws were moved from the Laplace normal (0) to the exact posterior (1).
     """
 
     z: Array
     states: Array
-    effective: float
+    power: float
 
 
 @dataclass(frozen=True)
@@ -80,12 +80,28 @@ def ensemble(twin: GliomaTwin, samples: int, seed: int) -> Ensemble:
     away = draws[1:] - twin.posterior.mean
     proposal = 0.5 * np.einsum("si,ij,sj->s", away, np.linalg.inv(twin.posterior.covariance), away)
     log_weight = np.where(np.asarray(status[1:]) == 0, proposal - np.asarray(value[1:], dtype=float), -np.inf)
-    weight = np.exp(log_weight - log_weight.max())
-    weight /= weight.sum()
+    weight, power = tempered_weights(log_weight, samples / 2)
     places = (np.random.default_rng(seed).random() + np.arange(samples)) / samples
     chosen = np.minimum(np.searchsorted(np.cumsum(weight), places), 2 * samples - 1)
     kept = np.concatenate([[0], 1 + chosen])
-    return Ensemble(z[kept], states[kept], float(1 / np.sum(weight**2)))
+    return Ensemble(z[kept], states[kept], power)
+
+
+def tempered_weights(log_weight: np.ndarray, least: float) -> tuple[np.ndarray, float]:
+    """Normalised importance weights raised to the largest power (at most one) that leaves an effective number of at least ``least`` draws."""
+
+    def normalised(power: float) -> np.ndarray:
+        finite = np.isfinite(log_weight)
+        weight = np.where(finite, np.exp(power * np.where(finite, log_weight - log_weight[finite].max(), 0.0)), 0.0)
+        return weight / weight.sum()
+
+    if 1 / np.sum(normalised(1.0) ** 2) >= least:
+        return normalised(1.0), 1.0
+    low, high = 0.0, 1.0
+    for _ in range(40):
+        middle = (low + high) / 2
+        low, high = (middle, high) if 1 / np.sum(normalised(middle) ** 2) >= least else (low, middle)
+    return normalised(low), low
 
 
 def course_mesh(twin: GliomaTwin, days: np.ndarray, horizon_days: float) -> TimeMesh:

@@ -394,7 +394,7 @@ def _messages(record: PatientRecord, posterior: Posterior, optimum: Optimum) -> 
         )
     unknown = [p.name.replace("_", " ") for p in posterior.priors if posterior.identifiability(p.name) == "prior only"]
     if unknown:
-        found.append("The scans say next to nothing about " + ", ".join(unknown) + ": the intervals shown are the prior's.")
+        found.append("The scans say next to nothing about " + ", ".join(unknown) + ": their intervals are close to the prior's.")
     (wide, wide_spread), (narrow, narrow_spread) = posterior.combinations(("diffusivity_white", "proliferation"))
     if len(record.scans) == 1:
         found.append(

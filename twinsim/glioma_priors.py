@@ -12,8 +12,8 @@ TISSUE_PRIORS = (
     Prior("seed_x", "mm", 0.0, SEED_SPREAD_MM, "identity", "about the centre of the first scan's lesion"),
     Prior("seed_y", "mm", 0.0, SEED_SPREAD_MM, "identity", "about the centre of the first scan's lesion"),
     Prior("seed_z", "mm", 0.0, SEED_SPREAD_MM, "identity", "about the centre of the first scan's lesion"),
-    Prior("initial_burden", "mm^3", 20.0, 1.6, "log", "wide: a young tumour that no scan saw"),
-    Prior("growth_time", "day", 180.0, 0.4, "log", "assumed: from that young tumour to the first scan, 93 to 348 days"),
+    Prior("initial_burden", "mm^3", 5.0, 2.6, "log", "wide: a young tumour that no scan saw"),
+    Prior("growth_time", "day", 180.0, 0.8, "log", "wide: from that young tumour to the first scan, 48 to 671 days"),
 )
 
 IMAGING_PRIORS = (

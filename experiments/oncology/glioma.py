@@ -79,8 +79,8 @@ def run(config: Config, workspace: Workspace) -> Result:
             arms.append(forecast(twin, members, mesh, course))
         arms.sort(key=lambda arm: float(np.log(np.maximum(arm.burden_mm3[1:, -1], 1e-9)).mean()))
 
-    if members.effective < 0.2 * config.samples:
-        notes.append(f"The normal approximation of the posterior is rough: {config.samples} samples count for {members.effective:.0f}.")
+    if members.power < 0.5:
+        notes.append("The posterior is far from normal here: forecast bands are those of its normal approximation, and rough.")
     warnings = [*record.notes, *twin.messages, *notes, *_region_warning(best_guess), *_horizon_warning(config, days, twin)]
     for warning in warnings:
         workspace.message(f"note: {warning}")

@@ -197,14 +197,6 @@ def test_a_real_lesion_seen_once_says_what_it_cannot_tell(real_lesion):
 
 
 @pytest.mark.slow
-@pytest.mark.needs_data
-@pytest.mark.xfail(reason="the lesion's volume and the priors of growth time and first burden narrow proliferation to about 0.56")
-def test_a_real_lesion_seen_once_leaves_proliferation_as_wide_as_the_prior(real_lesion):
-    summary, _ = real_lesion
-    assert relative_width(summary, "proliferation", PARAMETERS[1]) > 0.8
-
-
-@pytest.mark.slow
 def test_a_cohort_of_one(tmp_path, monkeypatch):
     from experiments.oncology.glioma_cohort import QUANTITIES, Config
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests import tiny_glioma as tiny
-from twinsim.forecast import EDGE_DENSITY, course_mesh, ensemble, forecast
+from twinsim.forecast import EDGE_DENSITY, course_mesh, ensemble, forecast, tempered_weights
 from twinsim.treatment import Course, treatment_days
 
 HORIZON = 28.0
@@ -31,7 +31,7 @@ def test_the_first_member_is_the_maximum_a_posteriori(members):
     assert members.z.shape == (SAMPLES + 1, len(tiny.Z_TRUTH))
     np.testing.assert_allclose(members.z[0], twin.posterior.mean, rtol=1e-12)
     np.testing.assert_allclose(twin.model.grid.volume(members.states)[0], tiny.grown(twin)[-1], rtol=1e-9, atol=1e-12)
-    assert 1 <= members.effective <= 2 * SAMPLES
+    assert 0 <= members.power <= 1
 
 
 def test_samples_spread_as_the_posterior_does(members):
@@ -99,3 +99,13 @@ def test_intervals_leave_the_best_guess_out_and_nest(arms):
 def test_an_uncalibrated_twin_is_refused():
     with pytest.raises(ValueError, match="calibrate"):
         ensemble(tiny.twin_of(tiny.record()), 4, seed=0)
+
+
+def test_importance_weights_are_flattened_only_as_far_as_needed():
+    even, power = tempered_weights(np.zeros(40), 20)
+    assert power == 1.0 and np.allclose(even, 1 / 40)
+    steep = -np.arange(40.0)
+    steep[7] = -np.inf
+    weight, power = tempered_weights(steep, 20)
+    assert 0 < power < 1 and weight[7] == 0
+    assert 1 / np.sum(weight**2) == pytest.approx(20, rel=1e-3)

