@@ -88,7 +88,7 @@ def ensemble(twin: GliomaTwin, samples: int, seed: int) -> Ensemble:
 
 
 def tempered_weights(log_weight: np.ndarray, least: float) -> tuple[np.ndarray, float]:
-    """Normalised importance weights raised to the largest power (at most one) that leaves an effective number of at least ``least`` draws."""
+    """Normalised importance weights to the largest power up to one that leaves an effective number of ``least`` draws, and that power."""
 
     def normalised(power: float) -> np.ndarray:
         finite = np.isfinite(log_weight)
