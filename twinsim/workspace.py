@@ -67,6 +67,10 @@ class Workspace:
         self._write(path, value)
         return value
 
+    def has(self, name: str) -> bool:
+        """Whether a resumed run finds a checkpoint of this stage, so that work for it need not be started ahead."""
+        return self.resume and self.folder is not None and (self.folder / "checkpoints" / f"{name}.pkl").exists()
+
     def _read(self, path: Path) -> tuple[bool, Any]:
         try:
             with path.open("rb") as file:

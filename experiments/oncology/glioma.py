@@ -109,13 +109,14 @@ def _check(config: Config) -> None:
 def _patient(config: Config, workspace: Workspace) -> tuple[PatientRecord, PatientRecord, Truth | None]:
     """The record on the voxels to compute on and on twice as coarse ones; a virtual patient goes through files like any other."""
     truth = None
-    folder = config.patient
-    if folder is None:
-        workspace.message(f"making virtual patient {config.seed} on {config.spacing_mm / 2:g} mm voxels")
-        made, truth = workspace.stage("virtual-patient", lambda: virtual_patient(config.seed, config.spacing_mm, config.horizon_days))
-        home = Path(tempfile.mkdtemp()) if workspace.folder is None else workspace.folder
-        folder = save_patient(made, home / "patient", overwrite=True)
-    record = load_patient(folder, config.spacing_mm)
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = config.patient
+        if folder is None:
+            workspace.message(f"making virtual patient {config.seed} on {config.spacing_mm / 2:g} mm voxels")
+            made, truth = workspace.stage("virtual-patient", lambda: virtual_patient(config.seed, config.spacing_mm, config.horizon_days))
+            home = Path(scratch) if workspace.folder is None else workspace.folder
+            folder = save_patient(made, home / "patient", overwrite=True)
+        record = load_patient(folder, config.spacing_mm)
     return record, coarsened(record, 2 * config.spacing_mm), truth
 
 

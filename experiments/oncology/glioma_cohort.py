@@ -2,6 +2,7 @@
 
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing import get_context
 from typing import Literal
 
@@ -77,12 +78,13 @@ def _all_patients(config: Config, workspace: Workspace) -> list[dict[str, float]
     """Summaries in the order of the seeds; a finished patient survives an interruption."""
     pool = ProcessPoolExecutor(config.workers, get_context("spawn"), initializer=set_up_jax, initargs=(config.precision,))
     with pool, workspace.progress(config.patients, "calibrating patients", "patients") as bar:
-        running = [pool.submit(_one_patient, config, seed) for seed in range(config.patients)]
+        open_seeds = [seed for seed in range(config.patients) if not workspace.has(f"patient-{seed}")]
+        running = {seed: pool.submit(_one_patient, config, seed) for seed in open_seeds}
         found = []
-        for seed, future in enumerate(running):
-            found.append(workspace.stage(f"patient-{seed}", future.result))
+        for seed in range(config.patients):
+            result = running[seed].result if seed in running else partial(_one_patient, config, seed)
+            found.append(workspace.stage(f"patient-{seed}", result))
             workspace.message(f"patient {seed}: {_line(found[-1])}")
-            future.cancel()
             bar.advance(1)
     return found
 

@@ -190,3 +190,11 @@ def test_summary_becomes_plain_values() -> None:
     checked = checked_summary(given)
     assert checked == {"a": 0.5, "b": 3, "c": "text", "d": None, "e": 2.0, "f": True}
     assert {type(value) for value in checked.values()} == {float, int, str, type(None), bool}
+
+
+def test_only_a_resumed_run_has_a_stage(tmp_path):
+    Workspace(tmp_path, key="a").stage("fit", lambda: 1)
+    assert Workspace(tmp_path, resume=True, key="a").has("fit")
+    assert not Workspace(tmp_path, resume=True, key="a").has("other")
+    assert not Workspace(tmp_path, key="a").has("fit")
+    assert not Workspace(None, resume=True).has("fit")
