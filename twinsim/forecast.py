@@ -65,7 +65,8 @@ def ensemble(twin: GliomaTwin, samples: int, seed: int) -> Ensemble:
 
     Twice as many points are drawn from the Laplace normal as asked for, weighted by how probable they really are (the likelihood needs
     just the growth that is computed anyway), and resampled: sampling-importance-resampling takes out most of the error of the normal
-    where the posterior bends, e.g. along the exchange between radiosensitivity and drug sensitivity.
+    where the posterior bends, e.g. along the exchange between radiosensitivity and drug sensitivity. What the voxels can't resolve is
+    added to the draws that are kept, and those are grown again.
     Source: Rubin 1988, Bayesian Statistics 3:395.
 
     Raises:
@@ -78,13 +79,19 @@ def ensemble(twin: GliomaTwin, samples: int, seed: int) -> Ensemble:
     states, value, status = _grow_all(twin.model, twin.scan_mesh, jnp.asarray(twin.given_doses, z.dtype), z)
     raise_for_status(status[0])
     away = draws[1:] - twin.posterior.mean
-    proposal = 0.5 * np.einsum("si,ij,sj->s", away, np.linalg.inv(twin.posterior.covariance), away)
+    proposal = 0.5 * np.einsum("si,ij,sj->s", away, np.linalg.inv(twin.posterior.laplace), away)
     log_weight = np.where(np.asarray(status[1:]) == 0, proposal - np.asarray(value[1:], dtype=float), -np.inf)
     weight, power = tempered_weights(log_weight, samples / 2)
     places = (np.random.default_rng(seed).random() + np.arange(samples)) / samples
     chosen = np.minimum(np.searchsorted(np.cumsum(weight), places), 2 * samples - 1)
     kept = np.concatenate([[0], 1 + chosen])
-    return Ensemble(z[kept], states[kept], power)
+    if twin.posterior.resolution is None:
+        return Ensemble(z[kept], states[kept], power)
+    moved = twin.posterior.moved(draws[1 + chosen], seed)
+    z = jnp.asarray(np.concatenate([draws[:1], moved]), z.dtype)
+    states, _, status = _grow_all(twin.model, twin.scan_mesh, jnp.asarray(twin.given_doses, z.dtype), z)
+    raise_for_status(status)
+    return Ensemble(z, states, power)
 
 
 def tempered_weights(log_weight: np.ndarray, least: float) -> tuple[np.ndarray, float]:

@@ -17,15 +17,15 @@ from twinsim.anatomy import Anatomy
 from twinsim.dispersion import independent_fraction
 from twinsim.errors import InputError
 from twinsim.gauss_newton import Optimum, minimise
-from twinsim.glioma_priors import GLIOMA_PRIORS, IMAGING_PRIORS, TISSUE_PRIORS
-from twinsim.observation import CellularityMap, IsoContour, Observation, near
-from twinsim.patient import PatientRecord, Scan
+from twinsim.glioma_priors import GLIOMA_PRIORS, IMAGING_PRIORS, SEED_SPREAD_MM, TISSUE_PRIORS
+from twinsim.glioma_region import lesion_of, observations_of, seed_centre
+from twinsim.observation import Observation
+from twinsim.patient import PatientRecord
 from twinsim.posterior import Posterior
 from twinsim.prior import Values, values_of
 
 ALPHA_BETA_TUMOUR_GY = 10.0
 MAX_STEP_DAYS = 1.0
-FIRST_WEIGHT = 0.05
 LARGEST_DIFFUSIVITY = 1.0
 UNSEEN_STEPS = 180
 
@@ -174,6 +174,27 @@ class GliomaTwin:
             announce(f"refined: {best.iterations} steps, {best.gradient_norm:.3f} posterior sd from the optimum")
         return replace(weighted, posterior=posterior, optimum=best, messages=_messages(self.record, posterior, best))
 
+    def translated(self, z: np.ndarray, other: "GliomaTwin") -> np.ndarray:
+        """Another twin's coordinates of the same patient in this one's: seed positions count from each twin's own centre."""
+        here, there = (twin.anatomy.world_of_index(np.asarray(twin.model.centre) / twin.anatomy.spacing_mm) for twin in (self, other))
+        direction = np.sign(np.diag(self.anatomy.affine)[:3])
+        moved = np.array(z, dtype=float)
+        first = [prior.name for prior in GLIOMA_PRIORS].index("seed_x")
+        moved[first : first + 3] += direction * (there - here) / SEED_SPREAD_MM
+        return moved
+
+    def widened_by(self, coarse: "GliomaTwin") -> "GliomaTwin":
+        """The twin whose posterior also carries what voxels of this size can't resolve, judged by a calibration on coarser ones.
+
+        Residuals don't show this error, since the parameters absorb it: folds and thin grey matter inside a voxel lower the
+        conductivity, and the fitted diffusivity follows. See :meth:`twinsim.posterior.Posterior.widened`.
+        """
+        if self.posterior is None or coarse.posterior is None:
+            raise ValueError("got a twin without a posterior; expected two calibrated ones; do: call calibrate first")
+        posterior = self.posterior.widened(self.translated(coarse.posterior.mean, coarse) - self.posterior.mean)
+        twin = self.stable_for(stable_diffusivity(posterior))
+        return replace(twin, posterior=posterior)
+
     def stable_for(self, largest_diffusivity: float) -> "GliomaTwin":
         """The twin with as many diffusion stages as its steps need for this diffusivity, mm²/day."""
         model = replace_stages(self.model, largest_diffusivity)
@@ -208,7 +229,7 @@ def glioma_twin(record: PatientRecord, margin_mm: float = 24.0, largest_diffusiv
     Raises:
         InputError: The lesion's centre is outside of tissue, or no scan has a lesion.
     """
-    region = _lesion(record.scans)
+    region = lesion_of(record.scans)
     margin = [int(np.ceil(margin_mm / h)) for h in record.anatomy.spacing_mm]
     where = np.argwhere(region)
     start = np.maximum(where.min(axis=0) - margin, 0)
@@ -218,7 +239,7 @@ def glioma_twin(record: PatientRecord, margin_mm: float = 24.0, largest_diffusiv
 
     grid = VoxelGrid(anatomy.mask, anatomy.spacing_mm)
     diffusion = tissue_diffusion(grid, jnp.asarray(anatomy.white), jnp.asarray(anatomy.grey))
-    centre = _centre(_lesion(record.scans[:1])[box], anatomy)
+    centre = seed_centre(lesion_of(record.scans[:1])[box], anatomy)
     dose_map = record.radiotherapy.dose_map
     dtype = diffusion.scale.dtype
     last = record.scans[-1].day
@@ -239,7 +260,7 @@ def glioma_twin(record: PatientRecord, margin_mm: float = 24.0, largest_diffusiv
         dose_map=jnp.asarray(1.0, dtype) if dose_map is None else grid.cells(jnp.asarray(dose_map[box], dtype)),
         drug_times=jnp.asarray(record.chemotherapy.days, dtype),
         drug_doses=jnp.asarray(record.chemotherapy.doses_mg_per_m2, dtype),
-        observations=_observations(record.scans, box, grid),
+        observations=observations_of(record.scans, box, grid),
         unseen_until=jnp.asarray(first, dtype),
         stages=2,
     )
@@ -257,66 +278,6 @@ def stable_diffusivity(posterior: Posterior) -> float:
     """The largest diffusivity times stretch that the posterior makes likely, for :meth:`GliomaTwin.stable_for`."""
     stretch = max(1.0, posterior.interval("growth_time", 0.98)[1] / (UNSEEN_STEPS * MAX_STEP_DAYS))
     return max(LARGEST_DIFFUSIVITY, posterior.interval("diffusivity_white", 0.9999)[1] * stretch)
-
-
-def _lesion(scans: Sequence[Scan]) -> np.ndarray:
-    """Every voxel that some scan calls abnormal; of a cellularity map the part above 5 %."""
-    parts = []
-    for scan in scans:
-        parts += [mask for mask in (scan.enhancing_core, scan.oedema) if mask is not None]
-        if scan.cellularity is not None:
-            trusted = np.ones(scan.cellularity.shape, bool) if scan.cellularity_mask is None else scan.cellularity_mask
-            parts.append((scan.cellularity > 0.05) & trusted)
-    region = np.logical_or.reduce(parts) if parts else np.zeros((1, 1, 1), bool)
-    if not region.any():
-        raise InputError(
-            got=f"no abnormal voxel in the scans of days {[scan.day for scan in scans]}",
-            expected="a segmentation or a cellularity map with a lesion",
-            do="check labels and thresholds of the scan files",
-        )
-    return region
-
-
-def _centre(lesion: np.ndarray, anatomy: Anatomy) -> np.ndarray:
-    """Centre of gravity of the lesion in mm from the first voxel's centre; outside of tissue, the lesion's nearest tissue within 10 mm."""
-    spacing = np.asarray(anatomy.spacing_mm)
-    centre = np.argwhere(lesion).mean(axis=0) * spacing
-    if anatomy.mask[tuple(np.round(centre / spacing).astype(int))]:
-        return centre
-    tissue = np.argwhere(anatomy.mask & lesion) * spacing
-    if tissue.size:
-        distance = np.linalg.norm(tissue - centre, axis=1)
-        if distance.min() <= 10.0:
-            return tissue[distance.argmin()]
-    raise InputError(
-        got="a lesion whose centre (the tumour's seed) lies in cerebrospinal fluid or outside of the brain",
-        expected="a lesion in white or grey matter",
-        do="check that the segmentation and the anatomy are registered to each other",
-    )
-
-
-def _observations(scans: Sequence[Scan], box: tuple[slice, ...], grid: VoxelGrid) -> tuple[Observation, ...]:
-    """Likelihood terms of all scans on the region."""
-    active = np.asarray(grid.mask)
-    x, y, z = (jnp.full(grid.shape, h**2 / 24) for h in grid.spacing)
-    average = Diffusion(grid, (x, y, z))
-    dtype = average.scale.dtype
-    weight = jnp.asarray(FIRST_WEIGHT, dtype)
-    found: list[Observation] = []
-    for number, scan in enumerate(scans):
-        for mask, threshold in ((scan.enhancing_core, "threshold_core"), (scan.oedema, "threshold_oedema")):
-            if mask is not None:
-                used = active & near(mask[box], 6)
-                cells = np.flatnonzero(used)
-                inside = mask[box].reshape(-1)[cells]
-                found.append(IsoContour(number, jnp.asarray(cells), jnp.asarray(inside, dtype), weight, grid, threshold))
-        if scan.cellularity is not None:
-            trusted = active if scan.cellularity_mask is None else active & scan.cellularity_mask[box]
-            cells = np.flatnonzero(trusted)
-            density = jnp.asarray(scan.cellularity[box].reshape(-1)[cells], dtype)
-            noise = jnp.asarray(scan.cellularity_noise, dtype)
-            found.append(CellularityMap(number, jnp.asarray(cells), density, weight, noise, average))
-    return tuple(found)
 
 
 def _laplace(optimum: Optimum) -> Posterior:

@@ -1,6 +1,6 @@
 """The Laplace posterior and what it says about identifiability."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import jax.numpy as jnp
 import numpy as np
@@ -18,18 +18,43 @@ class Posterior:
     Attributes:
         priors: One per coordinate.
         mean: The maximum a posteriori.
-        covariance: Inverse Gauss-Newton curvature there; a coordinate that the data say nothing about keeps variance one.
+        laplace: Inverse Gauss-Newton curvature there; a coordinate that the data say nothing about keeps variance one.
+        resolution: Standard deviation, as a direction, of what the voxels can't resolve; None leaves it out.
     """
 
     priors: tuple[Prior, ...]
     mean: np.ndarray
-    covariance: np.ndarray
+    laplace: np.ndarray
+    resolution: np.ndarray | None = None
+
+    @property
+    def covariance(self) -> np.ndarray:
+        """Of the data's noise and of the resolution together."""
+        return self.laplace if self.resolution is None else self.laplace + np.outer(self.resolution, self.resolution)
+
+    def widened(self, difference: np.ndarray) -> "Posterior":
+        r"""The posterior plus the error of resolution: covariance $C + d\,d^T$.
+
+        Args:
+            difference: $d$, the maximum on voxels twice as wide minus this one. An error that shrinks in proportion to the voxel,
+                as that of unresolved anatomy does, is as large here as the difference; one that shrinks with its square is a third.
+
+        One difference is one draw of that error: it may be small by luck, and coverage over many patients is what shows that it does.
+        """
+        return replace(self, resolution=np.asarray(difference, dtype=float))
 
     def sample(self, count: int, seed: int) -> np.ndarray:
-        """Draws of coordinates, ``(count, parameters)``; each with its mirror image, which halves the noise of means."""
-        root = np.linalg.cholesky(self.covariance)
+        """Draws of the Laplace normal, ``(count, parameters)``; each with its mirror image, which halves the noise of means."""
+        root = np.linalg.cholesky(self.laplace)
         half = np.random.default_rng(seed).standard_normal((-(-count // 2), self.mean.size))
         return self.mean + np.concatenate([half, -half])[:count] @ root.T
+
+    def moved(self, draws: np.ndarray, seed: int) -> np.ndarray:
+        """Draws with the error of resolution added to each."""
+        if self.resolution is None:
+            return draws
+        half = np.random.default_rng([seed, 1]).standard_normal(-(-len(draws) // 2))
+        return draws + np.concatenate([half, -half])[: len(draws), None] * self.resolution
 
     def value(self, name: str) -> float:
         """Value of a parameter at the maximum a posteriori."""

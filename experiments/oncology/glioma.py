@@ -17,6 +17,7 @@ from twinsim.forecast import Forecast, course_mesh, ensemble, forecast
 from twinsim.glioma import GliomaTwin, glioma_twin, stable_diffusivity
 from twinsim.glioma_measure import measure
 from twinsim.glioma_priors import GLIOMA_PRIORS
+from twinsim.glioma_region import lesion_of
 from twinsim.glioma_report import Findings, glioma_report
 from twinsim.patient import PatientRecord, load_patient, save_patient
 from twinsim.treatment import Course, courses, optimised, treatment_days
@@ -107,7 +108,10 @@ def _check(config: Config) -> None:
 
 
 def _patient(config: Config, workspace: Workspace) -> tuple[PatientRecord, PatientRecord, Truth | None]:
-    """The record on the voxels to compute on and on twice as coarse ones; a virtual patient goes through files like any other."""
+    """The record on the voxels to compute on and, where the lesion survives it, on twice as coarse ones.
+
+    A virtual patient goes through files like any other.
+    """
     truth = None
     with tempfile.TemporaryDirectory() as scratch:
         folder = config.patient
@@ -117,7 +121,15 @@ def _patient(config: Config, workspace: Workspace) -> tuple[PatientRecord, Patie
             home = Path(scratch) if workspace.folder is None else workspace.folder
             folder = save_patient(made, home / "patient", overwrite=True)
         record = load_patient(folder, config.spacing_mm)
-    return record, coarsened(record, 2 * config.spacing_mm), truth
+    coarse = coarsened(record, 2 * config.spacing_mm)
+    try:
+        lesion_of(coarse.scans[:1])
+    except InputError:
+        note = (
+            f"The lesion is lost on {2 * config.spacing_mm:g} mm voxels: intervals leave out what {config.spacing_mm:g} mm can't resolve."
+        )
+        return replace(record, notes=(*record.notes, note)), record, truth
+    return record, coarse, truth
 
 
 def _calibrated(config: Config, workspace: Workspace, record: PatientRecord, coarse: PatientRecord) -> GliomaTwin:
@@ -129,8 +141,11 @@ def _calibrated(config: Config, workspace: Workspace, record: PatientRecord, coa
 
     def calibrate() -> GliomaTwin:
         starts = [np.array([d, r, *[0.0] * (len(GLIOMA_PRIORS) - 2)]) for d, r in STARTS]
-        rough = glioma_twin(coarse, config.margin_mm).searched(starts, workspace.message)
-        return twin.calibrate(rough, workspace.message)
+        rough = glioma_twin(coarse, config.margin_mm)
+        rough = rough.calibrate(rough.searched(starts, workspace.message))
+        if rough.posterior is None:
+            raise ValueError("got no posterior from calibrate; expected one; do: report this")
+        return twin.calibrate(twin.translated(rough.posterior.mean, rough), workspace.message).widened_by(rough)
 
     return workspace.stage("calibration", calibrate)
 
