@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from twinsim.environment import cache_folder
 from twinsim.errors import InputError, near_misses
 from twinsim.patient_schema import PatientBlock
 
@@ -43,13 +44,17 @@ class PatientFile:
         return InputError(f"{got} at {self.where(*location)}", expected, do)
 
     def resolve(self, text: str, *location: str | int) -> Path:
-        """The file named by a field: ``~`` and ``${NAME}`` expanded, relative to the folder of
-        ``patient.yaml``.
+        """The file named by a field: ``~`` and ``${NAME}`` expanded, relative to the folder of ``patient.yaml``.
+
+        ``TWINSIM_DATA`` is, where it is not set, the folder that ``twinsim data fetch`` fills, if that exists.
         """
 
         def value_of(match: re.Match[str]) -> str:
             name = match[1] or match[2]
             value = os.environ.get(name)
+            cached = cache_folder() / "data"
+            if not value and name == "TWINSIM_DATA" and cached.is_dir():
+                return str(cached)
             if not value:
                 raise self.error(
                     location,

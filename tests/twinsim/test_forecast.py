@@ -109,3 +109,17 @@ def test_importance_weights_are_flattened_only_as_far_as_needed():
     weight, power = tempered_weights(steep, 20)
     assert 0 < power < 1 and weight[7] == 0
     assert 1 / np.sum(weight**2) == pytest.approx(20, rel=1e-3)
+
+
+def test_what_voxels_cannot_resolve_spreads_the_forecast():
+    from dataclasses import replace
+
+    twin = tiny.informed_twin()
+    names = [prior.name for prior in twin.posterior.priors]
+    difference = np.zeros(len(names))
+    difference[names.index("growth_time")] = 0.2
+    wider = replace(twin, posterior=twin.posterior.widened(difference))
+    narrow, wide = (ensemble(one, SAMPLES, seed=3) for one in (twin, wider))
+    burden = [np.log(np.asarray(members.states).sum(axis=1)) for members in (narrow, wide)]
+    assert burden[0][0] == pytest.approx(burden[1][0])
+    assert burden[1][1:].std() > 1.5 * burden[0][1:].std()

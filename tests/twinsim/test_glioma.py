@@ -190,3 +190,28 @@ def test_a_model_that_cannot_run_is_one_clear_error(seen_thrice):
     broken = replace(seen_thrice, model=eqx.tree_at(lambda m: m.centre, seen_thrice.model, jnp.asarray(np.full(3, np.nan))))
     with pytest.raises(InputError, match="no finite likelihood"):
         broken.calibrate()
+
+
+def test_seed_positions_mean_the_same_place_on_other_voxels():
+    fine = tiny.twin_of(tiny.record(days=(0.0,)))
+    elsewhere = tiny.twin_of(tiny.record(scans=(Scan(0.0, oedema=tiny.spot((-2.0, 6.0, -2.0))),)))
+    z = tiny.Z_TRUTH
+    moved = elsewhere.translated(z, fine)
+
+    def world(twin, z):
+        offset = np.array([GLIOMA_PRIORS[INDEX[name]].value(jnp.asarray(z[INDEX[name]])) for name in ("seed_x", "seed_y", "seed_z")])
+        return twin.anatomy.world_of_index((np.asarray(twin.model.centre) + offset) / twin.anatomy.spacing_mm)
+
+    np.testing.assert_allclose(world(elsewhere, moved), world(fine, z), atol=1e-9)
+    assert np.abs(moved - z).max() > 0.1
+    np.testing.assert_allclose(fine.translated(moved, elsewhere), z, atol=1e-9)
+
+
+def test_a_coarser_calibration_widens_the_posterior():
+    twin = tiny.informed_twin()
+    shifted = tiny.Z_TRUTH + 0.1
+    coarse = replace(twin, posterior=replace(twin.posterior, mean=shifted))
+    wider = twin.widened_by(coarse)
+    np.testing.assert_allclose(wider.posterior.covariance, twin.posterior.covariance + 0.01, rtol=1e-9)
+    with pytest.raises(ValueError, match="without a posterior"):
+        twin.widened_by(replace(coarse, posterior=None))

@@ -484,3 +484,15 @@ def test_the_real_lesion(dataset, monkeypatch):
     assert volume == pytest.approx(4137 * 0.78125**2 * 6.5, rel=0.05)
     assert not (scan.oedema & ~record.anatomy.mask).any()
     assert any("heuristic" in note for note in record.notes)
+
+
+def test_data_that_the_user_fetched_need_no_variable(folder, tmp_path, monkeypatch):
+    from twinsim.patient_file import read_patient_file
+
+    monkeypatch.delenv("TWINSIM_DATA", raising=False)
+    monkeypatch.setenv("TWINSIM_CACHE", str(tmp_path / "cache"))
+    file = read_patient_file(folder)
+    with pytest.raises(InputError, match="TWINSIM_DATA, which is not set"):
+        file.resolve("${TWINSIM_DATA}/imaging/scan.nii.gz", "scans", 0, "lesion")
+    (tmp_path / "cache" / "data").mkdir(parents=True)
+    assert file.resolve("${TWINSIM_DATA}/scan.nii.gz", "scans", 0, "lesion") == tmp_path / "cache" / "data" / "scan.nii.gz"

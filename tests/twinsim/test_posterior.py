@@ -88,3 +88,14 @@ def test_a_direction_of_one_parameter_names_only_that_one():
 def test_an_unknown_name_is_an_error():
     with pytest.raises(ValueError):
         POSTERIOR.value("temperature")
+
+
+def test_what_voxels_cannot_resolve_widens_the_intervals_and_the_draws():
+    difference = np.array([0.4, 0.0, 0.0, -0.1])
+    wider = POSTERIOR.widened(difference)
+    np.testing.assert_allclose(wider.covariance, POSTERIOR.covariance + np.outer(difference, difference))
+    assert wider.spread("diffusivity") == pytest.approx(0.5)
+    assert wider.spread("proliferation") == POSTERIOR.spread("proliferation")
+    draws = wider.moved(wider.sample(20_000, seed=1), seed=1)
+    np.testing.assert_allclose(np.cov(draws.T), wider.covariance, atol=0.02)
+    np.testing.assert_array_equal(POSTERIOR.moved(draws, seed=1), draws)
