@@ -4,7 +4,7 @@ BIN := .venv/bin
 DEMO := runs/demo
 
 .DEFAULT_GOAL := help
-.PHONY: help environment demo test test-all check bench docs lock clean
+.PHONY: help environment demo test test-all check bench bench-peers docs lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,6 +33,9 @@ check: environment ## lint, format, layering, types, documentation links
 bench: environment ## every benchmark in benchmarks/
 	@$(BIN)/twinsim bench
 
+bench-peers: environment ## the environment of the programs that benchmarks run beside ours
+	@sh tools/make_peers.sh
+
 docs: environment ## relative links and commands in the documentation exist
 	@$(BIN)/python tools/check_docs.py
 
@@ -40,5 +43,5 @@ lock: ## renew requirements.lock.txt from pyproject.toml
 	@sh tools/make_lock.sh
 
 clean: ## remove everything that make built, and no result in runs/
-	@rm -rf .venv .venv-lock build dist .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	@rm -rf .venv .venv-lock .venv-peers build dist .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

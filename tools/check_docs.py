@@ -59,7 +59,7 @@ def bad_commands(text: str, targets: set[str], experiments: set[str], benchmarks
         elif rest[0] not in COMMANDS:
             problems.append(f"twinsim {rest[0]}: no such command")
         elif len(rest) > 1 and re.fullmatch(r"[a-z0-9_/]+", rest[1]):
-            known = {"run": experiments, "bench": benchmarks}.get(rest[0], {rest[1]})
+            known = {"run": experiments, "bench": benchmarks | {"compare", "history"}}.get(rest[0], {rest[1]})
             if rest[1] not in known:
                 problems.append(f"twinsim {rest[0]} {rest[1]}: no such script")
     return problems

@@ -6,7 +6,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ def history_folder(named: Path | None = None) -> Path:
     return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "twinsim" / "bench"
 
 
-def device_name(machine: dict[str, Any]) -> str:
+def device_name(machine: Mapping[str, Any]) -> str:
     """A file name for a machine, e.g. ``cpu-amd-epyc-9b45-x2`` or ``gpu-nvidia-h100-80gb-hbm3-x1``."""
     on_processor = machine.get("backend") in ("cpu", "unknown")
     what = machine.get("processor" if on_processor else "device", "unknown")
@@ -118,7 +118,9 @@ def read_folder(folder: Path, device: str | None = None) -> list[Entry]:
     """
     files = sorted(folder.glob("*.jsonl"))
     if not files:
-        raise InputError(got=f"no history in {folder}", expected="files *.jsonl", do="run `twinsim bench NAME` first, or give --history DIR")
+        raise InputError(
+            got=f"no history in {folder}", expected="files *.jsonl", do="run `twinsim bench NAME` first, or give --history DIR"
+        )
     chosen = [path for path in files if device is None or device.lower() in path.stem]
     if not chosen:
         raise InputError(
@@ -155,7 +157,7 @@ def select(entries: Sequence[Entry], text: str) -> list[Entry]:
         return list(_invocation(invocations, int(text), text))
     for key, whole in (("note", True), ("run", True), ("date", False), ("git_revision", False), ("note", None)):
         found = [entry for entry in entries if _fits(str(entry.get(key) or ""), text, whole)]
-        if found and len(text) >= 4 or found and key == "note":
+        if found and (len(text) >= 4 or key == "note"):
             return found
     known = {"last", *(str(entry[key]) for entry in entries for key in ("note", "git_revision", "date") if entry.get(key))}
     raise InputError(
@@ -200,6 +202,8 @@ def _plain_numbers(text: str, path: Path) -> list[Entry] | None:
     if not isinstance(content, dict) or _entry(text) is not None:
         return None
     if not content or not all(isinstance(numbers, dict) for numbers in content.values()):
-        raise InputError(got=f"{path}, which holds no benchmarks", expected="a history file, or what --json FILE wrote", do="name another file")
+        raise InputError(
+            got=f"{path}, which holds no benchmarks", expected="a history file, or what --json FILE wrote", do="name another file"
+        )
     base = {"run": str(path), "date": "", "config": {}, "machine": {}, "file": str(path)}
     return [base | {"benchmark": name, "numbers": numbers} for name, numbers in content.items()]

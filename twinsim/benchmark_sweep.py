@@ -79,7 +79,7 @@ def axis_number(value: Any) -> float | None:
     """Where a value lies on an axis; None where it has no place on one."""
     if isinstance(value, tuple | list) and len(set(value)) == 1:
         value = value[0]
-    return float(value) if is_number(value) else None
+    return float(value) if isinstance(value, int | float) and is_number(value) else None
 
 
 def _suffixes(value: Any) -> set[str]:

@@ -16,6 +16,11 @@ from twinsim.errors import InputError, near_misses
 
 _DESCRIPTION = "Differentiable voxel twins of patients. Research use only; not a medical device."
 
+_BENCH = """Run benchmarks, all where none is named.
+
+`twinsim bench NAME --help` shows the options of one benchmark. `twinsim bench compare A B` compares two measurements,
+`twinsim bench history` lists them."""
+
 
 @dataclass(frozen=True)
 class ListCommand:
@@ -32,13 +37,10 @@ class RunCommand:
 
 @dataclass(frozen=True)
 class BenchCommand:
-    """Run benchmarks, all where none is named; `twinsim bench NAME --help` shows the options of one."""
+    """Run benchmarks, sweep their options, compare what was measured; `twinsim bench --help` says how."""
 
     names: tyro.conf.Positional[Annotated[tuple[str, ...], tyro.conf.arg(metavar="[NAME ...]")]] = ()
     """Benchmarks, as `twinsim list` names them."""
-
-    json: Annotated[str | None, tyro.conf.arg(metavar="FILE|-")] = None
-    """Also write the numbers as JSON to this file; `-` prints them, and nothing else, on standard output."""
 
 
 @dataclass(frozen=True)
@@ -111,14 +113,12 @@ def _dispatch(arguments: list[str]) -> None:
     named = bool(rest) and not rest[0].startswith("-")
     if command == "run" and named:
         return _run(rest[0], rest[1:])
-    if command == "bench" and named:
+    if command == "bench":
         return _bench(rest)
     parsed = _parse(arguments or ["--help"])
     match parsed:
         case ListCommand():
             _list()
-        case BenchCommand():
-            _bench_all(sorted(catalogue.benchmarks()), parsed.json)
         case DoctorCommand():
             from twinsim.doctor import examine
 
@@ -160,44 +160,37 @@ def _run(name: str, flags: list[str]) -> None:
     run_experiment(script.name, config, options)
 
 
-@dataclass(frozen=True)
-class _BenchOptions:
-    json: Annotated[str | None, tyro.conf.arg(metavar="FILE|-")] = None
-    """Also write the numbers as JSON to this file; `-` prints them, and nothing else, on standard output."""
-
-
 def _bench(arguments: list[str]) -> None:
-    scripts = catalogue.benchmarks()
+    from twinsim.benchmark_options import BenchOptions, CompareOptions, HistoryOptions
+
+    if arguments[:1] == ["compare"]:
+        options = tyro.cli(CompareOptions, prog="twinsim bench compare", args=arguments[1:])
+        from twinsim.benchmark_command import compare_measurements
+
+        if not compare_measurements(options) and options.fail_on_slower:
+            raise SystemExit(1)
+        return
+    if arguments[:1] == ["history"]:
+        options = tyro.cli(HistoryOptions, prog="twinsim bench history", args=arguments[1:])
+        from twinsim.benchmark_command import show_history
+
+        return show_history(options)
     flags = next((at for at, text in enumerate(arguments) if text.startswith("-")), len(arguments))
-    names, rest = arguments[:flags], arguments[flags:]
-    chosen = [catalogue.find(name, scripts, "benchmark") for name in names]
-    if len(chosen) > 1:
-        _, options = _parse_with("twinsim bench NAME NAME", "", _Nothing(), _BenchOptions(), rest)
-        return _bench_all([script.name for script in chosen], options.json)
-    module = catalogue.load(chosen[0])
-    config, options = _parse_with(f"twinsim bench {chosen[0].name}", chosen[0].summary, module.Config(), _BenchOptions(), rest)
-    _bench_run({chosen[0].name: config}, options.json)
+    named = list(dict.fromkeys(arguments[:flags]))
+    if len(named) == 1:
+        script = catalogue.find(named[0], catalogue.benchmarks(), "benchmark")
+        default = catalogue.load(script).Config()
+        config, options = _parse_with(f"twinsim bench {script.name}", script.summary, default, BenchOptions(), arguments[flags:])
+        configs = {script.name: config}
+    else:
+        rest, options = _parse_with("twinsim bench", _BENCH, BenchCommand(), BenchOptions(), arguments[flags:])
+        scripts = catalogue.benchmarks()
+        chosen = [catalogue.find(name, scripts, "benchmark") for name in [*named, *rest.names]]
+        configs = {script.name: catalogue.load(script).Config() for script in chosen or scripts.values()}
+    from twinsim.benchmark_command import run_benchmarks
 
-
-@dataclass(frozen=True)
-class _Nothing:
-    pass
-
-
-def _bench_all(names: list[str], target: str | None) -> None:
-    scripts = catalogue.benchmarks()
-    _bench_run({name: catalogue.load(scripts[name]).Config() for name in names}, target)
-
-
-def _bench_run(configs: dict[str, Any], target: str | None) -> None:
-    from twinsim.benchmark import run_benchmark
-    from twinsim.experiment import emit_json
-
-    results = {}
-    for name, config in configs.items():
-        _set_up(config)
-        results[name] = run_benchmark(name, config)
-    emit_json(results, target)
+    if not run_benchmarks(configs, options, _set_up):
+        raise SystemExit(1)
 
 
 def _data(command: DataCommand) -> None:

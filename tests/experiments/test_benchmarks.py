@@ -1,5 +1,7 @@
 """Every benchmark runs at a toy size: its numbers are there, finite, and its gradients are right. No time is judged."""
 
+import ast
+import dataclasses
 import json
 import math
 import os
@@ -9,7 +11,10 @@ import numpy as np
 import pytest
 
 from benchmarks import _phantom, tumour_growth, voxel_diffusion
+from twinsim import catalogue
 from twinsim.benchmark import run_benchmark
+from twinsim.benchmark_keys import kind
+from twinsim.benchmark_options import BenchOptions
 from twinsim.errors import InputError
 
 TUMOUR = tumour_growth.Config(
@@ -38,6 +43,45 @@ TUMOUR_KEYS = {
 
 def finite(numbers: dict) -> bool:
     return all(math.isfinite(value) for value in numbers.values() if isinstance(value, int | float))
+
+
+SCRIPTS = catalogue.benchmarks()
+# Options that make a benchmark small, by name: a new benchmark needs a row. `cores` 0 leaves the test's process as it is.
+TOYS: dict[str, dict] = {
+    "tumour_growth": {
+        "grid_voxels": (12, 12, 8), "spacing_mm": (3.0, 3.0, 4.0), "active_voxels": 500, "duration_days": 20.0, "repeats": 1, "copy_mib": 1
+    },
+    "voxel_diffusion": {"edge_voxels": (8, 10), "steps": 2, "repeats": 1, "copy_mib": 1},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", sorted(SCRIPTS))
+def test_the_options_of_a_benchmark_are_documented_and_its_own(name):
+    script = SCRIPTS[name]
+    tree = ast.parse(script.path.read_text(encoding="utf-8"))
+    assert len(ast.get_docstring(tree).splitlines()) == 1, "one line of docstring: `twinsim list` shows it"
+    config = catalogue.load(script).Config
+    assert config.__dataclass_params__.frozen
+    config()  # every option has a default
+    (body,) = [node.body for node in tree.body if isinstance(node, ast.ClassDef) and node.name == "Config"]
+    texts = [isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) for node in body]
+    undocumented = [
+        node.target.id for at, node in enumerate(body) if isinstance(node, ast.AnnAssign) and not (at + 1 < len(body) and texts[at + 1])
+    ]
+    assert not undocumented
+    reserved = {field.name for field in dataclasses.fields(BenchOptions)}
+    assert not reserved & {field.name for field in dataclasses.fields(config)}, "an option of `twinsim bench` itself"
+    assert name in TOYS, "add a row of small options to TOYS"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(set(TOYS) & set(SCRIPTS)))
+def test_every_benchmark_runs_small_with_finite_numbers_and_a_time(name):
+    config = dataclasses.replace(catalogue.load(SCRIPTS[name]).Config(), **TOYS[name])
+    numbers = run_benchmark(name, config)
+    assert finite(numbers)
+    assert {kind(key) for key in numbers} >= {"time", "error"}, "a time, and an error beside it"
+    json.dumps(numbers, allow_nan=False)
 
 
 @pytest.mark.parametrize("interior_order", ORDERS)

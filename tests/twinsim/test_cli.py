@@ -175,7 +175,7 @@ def test_bench_runs_one_benchmark_with_its_flags(
     )
     monkeypatch.setenv("TWINSIM_BENCHMARKS", str(folder))
     monkeypatch.setattr("twinsim.cli._set_up", lambda config: None)
-    main(["bench", "toy_speed", "--voxels", "5", "--json", "-"])
+    main(["bench", "toy_speed", "--no-record", "--voxels", "5", "--json", "-"])
     assert json.loads(capsys.readouterr().out) == {"toy_speed": {"voxels_per_second": 10.0}}
-    main(["bench", "--json", "-"])
+    main(["bench", "--no-record", "--json", "-"])
     assert json.loads(capsys.readouterr().out) == {"toy_speed": {"voxels_per_second": 16.0}}
