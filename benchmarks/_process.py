@@ -11,6 +11,7 @@ from typing import Any
 from twinsim.errors import InputError
 
 SINGLE_THREAD = "--xla_cpu_multi_thread_eigen=false"
+HOST_DEVICES = "--xla_force_host_platform_device_count"
 
 
 def measure_in_fresh_process(module: str, config: Any) -> dict[str, Any]:
@@ -22,7 +23,8 @@ def measure_in_fresh_process(module: str, config: Any) -> dict[str, Any]:
     Args:
         module: The benchmark, e.g. ``benchmarks.tumour_growth``.
         config: Its Config. ``config.cores`` pins the process to that many cores, 0 to all that this process may use;
-            ``config.precision`` is ``float32`` or ``float64``.
+            ``config.precision`` is ``float32`` or ``float64``; ``config.host_devices``, where there is one, makes so many XLA
+            devices of the cores, 0 leaves the environment's number.
 
     Raises:
         InputError: More cores than there are, or the operating system cannot pin a process.
@@ -34,6 +36,11 @@ def measure_in_fresh_process(module: str, config: Any) -> dict[str, Any]:
     if len(cores) == 1:
         flags.append(SINGLE_THREAD)
         environment.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", MKL_NUM_THREADS="1")
+    devices = getattr(config, "host_devices", 0)
+    if not 0 <= devices <= 64:
+        raise InputError(got=f"host-devices {devices}", expected="0 to 64", do="choose about as many as there are cores")
+    if devices:
+        flags.append(f"{HOST_DEVICES}={devices}")
     environment["XLA_FLAGS"] = " ".join(flags).strip()
     request = {"module": module, "config": dataclasses.asdict(config), "cores": cores if config.cores else None}
     # -P: a folder of the same name in the working folder must not shadow the benchmarks.

@@ -35,10 +35,20 @@ class Config:
     copy_mib: int = 256
     """Size of the array whose copy gives the bandwidth of the memory."""
 
+    host_devices: int = 0
+    """XLA devices made of the cores, over which the blocked steps are divided; 0 leaves the environment's number, usually one."""
+
+    blocked_steps: int = 100
+    """Explicit steps of the blocked rows per timed run, and for their gradient."""
+
 
 def run(config: Config) -> dict[str, Any]:
     """The numbers by name, with the unit in each name and the edge of the cube as a suffix; measured in a fresh process."""
-    if min(config.repeats, config.copy_mib, config.steps) < 1 or not config.edge_voxels or min(config.edge_voxels) < 4:
+    if (
+        min(config.repeats, config.copy_mib, config.steps, config.blocked_steps) < 1
+        or not config.edge_voxels
+        or min(config.edge_voxels) < 4
+    ):
         raise InputError(
             got=f"repeats {config.repeats}, copy-mib {config.copy_mib}, steps {config.steps}, edge-voxels {config.edge_voxels}",
             expected="at least 1, and edges of at least 4 voxels",
@@ -59,13 +69,95 @@ def measure(config: Config) -> dict[str, Any]:
     rates = copy_bandwidth(np.dtype(config.precision), min(config.edge_voxels) ** 3, config.copy_mib)
     copy = max(rates["jax"], rates["numpy"])
     for edge in config.edge_voxels:
-        for part in ("operator", "step"):
+        numbers |= {f"{name}_{edge}": value for name, value in _blocked(config, edge).items()}
+        for part in ("operator", "step", "blocked_7_point", "blocked_19_point"):
             numbers[f"{part}_fraction_of_copy_bandwidth_{edge}"] = numbers[f"{part}_nominal_gb_per_second_{edge}"] / copy
     return numbers | {
         "copy_gb_per_second_numpy": rates["numpy"],
         "copy_gb_per_second_jax": rates["jax"],
         "copy_gb_per_second_numpy_smallest_field": rates["numpy_field"],
         "copy_bandwidth_used": f"{'jax' if rates['jax'] > rates['numpy'] else 'numpy'}, the larger, on {config.copy_mib} MiB",
+    }
+
+
+def _blocked(config: Config, edge: int) -> dict[str, Any]:
+    """Explicit steps by temporal blocking: nominal bytes are the coefficients once, the field once in and once out, per step."""
+    import jax
+    import jax.numpy as jnp
+    import numpy as np
+    from jax import lax
+
+    from benchmarks._measure import compiled, warm
+    from benchmarks._phantom import brain_phantom
+    from solvers import Diffusion, TensorDiffusion, VoxelGrid
+    from solvers.blocked_diffusion import BlockedDiffusion
+    from solvers.blocked_edges import EdgeDiffusion
+    from solvers.sharding import decomposed, device_mesh, placed
+
+    shape, dtype, depth = (edge, edge, edge), jnp.dtype(config.precision), min(10, config.blocked_steps)
+    phantom = brain_phantom(shape, round(config.active_fraction * edge**3))
+    grid, mesh = VoxelGrid(phantom.mask, 1.0), device_mesh()
+    field = grid.cells(jnp.asarray(np.random.default_rng(0).random(shape), dtype))
+    coefficient = jnp.asarray(phantom.white + phantom.grey / 5, dtype)
+    fibres = np.ones(3) / np.sqrt(3)
+    tensor = coefficient[..., None, None] * jnp.asarray(0.2 * np.eye(3) + 0.8 * np.outer(fibres, fibres), dtype)
+    visits, left = divmod(config.blocked_steps, depth)
+    numbers: dict[str, Any] = {"blocked_devices": mesh.size}
+
+    def march(operator: Any, field: Any) -> Any:
+        length = jnp.asarray(1.8, dtype) / operator.spectral_bound()
+        for count, deep in ((visits, depth), (1, left)):
+            if deep:
+                stepper = BlockedDiffusion(operator, deep, deep)
+                whole = stepper if mesh.size == 1 else decomposed(stepper, grid, mesh, deep)
+                field = lax.fori_loop(0, count, lambda _, u, s=whole, n=deep: s.advance(u, 0.0 * length, n * length), field)
+        return field
+
+    def single(operator: Any, field: Any) -> Any:
+        length = jnp.asarray(1.8, dtype) / operator.spectral_bound()
+        return lax.fori_loop(0, config.blocked_steps, lambda _, u: u + length * operator.apply(u), field)
+
+    field = placed(field, grid, mesh) if mesh.size > 1 else field
+    for name, operator in (("7", Diffusion(grid, coefficient)), ("19", EdgeDiffusion.of(TensorDiffusion(grid, tensor)))):
+        program, seconds = compiled(march, operator, field)
+        timed = warm(program, operator, field, repeats=config.repeats)
+        reference, _ = compiled(single, operator, field)
+        expected = np.asarray(reference(operator, field))
+        rate = edge**3 * config.blocked_steps / timed.minimum
+        words = len(operator.strides) + 2
+        numbers |= {
+            f"blocked_{name}_point_compile_seconds": seconds,
+            f"blocked_{name}_point_box_cells_per_second": rate,
+            f"blocked_{name}_point_nominal_gb_per_second": words * dtype.itemsize * rate / 1e9,
+            f"blocked_{name}_point_against_single_steps_relative": float(
+                np.abs(np.asarray(program(operator, field)) - expected).max() / np.abs(expected).max()
+            ),
+        }
+    if mesh.size > 1:  # the gradient is measured on one device
+        return numbers
+
+    from solvers.blocked_diffusion import diffuse
+
+    bound = Diffusion(grid, coefficient).spectral_bound()
+
+    def value(coefficient: Any, field: Any) -> Any:
+        final = diffuse(Diffusion(grid, coefficient), field, 1.8 * config.blocked_steps / bound, config.blocked_steps)
+        return jnp.vdot(final, final)
+
+    forward, _ = compiled(value, coefficient, field)
+    forward_warm = warm(forward, coefficient, field, repeats=config.repeats)
+    both, _ = compiled(jax.value_and_grad(value), coefficient, field)
+    both_warm = warm(both, coefficient, field, repeats=config.repeats)
+    to_initial, _ = compiled(jax.value_and_grad(value, 1), coefficient, field)
+    size = 1e-5 if dtype == jnp.float64 else 1e-2
+    tilt = jnp.linspace(-1, 1, edge, dtype=dtype)[:, None, None] * jnp.ones_like(coefficient)
+    ends = [float(forward(coefficient * (1 + sign * size * tilt), field)) for sign in (1, -1)]
+    slope, difference = float(jnp.vdot(both(coefficient, field)[1], coefficient * tilt)), (ends[0] - ends[1]) / (2 * size)
+    return numbers | {
+        "blocked_gradient_coefficient_to_forward": both_warm.minimum / forward_warm.minimum,
+        "blocked_gradient_field_to_forward": warm(to_initial, coefficient, field, repeats=config.repeats).minimum / forward_warm.minimum,
+        "blocked_gradient_coefficient_against_difference_relative": abs(slope - difference) / abs(difference),
+        "blocked_gradient_temporary_fields": both.memory_analysis().temp_size_in_bytes / field.nbytes,
     }
 
 

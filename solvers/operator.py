@@ -8,7 +8,7 @@ from solvers.shapes import Cells, Scalar
 
 
 class Operator(eqx.Module):
-    """A linear map on flat fields, symmetric and conservative by construction (its columns sum to zero)."""
+    """A linear map on flat fields; symmetric and with columns that sum to zero (conservative) unless its class says otherwise."""
 
     @abstractmethod
     def apply(self, field: Cells) -> Cells:
@@ -17,3 +17,7 @@ class Operator(eqx.Module):
     @abstractmethod
     def spectral_bound(self) -> Scalar:
         """An upper bound of the largest eigenvalue in magnitude, in 1/time; sets the stable step of explicit methods."""
+
+    def diagonal(self) -> Cells:
+        """The diagonal of the matrix, for Jacobi smoothing and preconditioning; operators that know it give it."""
+        raise NotImplementedError(f"got {type(self).__name__}; expected an operator with diagonal(); do: use an unpreconditioned solver")

@@ -1,10 +1,11 @@
-"""Stabilised explicit Runge-Kutta-Chebyshev of second order, for diffusion without linear solves."""
+"""Stabilised explicit Runge-Kutta-Chebyshev of second order, for diffusion and mild reactions without linear solves."""
 
 import equinox as eqx
 import numpy as np
 from numpy.polynomial import chebyshev
 
 from solvers.operator import Operator
+from solvers.rate import Rate, as_rate
 from solvers.shapes import Cells, Flag, Scalar
 from solvers.stepper import Stepper
 
@@ -29,23 +30,24 @@ def stages_for(step_times_spectral_bound: float) -> int:
 
 
 class RungeKuttaChebyshev2(Stepper):
-    r"""Second-order RKC for $u' = L u$: $s$ applications of $L$ reach $h|\lambda|\approx 0.65\,s^2$ instead of $2$ per two.
+    r"""Second-order RKC for $u' = F(u, t)$: $s$ evaluations of $F$ reach $h|\lambda|\approx 0.65\,s^2$ instead of $2$ per two.
 
-    $Y_1 = Y_0 + \tilde\mu_1 h L Y_0$ and
-    $Y_j = (1-\mu_j-\nu_j)Y_0 + \mu_j Y_{j-1} + \nu_j Y_{j-2} + \tilde\mu_j h L Y_{j-1} + \tilde\gamma_j h L Y_0$,
-    computed for the increments $Y_j-Y_0$: in float32 the rounded weights of $Y_0$, $Y_{j-1}$, $Y_{j-2}$ do not sum to one, which
-    alone loses or makes $5\cdot10^{-8}$ of all mass per step.
+    $Y_1 = Y_0 + \tilde\mu_1 h F_0$ and
+    $Y_j = (1-\mu_j-\nu_j)Y_0 + \mu_j Y_{j-1} + \nu_j Y_{j-2} + \tilde\mu_j h F_{j-1} + \tilde\gamma_j h F_0$
+    with $F_j = F(Y_j, t + c_j h)$, computed for the increments $Y_j-Y_0$: in float32 the rounded weights of $Y_0$, $Y_{j-1}$,
+    $Y_{j-2}$ do not sum to one, which alone loses or makes $5\cdot10^{-8}$ of all mass per step.
 
     Args:
-        operator: $L$, with eigenvalues on the negative real axis.
+        operator: $F$: an operator for $F = L u$, :class:`solvers.rate.Affine` for a source with it, or any
+            :class:`solvers.rate.Rate`. Eigenvalues of its Jacobian lie on, or close to, the negative real axis.
         stages: $s\ge 2$; :func:`stages_for` gives the fewest for a step and :meth:`Operator.spectral_bound`.
 
-    Cost: $s$ stencils a step; memory: four fields. Fails when the step is above :func:`stability_limit` (``stable`` says so,
+    Cost: $s$ evaluations a step; memory: four fields. Fails when the step is above :func:`stability_limit` (``stable`` says so,
     and ``simulate`` reports it as a status), and is less accurate than its order suggests for modes with $h|\lambda|\gg 1$.
     Source: Sommeijer, Shampine, Verwer (1997), J. Comput. Appl. Math. 88, 315, equations 2.2 to 2.8.
     """
 
-    operator: Operator
+    operator: Operator | Rate
     stages: int = eqx.field(static=True)
 
     def __check_init__(self) -> None:
@@ -59,23 +61,27 @@ class RungeKuttaChebyshev2(Stepper):
 
     def advance(self, state: Cells, time: Scalar, length: Scalar) -> Cells:
         """See :class:`solvers.stepper.Stepper`."""
-        del time
-        first, table = _coefficients(self.stages)
-        initial_rate = length * self.operator.apply(state)
+        right_hand_side = as_rate(self.operator)
+        first, table, nodes = _coefficients(self.stages)
+        initial_rate = length * right_hand_side.evaluate(state, time)
         before, current = None, first * initial_rate
-        for mu, nu, mu_rate, gamma_rate in table:
-            rate = length * self.operator.apply(state + current)
+        for (mu, nu, mu_rate, gamma_rate), node in zip(table, nodes, strict=True):
+            rate = length * right_hand_side.evaluate(state + current, time + node * length)
             following = mu * current + mu_rate * rate + gamma_rate * initial_rate
             before, current = current, following if before is None else following + nu * before
         return state + current
+
+    def step_limit(self) -> Scalar:
+        """The longest stable step: the method's limit over the bound of the eigenvalues."""
+        return stability_limit(self.stages) / self.operator.spectral_bound()
 
     def stable(self, length: Scalar) -> Flag:
         """The step times the operator's spectral bound is within the limit (a hair of round-off allowed)."""
         return length * self.operator.spectral_bound() <= stability_limit(self.stages) * (1 + 1e-5)
 
 
-def _coefficients(stages: int) -> tuple[float, list[tuple[float, float, float, float]]]:
-    """The numbers of the method from Chebyshev polynomials at $w_0 = 1 + \\epsilon/s^2$."""
+def _coefficients(stages: int) -> tuple[float, list[tuple[float, float, float, float]], list[float]]:
+    """The numbers of the method from Chebyshev polynomials at $w_0 = 1 + \\epsilon/s^2$; last, where $F_{j-1}$ is in the step."""
     w0 = 1 + DAMPING / stages**2
 
     def polynomial(degree: int, derivative: int) -> float:
@@ -85,10 +91,12 @@ def _coefficients(stages: int) -> tuple[float, list[tuple[float, float, float, f
     b = [polynomial(j, 2) / polynomial(j, 1) ** 2 for j in range(2, stages + 1)]
     b = [b[0], b[0], *b]
     table = []
+    times = [0.0, b[1] * w1]  # what the recursion itself makes of u' = 1
     for j in range(2, stages + 1):
         mu = 2 * b[j] * w0 / b[j - 1]
         nu = -b[j] / b[j - 2]
         mu_rate = 2 * b[j] * w1 / b[j - 1]
         gamma_rate = -(1 - b[j - 1] * polynomial(j - 1, 0)) * mu_rate
         table.append((mu, nu, mu_rate, gamma_rate))
-    return b[1] * w1, table
+        times.append(mu * times[j - 1] + nu * times[j - 2] + mu_rate + gamma_rate)
+    return b[1] * w1, table, times[1:-1]

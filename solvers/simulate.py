@@ -2,19 +2,25 @@
 
 from abc import abstractmethod
 from collections.abc import Callable
+from functools import partial
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
-from jaxtyping import Array, PyTree
+from jaxtyping import Array, Bool, PyTree
 
+from solvers.checkpoint_plan import CheckpointPlan, layout_rows, plan_unchecked, refuse_reverse_mode
 from solvers.shapes import Index, Scalar, State
 from solvers.status import Status, raise_for_status
 from solvers.stepper import Stepper
 from solvers.time_mesh import TimeMesh
 
-Rows = tuple[Array, Array, Array]
+LOOK_EVERY = 8
+"""Steps between two looks for a NaN or an infinity; a look reads the state once."""
+
+checkpoint = partial(jax.checkpoint, prevent_cse=False)  # every use is the body of a scan, which keeps the passes apart
 
 
 class Jump(eqx.Module):
@@ -33,12 +39,15 @@ class Solution(eqx.Module):
         observations: What ``observe`` gave after each step that advances time, stacked; None without an observer.
         final: The state after the last event, from which a simulation goes on.
         status: A :class:`solvers.status.Status` code.
+        first_bad_time: End of the first looked-at step whose state has a NaN or an infinity, at most eight steps after the
+            true one; infinite while all is well.
     """
 
     states: State
     observations: PyTree
     final: State
     status: Index
+    first_bad_time: Scalar
 
     def raise_for_status(self) -> None:
         """Raises :class:`solvers.status.SimulationError` when this, or any member of a batch of these, failed."""
@@ -51,76 +60,101 @@ def simulate(
     mesh: TimeMesh,
     jump: Jump | None = None,
     observe: Callable[[Scalar, State], PyTree] | None = None,
-    memory_mib: float = 512.0,
+    memory_mib: float = 2048.0,
 ) -> Solution:
     r"""Advances a state over a mesh of steps; differentiable in both modes, batched by ``jax.vmap``, one compiled program.
 
-    Reverse mode is the discrete adjoint: exact for the numbers computed, events included. One state per block of four steps
-    is kept and the block recomputed, 4 to 5 forward passes in all. When that would exceed ``memory_mib``, blocks are
-    grouped and the groups recomputed too: memory grows with $\sqrt{n}$ and one more forward pass is paid.
+    Reverse mode is the discrete adjoint: exact for the numbers computed, events included. What it keeps and what it recomputes
+    is planned for ``memory_mib`` (:func:`solvers.checkpoint_plan.checkpoint_plan` tells beforehand): the state of every step where
+    that fits, 3 to 4 forward passes in all, else one per group of $\sqrt n$ steps for one more pass, else groups of groups.
 
     Args:
         stepper: The method with the physics inside.
         state: Initial state; any pytree of arrays.
-        mesh: From :func:`solvers.time_mesh.time_mesh`.
+        mesh: From :func:`solvers.time_mesh.time_mesh` or :func:`solvers.adaptive_mesh.adaptive_mesh`.
         jump: Applied at the mesh's events.
         observe: ``observe(time, state)`` after every step that advances time; keep it small.
-        memory_mib: Bound for the states kept for reverse mode, not counting the few that one block needs.
+        memory_mib: Bound for what reverse mode keeps of one member of an ensemble; saved states and observations come on top.
 
     Returns:
         A :class:`Solution`; failures are codes in ``status``, never exceptions, so one bad member cannot end a batch.
+
+    Raises:
+        ValueError: Reverse mode is asked for and no layout of the steps fits ``memory_mib``; the message names the least that does.
     """
+    state = jax.tree.map(jnp.asarray, state)
+    plan = plan_unchecked(state, mesh, memory_mib, stepper)
+    rows, real, saved = layout_rows(mesh, plan)
+    columns = start, length, _, active, _ = _columns(mesh, rows, real, jnp.result_type(*jax.tree.leaves(state)))
 
-    def one_step(state: State, start: Scalar, length: Scalar, event: Index) -> tuple[State, PyTree]:
-        state = stepper.advance(state, start, length)
-        seen = None if observe is None else observe(start + length, state)
-        if jump is not None:
-            happen = jump.apply
-            state = lax.cond(event >= 0, lambda before: happen(before, event), lambda before: before, state)
-        return state, seen
+    def row(state: State, columns: tuple[Array, ...]) -> tuple[State, tuple[Bool[Array, ""], PyTree]]:
+        start, length, event, active, look = columns
 
-    @jax.checkpoint
-    def run_block(state: State, rows: Rows) -> tuple[State, PyTree]:
-        seen = []
-        for i in range(rows[0].shape[0]):
-            state, observed = one_step(state, *(column[i] for column in rows))
-            seen.append(observed)
-        return state, jax.tree.map(lambda *parts: jnp.stack(parts), *seen)
+        def step(state: State) -> tuple[State, PyTree]:
+            state = stepper.advance(state, start, length)
+            seen = None if observe is None else observe(start + length, state)
+            if jump is not None:
+                happen = jump.apply
+                state = lax.cond(event >= 0, lambda before: happen(before, event), lambda before: before, state)
+            return state, seen
 
-    def block(state: State, rows: Rows) -> tuple[State, PyTree]:
-        _, length, event = rows
-        empty = jax.eval_shape(run_block, state, rows)[1]
+        def skip(state: State) -> tuple[State, PyTree]:
+            return state, jax.tree.map(lambda part: jnp.zeros(part.shape, part.dtype), jax.eval_shape(step, state)[1])
 
-        def skip(state: State, rows: Rows) -> tuple[State, PyTree]:
-            del rows
-            return state, jax.tree.map(lambda part: jnp.zeros(part.shape, part.dtype), empty)
+        state, seen = step(state) if real.all() and not mesh.recorded else lax.cond(active, step, skip, state)
+        bad = lax.cond(look, lambda state: ~_finite(state), lambda _: jnp.asarray(False), lax.stop_gradient(state))
+        return state, (bad, seen)
 
-        return lax.cond(jnp.any(length > 0) | jnp.any(event >= 0), run_block, skip, state, rows)
+    final, (ends, (bad, seen)) = lax.scan(_nested(row, plan), state, columns)
+    if not plan.fits:
+        final, ends, seen = refuse_reverse_mode((final, ends, seen), plan.refusal())
 
-    def group(state: State, rows: Rows) -> tuple[State, tuple[State, PyTree]]:
-        state, seen = lax.scan(block, state, rows)
+    states = jax.tree.map(lambda part: part[saved if mesh.saved_groups is None else mesh.saved_groups], ends)
+    observations = _observations(seen, rows, real, mesh)
+    ended = jnp.where(active & (length > 0), start + length, start)
+    first_bad = jnp.min(jnp.where(bad, ended, jnp.inf))
+    # Only states that look well have been judged so far: those that are handed out must be, too.
+    status = jnp.where(stepper.stable(jnp.max(jnp.where(active, length, 0))), Status.SUCCESS, Status.UNSTABLE_STEP)
+    status = jnp.where(_finite((states, final)) & ~bad.any(), status, Status.NOT_FINITE)
+    if mesh.status is not None:
+        status = jnp.maximum(status, mesh.status)
+    return Solution(states, observations, final, status.astype(int), lax.stop_gradient(first_bad))
+
+
+def _columns(mesh: TimeMesh, rows: np.ndarray, real: np.ndarray, dtype: jnp.dtype) -> tuple[Array, ...]:
+    """Start, length, event, whether there is anything to do, and whether to look for a NaN, at each place of the layout."""
+    start, length, event = (t.reshape(-1)[rows] for t in (mesh.start.astype(dtype), mesh.length.astype(dtype), mesh.event))
+    length, event = jnp.where(real, length, 0), jnp.where(real, event, -1)
+    active = (length > 0) | (event >= 0) if mesh.recorded else jnp.asarray(real)
+    places = np.arange(rows.size).reshape(rows.shape)
+    look = (places % LOOK_EVERY == LOOK_EVERY - 1) | (places == rows.size - 1)
+    return start, length, event, active, jnp.asarray(look)
+
+
+def _nested(row: Callable, plan: CheckpointPlan) -> Callable:
+    """The scan over one group; the bodies that are to be recomputed are checkpoints."""
+    body = checkpoint(row)
+    for level in range(len(plan.inner)):
+        body = partial(lax.scan, body)
+        if plan.recomputed_parts > level:
+            body = checkpoint(body)
+
+    def group(state: State, columns: tuple[Array, ...]) -> tuple[State, tuple[State, PyTree]]:
+        state, seen = body(state, columns)
         return state, (state, seen)
 
-    state = jax.tree.map(jnp.asarray, state)
-    dtype = jnp.result_type(*jax.tree.leaves(state))
-    rows = (mesh.start.astype(dtype), mesh.length.astype(dtype), mesh.event)
-    if not _fits(state, mesh, memory_mib):
-        group = jax.checkpoint(group)
-    final, (ends, seen) = lax.scan(group, state, rows)
-
-    states = jax.tree.map(lambda part: part[jnp.array(mesh.saved)], ends)
-    observed = jnp.array(mesh.observed, dtype=int)
-    observations = jax.tree.map(lambda part: part.reshape(-1, *part.shape[3:])[observed], seen)
-    return Solution(states, observations, final, _status(stepper, (states, final), rows[1]))
+    return group
 
 
-def _fits(state: State, mesh: TimeMesh, memory_mib: float) -> bool:
-    """Whether one state per block fits the budget."""
-    size = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
-    return size * mesh.length.shape[0] * mesh.length.shape[1] <= memory_mib * 2**20
+def _observations(seen: PyTree, rows: np.ndarray, real: np.ndarray, mesh: TimeMesh) -> PyTree:
+    """What was seen after the steps that advance time, in their order; after every row of a recorded mesh."""
+    if mesh.recorded:
+        return jax.tree.map(lambda part: part.reshape(-1, *part.shape[rows.ndim :]), seen)
+    place_of_row = np.zeros(mesh.length.size, dtype=int)
+    place_of_row[rows[real]] = np.flatnonzero(real)
+    places = place_of_row[np.array(mesh.observed, dtype=int)]
+    return jax.tree.map(lambda part: part.reshape(-1, *part.shape[rows.ndim :])[places], seen)
 
 
-def _status(stepper: Stepper, states: State, lengths: Array) -> Index:
-    finite = jnp.array([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(states)]).all()
-    stable = stepper.stable(jnp.max(lengths))
-    return jnp.where(~finite, Status.NOT_FINITE, jnp.where(stable, Status.SUCCESS, Status.UNSTABLE_STEP)).astype(int)
+def _finite(tree: PyTree) -> Bool[Array, ""]:
+    return jnp.array([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(tree)]).all()

@@ -12,6 +12,9 @@ class Status(IntEnum):
     SUCCESS = 0
     UNSTABLE_STEP = 1
     NOT_FINITE = 2
+    STEP_LIMIT = 3
+    STEP_TOO_SMALL = 4
+    NOT_CONVERGED = 5
 
     @property
     def message(self) -> str:
@@ -23,6 +26,10 @@ _MESSAGES = {
     Status.SUCCESS: "the simulation ended well",
     Status.UNSTABLE_STEP: "a step is longer than the stepper's stability limit; do: shorten the step or give it more stages",
     Status.NOT_FINITE: "the state has a NaN or an infinity; do: check parameters and initial state, then shorten the step",
+    Status.STEP_LIMIT: "the step limit was reached before the end; do: allow more steps, loosen the tolerance, or use an implicit method",
+    Status.STEP_TOO_SMALL: "the error control asks for steps below round-off; do: loosen the tolerance, or mark the jump as an event",
+    Status.NOT_CONVERGED: "a linear or nonlinear solve did not reach its tolerance, the best iterate is kept; "
+    "do: allow more iterations, loosen the tolerance, or shorten the step",
 }
 
 

@@ -6,15 +6,16 @@ from itertools import pairwise
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Int
 
-from solvers.shapes import IndexTable, SaveTimes, StepTable, Times
+from solvers.shapes import Index, IndexTable, SaveTimes, StepTable, Times
 
 BLOCK = 4
 Row = tuple[float, float, int]
 
 
 class TimeMesh(eqx.Module):
-    """Steps in order, as tables of ``(groups, blocks, BLOCK)`` entries; made by :func:`time_mesh`.
+    """Steps in order, as tables of ``(groups, blocks, BLOCK)`` entries; from :func:`time_mesh` or :func:`adaptive_mesh`.
 
     Attributes:
         start: Start time of each step.
@@ -22,8 +23,12 @@ class TimeMesh(eqx.Module):
         event: Index of the event that happens at the end of the step, or -1.
         times: End times of the steps that advance time, for what is observed after every step.
         save_times: The requested save times.
-        saved: Groups after which each save time is reached.
-        observed: Flat indices of the steps that advance time.
+        saved: Groups after which each save time is reached; empty in a recorded mesh.
+        observed: Flat indices of the steps that advance time; empty in a recorded mesh.
+        used: Flat indices of the rows that advance time or carry an event; the others pad.
+        segments: How many used rows lead to each save time, and after the last one to the events at its very time.
+        saved_groups: Of a mesh recorded by :func:`solvers.adaptive_mesh.adaptive_mesh`: as ``saved``, known only when it runs.
+        status: How the search for a recorded mesh ended, a :class:`solvers.status.Status` code.
     """
 
     start: StepTable
@@ -33,11 +38,20 @@ class TimeMesh(eqx.Module):
     save_times: SaveTimes
     saved: tuple[int, ...] = eqx.field(static=True)
     observed: tuple[int, ...] = eqx.field(static=True)
+    used: tuple[int, ...] = eqx.field(static=True)
+    segments: tuple[int, ...] = eqx.field(static=True)
+    saved_groups: Int[Array, " saves"] | None = None
+    status: Index | None = None
 
     @property
     def steps(self) -> int:
-        """How many steps advance time."""
-        return len(self.observed)
+        """How many steps advance time; of a recorded mesh, how many there is room for."""
+        return self.length.size if self.recorded else len(self.observed)
+
+    @property
+    def recorded(self) -> bool:
+        """Whether the mesh was found by error control while the program ran."""
+        return self.saved_groups is not None
 
 
 def time_mesh(
@@ -60,12 +74,7 @@ def time_mesh(
     Raises:
         ValueError: Save times that do not increase or lie before the start, a step that is not positive, a time not finite.
     """
-    save = [float(t) for t in save]
-    given = np.array([start, max_step, *save, *events, *breakpoints], dtype=float)
-    if not np.isfinite(given).all():
-        raise ValueError("got a time that is not finite; expected finite times; do: check scan and treatment dates")
-    if not save or any(b <= a for a, b in pairwise(save)) or save[0] < start:
-        raise ValueError(f"got save times {save} from {start}; expected increasing times after the start; do: sort them")
+    save = check_times(start, save, (max_step, *events, *breakpoints))
     if max_step <= 0:
         raise ValueError(f"got max_step {max_step}; expected a positive length; do: choose about a tenth of the growth time")
 
@@ -94,14 +103,26 @@ def time_mesh(
     return _tables(segments, save)
 
 
+def check_times(start: float, save: Sequence[float], others: Sequence[float]) -> list[float]:
+    """The save times as a list, once they increase from the start and every time is finite."""
+    save = [float(t) for t in save]
+    if not np.isfinite(np.array([start, *save, *others], dtype=float)).all():
+        raise ValueError("got a time that is not finite; expected finite times; do: check scan and treatment dates")
+    if not save or any(b <= a for a, b in pairwise(save)) or save[0] < start:
+        raise ValueError(f"got save times {save} from {start}; expected increasing times after the start; do: sort them")
+    return save
+
+
 def _tables(segments: list[list[Row]], save: list[float]) -> TimeMesh:
     """Lays segments (one per save time, and one for events at the last save) into groups of blocks, padded per segment."""
     blocks = sum(-(-len(segment) // BLOCK) for segment in segments)
     group = max(1, round(np.sqrt(blocks)))
     rows: list[Row] = []
     saved: list[int] = []
+    used: list[int] = []
     for number, segment in enumerate(segments):
         padded = list(segment)
+        used.extend(range(len(rows), len(rows) + len(segment)))
         while len(padded) % (BLOCK * group) or (not padded and number < len(save)):
             time = padded[-1][0] + padded[-1][1] if padded else (rows[-1][0] + rows[-1][1] if rows else save[0])
             padded.append((time, 0.0, -1))
@@ -119,4 +140,6 @@ def _tables(segments: list[list[Row]], save: list[float]) -> TimeMesh:
         save_times=jnp.asarray(save),
         saved=tuple(saved),
         observed=tuple(int(i) for i in observed),
+        used=tuple(used),
+        segments=tuple(len(segment) for number, segment in enumerate(segments) if segment or number < len(save)),
     )

@@ -1,0 +1,127 @@
+"""The checks of test_sharding.py that need several host devices; run as a process, prints one JSON of largest differences."""
+
+import json
+import os
+import sys
+
+DEVICES, QUICK = int(sys.argv[1]), sys.argv[2:] == ["quick"]
+os.environ["XLA_FLAGS"] = f"--xla_force_host_platform_device_count={DEVICES}"
+os.environ["JAX_PLATFORMS"] = "cpu"
+
+import jax  # noqa: E402
+import jax.numpy as jnp  # noqa: E402
+import numpy as np  # noqa: E402
+
+from solvers import Diffusion, ExactFlow, Flow, RungeKuttaChebyshev2, Strang, TensorDiffusion, VoxelGrid, simulate, time_mesh  # noqa: E402
+from solvers.blocked_diffusion import BlockedDiffusion  # noqa: E402
+from solvers.blocked_edges import EdgeDiffusion  # noqa: E402
+from solvers.sharding import decomposed, device_mesh, padded_planes, placed  # noqa: E402
+
+jax.config.update("jax_enable_x64", True)
+RANDOM = np.random.default_rng(0)
+
+
+class Logistic(Flow):
+    rate: jax.Array
+
+    def solve(self, state, time, length):
+        grown = jnp.exp(self.rate * length)
+        return state * grown / (1 + state * (grown - 1))
+
+
+def jit(function):
+    return jax.jit(function, compiler_options={"xla_backend_optimization_level": 0})
+
+
+def apply(operator, field):
+    return operator.apply(field)
+
+
+def grid_of(planes):
+    mask = RANDOM.random((planes, 5, 6)) > 0.15
+    return VoxelGrid(mask, (1.0, 1.5, 0.8))
+
+
+def gap(found, expected):
+    pairs = zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True)
+    return max(float(np.abs(np.asarray(a) - np.asarray(b)).max() / max(np.abs(np.asarray(b)).max(), 1e-300)) for a, b in pairs)
+
+
+def operators(grid):
+    coefficient = jnp.asarray(RANDOM.uniform(0.2, 1.0, grid.shape))
+    root = RANDOM.normal(size=(*grid.shape, 3, 3))
+    tensor = jnp.asarray(root @ np.swapaxes(root, -1, -2))
+    loss = jnp.asarray(RANDOM.uniform(size=grid.size))
+    return {
+        "diffusion": (Diffusion(grid, coefficient, 0.7, loss=loss), 1),
+        "order 4": (Diffusion(grid, coefficient, 0.7, interior_order=4), 2),
+        "tensor": (TensorDiffusion(grid, tensor, 0.7), 2),
+        "edges": (EdgeDiffusion.of(TensorDiffusion(grid, tensor, 0.7)), 1),
+    }
+
+
+def checks():
+    mesh, numbers = device_mesh(), {"devices": len(jax.devices())}
+    for planes in (5,) if QUICK else (8, 11):
+        grid = grid_of(planes)
+        field = grid.cells(jnp.asarray(RANDOM.random(grid.shape)))
+        weight = jnp.asarray(RANDOM.random(grid.size))
+        spread = placed(field, grid, mesh)
+        for name, (operator, halo) in list(operators(grid).items())[: 1 if QUICK else None]:
+            divided = decomposed(operator, grid, mesh, halo)
+            numbers[f"apply {name} {planes}"] = gap(jit(apply)(divided, spread), operator.apply(field))
+            batch = jnp.stack([field, weight])
+            numbers[f"batch {name} {planes}"] = gap(jit(apply)(divided, batch), operator.apply(batch))
+            run = jit(lambda operator, field, weight=weight: jax.vjp(apply, operator, field)[1](weight))
+            to_whole, to_field = run(operator, field)
+            to_divided, to_spread = run(divided, spread)
+            # The derivative with respect to a face inside a wall is no number that anything depends on.
+            triples = zip(*(jax.tree.leaves(tree) for tree in (to_divided, to_whole, operator)), strict=True)
+            kept = [(np.where(leaf != 0, a, 0), np.where(leaf != 0, b, 0)) for a, b, leaf in triples]
+            numbers[f"gradient {name} {planes}"] = max(gap(to_spread, to_field), *[gap(a, b) for a, b in kept])
+
+    grid = grid_of(8)
+    field = grid.cells(jnp.asarray(RANDOM.random(grid.shape)))
+    operator = operators(grid)["diffusion"][0]
+    reaction, times = ExactFlow(Logistic(jnp.asarray(0.3))), time_mesh(0.0, [1.0, 2.0], 0.25)
+    chebyshev = RungeKuttaChebyshev2(operator, 4)
+    steppers = {
+        "chebyshev by operator": (
+            RungeKuttaChebyshev2(operator, 4),
+            lambda s: RungeKuttaChebyshev2(decomposed(s.operator, grid, mesh, 1), 4),
+        ),
+        "chebyshev by step": (chebyshev, lambda s: decomposed(s, grid, mesh, 4)),
+        "blocked": (BlockedDiffusion(operator, 6), lambda s: decomposed(s, grid, mesh, 6)),
+    }
+    for name, (stepper, divide) in [] if QUICK else steppers.items():
+
+        def end(scale, stepper, field):
+            stepper = jax.tree.map(lambda leaf: leaf * scale, stepper)
+            return simulate(Strang(reaction, stepper), field, times, observe=lambda t, u: u.sum()).final
+
+        def value(scale, stepper, field):
+            return jnp.vdot(end(scale, stepper, field), field)
+
+        one = jnp.asarray(1.0)
+        spread = placed(field, grid, mesh)
+        numbers[f"simulate {name}"] = gap(jit(end)(one, divide(stepper), spread), jit(end)(one, stepper, field))
+        slopes = jit(jax.grad(value, (0, 2)))
+        numbers[f"simulate gradient {name}"] = gap(slopes(one, divide(stepper), spread), slopes(one, stepper, field))
+
+    divided = decomposed(operator, grid, mesh, 1)
+
+    def conjugate_gradients(operator, right):
+        return jax.scipy.sparse.linalg.cg(lambda u: u - operator.apply(u), right, tol=1e-12)[0]
+
+    solve = jit(conjugate_gradients)
+    result = solve(divided, placed(field, grid, mesh))
+    numbers["conjugate gradients"] = gap(result, solve(operator, field))
+    volume = padded_planes(np.ones((DEVICES + 1, 2, 2)), mesh)
+    numbers["padded"] = float(volume.shape[0] != 2 * DEVICES or volume.sum() != 4 * (DEVICES + 1))
+    text = jax.jit(apply).lower(divided, placed(field, grid, mesh)).compile().as_text()
+    numbers["not local"] = float("collective-permute" not in text or "all-gather" in text)
+    return numbers
+
+
+if __name__ == "__main__":
+    print(json.dumps(checks()))

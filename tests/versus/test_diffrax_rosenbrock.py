@@ -1,0 +1,63 @@
+"""The methods inside Diffrax, and Diffrax's own implicit method, agree with ours."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from solvers.rosenbrock import RODAS3, RODAS4, RODAS5P
+from solvers.rosenbrock_integrate import integrate_stiff
+from tests import stiff_problems as known
+from tests.problems import quick_jit
+
+diffrax = pytest.importorskip("diffrax")
+
+TIMES = jnp.array([0.4, 40.0, 4e4])
+RATES = jnp.asarray(known.ROBERTSON_RATES)
+START = jnp.asarray(known.ROBERTSON_START)
+
+
+def through_diffrax(solver, rates, start=START, field=known.robertson):
+    return diffrax.diffeqsolve(
+        diffrax.ODETerm(field),
+        solver,
+        0.0,
+        4e4,
+        1e-5,
+        start,
+        rates,
+        saveat=diffrax.SaveAt(ts=TIMES),
+        stepsize_controller=diffrax.PIDController(rtol=1e-6, atol=1e-11),
+        max_steps=2048,
+    ).ys
+
+
+@pytest.mark.parametrize("method", [RODAS3, RODAS4, RODAS5P], ids=lambda method: method.name)
+def test_robertson_through_diffrax_with_our_method(method):
+    from solvers.diffrax_rosenbrock import RosenbrockSolver
+
+    states = quick_jit(lambda rates: through_diffrax(RosenbrockSolver(method), rates))(RATES)
+    ours = integrate_stiff(known.robertson, START, 0.0, 4e4, RATES, save_at=TIMES, absolute_tolerance=1e-12).states
+    np.testing.assert_allclose(states[-1], known.ROBERTSON_4E4, rtol=2e-5)
+    np.testing.assert_allclose(states, ours, rtol=5e-5)
+
+
+def test_gradients_through_diffrax_and_a_state_of_several_leaves():
+    from solvers.diffrax_rosenbrock import RosenbrockSolver
+
+    def field(time, state, rates):
+        rates = known.robertson(time, jnp.append(state["slow"], state["fast"])[jnp.array([0, 2, 1])], rates)
+        return {"slow": rates[jnp.array([0, 2])], "fast": rates[1]}
+
+    def end(logarithms, solve):
+        return solve(RATES * jnp.exp(logarithms))
+
+    start = {"slow": START[jnp.array([0, 2])], "fast": START[1]}
+    theirs = quick_jit(jax.jacrev(lambda x: end(x, lambda r: through_diffrax(RosenbrockSolver(), r, start, field)["slow"][-1, 0])))
+    ours = quick_jit(jax.grad(lambda x: end(x, lambda r: integrate_stiff(known.robertson, START, 0.0, 4e4, r).final[0])))
+    np.testing.assert_allclose(theirs(jnp.zeros(3)), ours(jnp.zeros(3)), rtol=1e-4)
+
+
+def test_diffrax_own_method_ends_where_ours_does():
+    states = quick_jit(lambda rates: through_diffrax(diffrax.Kvaerno5(), rates))(RATES)
+    np.testing.assert_allclose(states[-1], known.ROBERTSON_4E4, rtol=1e-4)
