@@ -5,6 +5,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.core import ShapedArray
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 from jaxtyping import Array
@@ -86,7 +87,7 @@ def _same_shape(operand: Any, *_: Any, axis: int) -> Any:
 
 def _row_shape(table: Any, index: Any, *, axis: int) -> Any:
     del index
-    return jax.core.ShapedArray((*table.shape[:axis], *table.shape[axis + 1 :]), table.dtype)
+    return ShapedArray((*table.shape[:axis], *table.shape[axis + 1 :]), table.dtype)
 
 
 class _WithAxis:

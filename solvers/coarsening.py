@@ -5,7 +5,7 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Float
 
-from solvers.operator import Operator
+from solvers.operator import FaceOperator
 from solvers.shapes import Cells
 
 Shape3 = tuple[int, int, int]
@@ -40,7 +40,7 @@ def coarsening_plan(shape: Shape3, strengths: tuple[float, float, float] = (1.0,
     return tuple(plan)
 
 
-def mean_couplings(operator: Operator) -> tuple[float, float, float]:
+def mean_couplings(operator: FaceOperator) -> tuple[float, float, float]:
     """Mean of the open faces per axis, for :func:`coarsening_plan`; all alike where the faces are traced and can't be looked at."""
     means = []
     for face in operator.faces:

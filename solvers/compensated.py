@@ -1,7 +1,5 @@
 """Sums that remember what rounding took, so that many small steps do not drift in float32."""
 
-from abc import abstractmethod
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -10,15 +8,7 @@ from jaxtyping import Array
 
 from solvers.shapes import Flag, Index, Scalar, State
 from solvers.simulate import Jump
-from solvers.stepper import Stepper
-
-
-class Increments(Stepper):
-    """A stepper that knows its change: ``advance`` must be ``state + increment``."""
-
-    @abstractmethod
-    def increment(self, state: State, time: Scalar, length: Scalar) -> State:
-        """The change over the step, not rounded to the size of the state."""
+from solvers.stepper import Increments, Stepper
 
 
 class CompensatedState(eqx.Module):
@@ -46,7 +36,7 @@ class Compensated(Stepper):
     here the loss is that of the increments themselves, $\epsilon\sum|\delta|$. The increment is evaluated at the rounded $u$.
 
     Args:
-        inner: A stepper with ``increment(state, time, length)``, the change that ``advance`` adds to the state.
+        inner: A stepper that knows its increment: :class:`solvers.ExplicitRungeKutta` and :class:`solvers.RungeKuttaChebyshev2` do.
 
     The state is a :class:`CompensatedState`; parts of a splitting are wrapped one by one, e.g. ``Strang(Compensated(a),
     Compensated(b))``. Costs one more field in the state and six additions a cell. Derivatives are those of the plain sum, to
@@ -59,10 +49,10 @@ class Compensated(Stepper):
     Source: Knuth (1997), *The Art of Computer Programming 2*, section 4.2.2, theorem B (TwoSum); Kahan (1965), Commun. ACM 8, 40.
     """
 
-    inner: Stepper
+    inner: Increments
 
     def __check_init__(self) -> None:
-        if not callable(getattr(self.inner, "increment", None)):
+        if not isinstance(self.inner, Increments):
             raise ValueError(
                 f"got {type(self.inner).__name__}, which does not say its increment; expected increment(state, time, length); "
                 "do: wrap the parts of a splitting one by one, or a method that adds its change last"
@@ -75,7 +65,7 @@ class Compensated(Stepper):
 
     def advance(self, state: CompensatedState, time: Scalar, length: Scalar) -> CompensatedState:
         """See :class:`solvers.stepper.Stepper`."""
-        change = getattr(self.inner, "increment")(state.value, time, length)  # noqa: B009 - not every Stepper has one
+        change = self.inner.increment(state.value, time, length)
         pairs = jax.tree.map(lambda value, lost, delta: _two_sum(value, lost + delta), state.value, state.lost, change)
         return CompensatedState(*jax.tree.transpose(jax.tree.structure(state.value), jax.tree.structure((0, 0)), pairs))
 

@@ -8,7 +8,7 @@ from jaxtyping import Array, Int
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components as label
 
-from solvers.operator import Operator
+from solvers.operator import FaceOperator, Operator
 from solvers.shapes import Cells
 
 
@@ -49,14 +49,16 @@ class Components(eqx.Module):
 
 
 def connected_components(operator: Operator) -> Components:
-    """Finds the components on the host, from the open faces of an operator (with ``faces``, ``strides`` and perhaps ``wraps``).
+    """Finds the components on the host, from the open faces of a :class:`solvers.operator.FaceOperator`.
 
     A mask in several pieces has several, and so has one in one piece where the coefficient is zero on what joins them. Cells outside
     of the mask are on their own.
 
     Raises:
-        ValueError: The operator is traced, so that its faces can't be looked at.
+        ValueError: The operator has no faces, or is traced, so that they can't be looked at.
     """
+    if not isinstance(operator, FaceOperator):
+        raise ValueError(f"got {type(operator).__name__}; expected a FaceOperator; do: give components of your own")
     if any(isinstance(face, Tracer) for face in operator.faces):
         raise ValueError(
             "got an operator inside a compiled function; expected one whose faces can be looked at; "
@@ -67,8 +69,8 @@ def connected_components(operator: Operator) -> Components:
     for face, stride in zip(operator.faces, operator.strides, strict=True):
         below = np.flatnonzero(np.asarray(face)[stride:])
         ends.append((below, below + stride))
-    numbers = np.arange(cells).reshape(getattr(operator, "shape", (cells,)))
-    for axis, wrap in enumerate(getattr(operator, "wraps", None) or ()):
+    numbers = np.arange(cells).reshape(operator.shape)
+    for axis, wrap in enumerate(operator.wraps or ()):
         if wrap is not None:
             across = np.flatnonzero(np.asarray(wrap))
             ends.append((numbers.take(-1, axis).reshape(-1)[across], numbers.take(0, axis).reshape(-1)[across]))

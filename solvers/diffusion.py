@@ -10,13 +10,13 @@ from jaxtyping import Array, Float
 
 from solvers.exchange import exchange
 from solvers.grid import VoxelGrid
-from solvers.operator import Operator
+from solvers.operator import FaceOperator
 from solvers.periodic import following, preceding, wrap_exchange, wrap_planes
 from solvers.shapes import Cells, Faces, Scalar
 from solvers.walls import Walls
 
 
-class Diffusion(Operator):
+class Diffusion(FaceOperator):
     r"""$L u = s\,\nabla\cdot(D(x)\nabla u)$ on the active voxels, no flux through the boundary of the mask.
 
     Between two active neighbours flows $\bar D\,(u_{i+1}-u_i)/h$ with the harmonic mean $\bar D = 2 D_i D_{i+1}/(D_i+D_{i+1})$, the

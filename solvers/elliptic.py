@@ -5,6 +5,7 @@ from typing import Any, cast
 
 import equinox as eqx
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jax.core import Tracer
 from jax.typing import ArrayLike
@@ -13,7 +14,7 @@ from jaxtyping import Array
 from solvers.components import Components, connected_components
 from solvers.conjugate_gradients import Counts, Norms, conjugate_gradients
 from solvers.multigrid import Preconditioner, multigrid
-from solvers.operator import Operator
+from solvers.operator import FaceOperator, Operator
 from solvers.shapes import Cells, Index, Scalar
 from solvers.status import Status, raise_for_status
 
@@ -190,14 +191,15 @@ def _singular(operator: Operator, components: Components) -> Array:
 
 def _checked_shift(shift: ArrayLike, operator: Operator, source: Cells) -> ArrayLike:
     """The shift as an array where it is traced or positive, else the number zero."""
-    cells = operator.faces[0].shape[0] - operator.strides[0] if hasattr(operator, "faces") else source.shape[-1]
-    if source.shape[-1] != cells:
-        raise ValueError(f"got a source of {source.shape[-1]} cells; expected {cells}; do: use grid.cells(volume)")
-    own = operator.scale.dtype if hasattr(operator, "scale") else source.dtype
-    if source.dtype != own:
-        raise ValueError(f"got a source of {source.dtype}; expected {own}, the operator's; do: bring both to one precision")
+    if isinstance(operator, FaceOperator):
+        cells, own = int(np.prod(operator.shape)), operator.scale.dtype
+        if source.shape[-1] != cells:
+            raise ValueError(f"got a source of {source.shape[-1]} cells; expected {cells}; do: use grid.cells(volume)")
+        if source.dtype != own:
+            raise ValueError(f"got a source of {source.dtype}; expected {own}, the operator's; do: bring both to one precision")
     if isinstance(shift, Tracer):
         return shift
-    if jnp.ndim(shift) != 0 or not 0 <= float(shift) < float("inf"):
+    value = np.asarray(shift)
+    if value.ndim != 0 or not 0 <= value < np.inf:
         raise ValueError(f"got shift {shift}; expected one finite number that is not negative; do: vmap for several")
-    return jnp.asarray(shift) if float(shift) > 0 else 0.0
+    return jnp.asarray(shift) if value > 0 else 0.0

@@ -4,14 +4,15 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
 from solvers.operator import Operator
-from solvers.rate import Rate, advance_by, as_rate
+from solvers.rate import Rate, advance_by, as_rate, change_by
 from solvers.shapes import Flag, Scalar, State
-from solvers.stepper import Stepper
+from solvers.stepper import Increments
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ TSITOURAS5 = ButcherTable(
 )
 
 
-class ExplicitRungeKutta(Stepper):
+class ExplicitRungeKutta(Increments):
     r"""$Y_i = u + h\sum_{j<i} a_{ij} f(Y_j, t + c_j h)$, $\;u^+ = u + h\sum_i b_i f(Y_i, t + c_i h)$.
 
     Args:
@@ -99,12 +100,16 @@ class ExplicitRungeKutta(Stepper):
         return self.table.order
 
     def advance(self, state: State, time: Scalar, length: Scalar) -> State:
-        """See :class:`solvers.stepper.Stepper`; the barriers keep XLA from evaluating an early stage again in each later one."""
+        """See :class:`solvers.stepper.Stepper`."""
+        return jax.tree.map(lambda value, change: value + change.astype(value.dtype), state, self.increment(state, time, length))
+
+    def increment(self, state: State, time: Scalar, length: Scalar) -> State:
+        """See :class:`solvers.stepper.Increments`; the barriers keep XLA from evaluating an early stage again in each later one."""
         rate, rates = as_rate(self.rate), []
         for row, node in zip(self.table.a, self.table.nodes, strict=True):
             stage = advance_by(state, length, row, rates)
             rates.append(lax.optimization_barrier(rate.evaluate(stage, time + node * length)))
-        return advance_by(state, length, self.table.b, rates)
+        return change_by(length, self.table.b, rates)
 
     def step_limit(self) -> Scalar:
         r"""The longest stable step where the eigenvalues are real and negative: the table's limit over the rate's bound of $|\lambda|$."""

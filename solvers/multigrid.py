@@ -9,7 +9,7 @@ from jax.typing import ArrayLike, DTypeLike
 from jaxtyping import Array, Float
 
 from solvers.coarsening import Plan, Shape3, coarsening_plan, mean_couplings, pairs, prolong, restrict
-from solvers.operator import Operator
+from solvers.operator import FaceOperator, Operator
 from solvers.periodic import wrap_planes
 from solvers.shapes import Cells, Faces, Scalar
 
@@ -150,23 +150,21 @@ def multigrid(
     """
     if not 1 <= smoothing <= len(WEIGHTS):
         raise ValueError(f"got smoothing {smoothing}; expected 1 to {len(WEIGHTS)}; do: choose a degree in that range")
-    if not all(hasattr(operator, name) for name in ("faces", "scale", "shape")):
-        raise ValueError(
-            f"got {type(operator).__name__}; expected an operator with faces, scale and shape; do: give a preconditioner of your own"
-        )
+    if not isinstance(operator, FaceOperator):
+        raise ValueError(f"got {type(operator).__name__}; expected a FaceOperator; do: give a preconditioner of your own")
     if plan is None:
         plan = coarsening_plan(operator.shape, mean_couplings(operator))
     return _build(operator, jnp.asarray(shift, operator.scale.dtype), smoothing, plan, jnp.dtype(dtype or operator.scale.dtype))
 
 
 @eqx.filter_jit
-def _build(operator: Operator, shift: Scalar, smoothing: int, plan: Plan, dtype: jnp.dtype) -> Multigrid:
+def _build(operator: FaceOperator, shift: Scalar, smoothing: int, plan: Plan, dtype: jnp.dtype) -> Multigrid:
     operator, shift = lax.stop_gradient((operator, shift))
     shape, scale = operator.shape, operator.scale
     faces = [(scale * face[s:]).reshape(shape) for face, s in zip(operator.faces, _strides(shape), strict=True)]
-    around = getattr(operator, "wraps", None) or (None, None, None)
-    wraps = [None if wrap is None else (scale * wrap).reshape(_plane(shape, axis)) for axis, wrap in enumerate(around)]
-    loss = getattr(operator, "loss", None)
+    around = operator.wraps or (None, None, None)
+    wraps: list[Array | None] = [None if wrap is None else (scale * wrap).reshape(_plane(shape, axis)) for axis, wrap in enumerate(around)]
+    loss = operator.loss
     mass = jnp.broadcast_to(shift, shape)
     mass = mass if loss is None else mass + (scale * loss).reshape(shape)
     levels = []

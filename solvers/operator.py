@@ -3,8 +3,9 @@
 from abc import abstractmethod
 
 import equinox as eqx
+from jaxtyping import Array, Float
 
-from solvers.shapes import Cells, Scalar
+from solvers.shapes import Cells, Faces, Scalar
 
 
 class Operator(eqx.Module):
@@ -21,3 +22,25 @@ class Operator(eqx.Module):
     def diagonal(self) -> Cells:
         """The diagonal of the matrix, for Jacobi smoothing and preconditioning; operators that know it give it."""
         raise NotImplementedError(f"got {type(self).__name__}; expected an operator with diagonal(); do: use an unpreconditioned solver")
+
+
+class FaceOperator(Operator):
+    r"""An operator that exchanges through the faces between voxels: $s\,(\sum_f c_f\,\Delta u - \lambda u)$, or has that as its main part.
+
+    What multigrid, components and box preconditioners are built from.
+
+    Attributes:
+        faces: $c$ per axis, in the layout of :func:`solvers.exchange.exchange`.
+        scale: The factor $s$.
+        loss: $\lambda$ per cell; None for zero.
+        wraps: $c$ per axis on the faces that join the last voxels to the first; None where the axis isn't periodic.
+        strides: Distance in the flat field between neighbours along each axis.
+        shape: Voxels of the box along each axis.
+    """
+
+    faces: eqx.AbstractVar[tuple[Faces, ...]]
+    scale: eqx.AbstractVar[Scalar]
+    loss: eqx.AbstractVar[Float[Array, " cells"] | None]
+    wraps: eqx.AbstractVar[tuple[Float[Array, "_"] | None, ...] | None]
+    strides: eqx.AbstractVar[tuple[int, ...]]
+    shape: eqx.AbstractVar[tuple[int, int, int]]

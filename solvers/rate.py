@@ -74,17 +74,21 @@ def as_rate(given: Operator | Rate) -> Rate:
     return Affine(given, getattr(given, "source", None)) if isinstance(given, Operator) else given
 
 
-def advance_by(state: State, length: Scalar, weights: Sequence[float], rates: Sequence[State]) -> State:
-    r"""$u + h\sum_j w_j k_j$, where a weight that is zero costs nothing; exactly $u$ for $h = 0$, and in the precision of $u$."""
+def change_by(length: Scalar, weights: Sequence[float], rates: Sequence[State]) -> State:
+    r"""$h\sum_j w_j k_j$, where a weight that is zero costs nothing; in the precision of the rates. At least one weight is not zero."""
     used = [(weight, rate) for weight, rate in zip(weights, rates, strict=True) if weight != 0]
-    if not used:
-        return state
-    weights = [weight for weight, _ in used]
 
-    def leaf(value: Array, *changes: Array) -> Array:
-        total = weights[0] * changes[0]
-        for weight, change in zip(weights[1:], changes[1:], strict=True):
+    def leaf(*changes: Array) -> Array:
+        total = used[0][0] * changes[0]
+        for (weight, _), change in zip(used[1:], changes[1:], strict=True):
             total = total + weight * change
-        return value + length.astype(value.dtype) * total
+        return length.astype(total.dtype) * total
 
-    return jax.tree.map(leaf, state, *(rate for _, rate in used))
+    return jax.tree.map(leaf, *(rate for _, rate in used))
+
+
+def advance_by(state: State, length: Scalar, weights: Sequence[float], rates: Sequence[State]) -> State:
+    r"""$u + h\sum_j w_j k_j$; exactly $u$ for $h = 0$ or without a weight, and in the precision of $u$."""
+    if not any(weights):
+        return state
+    return jax.tree.map(lambda value, change: value + change.astype(value.dtype), state, change_by(length, weights, rates))

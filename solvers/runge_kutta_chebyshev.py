@@ -7,7 +7,7 @@ from numpy.polynomial import chebyshev
 from solvers.operator import Operator
 from solvers.rate import Rate, as_rate
 from solvers.shapes import Cells, Flag, Scalar
-from solvers.stepper import Stepper
+from solvers.stepper import Increments
 
 DAMPING = 2 / 13
 
@@ -29,7 +29,7 @@ def stages_for(step_times_spectral_bound: float) -> int:
     return stages
 
 
-class RungeKuttaChebyshev2(Stepper):
+class RungeKuttaChebyshev2(Increments):
     r"""Second-order RKC for $u' = F(u, t)$: $s$ evaluations of $F$ reach $h|\lambda|\approx 0.65\,s^2$ instead of $2$ per two.
 
     $Y_1 = Y_0 + \tilde\mu_1 h F_0$ and
@@ -61,6 +61,10 @@ class RungeKuttaChebyshev2(Stepper):
 
     def advance(self, state: Cells, time: Scalar, length: Scalar) -> Cells:
         """See :class:`solvers.stepper.Stepper`."""
+        return state + self.increment(state, time, length)
+
+    def increment(self, state: Cells, time: Scalar, length: Scalar) -> Cells:
+        """See :class:`solvers.stepper.Increments`."""
         right_hand_side = as_rate(self.operator)
         first, table, nodes = _coefficients(self.stages)
         initial_rate = length * right_hand_side.evaluate(state, time)
@@ -69,7 +73,7 @@ class RungeKuttaChebyshev2(Stepper):
             rate = length * right_hand_side.evaluate(state + current, time + node * length)
             following = mu * current + mu_rate * rate + gamma_rate * initial_rate
             before, current = current, following if before is None else following + nu * before
-        return state + current
+        return current
 
     def step_limit(self) -> Scalar:
         """The longest stable step: the method's limit over the bound of the eigenvalues."""

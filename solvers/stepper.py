@@ -27,3 +27,11 @@ class Stepper(eqx.Module):
         """True where a step of this length is inside the method's stability limit; methods without a limit keep this."""
         del length
         return jnp.asarray(True)
+
+
+class Increments(Stepper):
+    """A stepper that knows its change: ``advance`` is ``state + increment``."""
+
+    @abstractmethod
+    def increment(self, state: State, time: Scalar, length: Scalar) -> State:
+        """The change over the step, not rounded to the size of the state."""

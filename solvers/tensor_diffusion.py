@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 from solvers.diffusion import checked_loss
 from solvers.exchange import exchange
 from solvers.grid import VoxelGrid
-from solvers.operator import Operator
+from solvers.operator import FaceOperator
 from solvers.periodic import Periodic3, following, open_faces, preceding, wrap_exchange, wrap_planes
 from solvers.shapes import Cells, Faces, Scalar
 from solvers.walls import Walls, WallTerms
@@ -19,7 +19,7 @@ from solvers.walls import Walls, WallTerms
 PAIRS = ((0, 1), (0, 2), (1, 2))
 
 
-class TensorDiffusion(Operator):
+class TensorDiffusion(FaceOperator):
     r"""$L u = s\,\nabla\cdot(D(x)\nabla u)$ with a tensor $D$, no flux through the boundary of the mask.
 
     $L$ is minus the gradient of the energy $\tfrac12\sum_i V\,\overline{g^T D_i\,g}$, where $g$ runs over the eight choices of one

@@ -13,7 +13,7 @@ from jaxtyping import Array, Float
 
 from solvers.grid import VoxelGrid
 from solvers.multigrid import Preconditioner
-from solvers.operator import Operator
+from solvers.operator import FaceOperator
 from solvers.shapes import Cells, Scalar
 
 Wall = Literal["no flux", "periodic", "dirichlet"]
@@ -122,7 +122,7 @@ class BoxPreconditioner(Preconditioner):
 
 
 def box_preconditioner(
-    operator: Operator, shift: ArrayLike, spacing: Per3, walls: Wall | tuple[Wall, Wall, Wall] = "no flux"
+    operator: FaceOperator, shift: ArrayLike, spacing: Per3, walls: Wall | tuple[Wall, Wall, Wall] = "no flux"
 ) -> BoxPreconditioner:
     r"""Builds it for $\sigma - L$: each axis gets the mean of its open faces as coefficient.
 
@@ -143,7 +143,7 @@ def box_preconditioner(
         diagonal = diagonal + face[stride:] + face[: face.shape[0] - stride]
         likened = likened + uniform[stride:] + uniform[: face.shape[0] - stride]
         means.append(mean)
-    loss = getattr(operator, "loss", None)
+    loss = operator.loss
     diagonal = diagonal if loss is None else diagonal + scale * loss
     per_axis = jnp.stack(means) * jnp.asarray(spacing, scale.dtype) ** 2
     box = BoxSolver(VoxelGrid(np.ones(operator.shape, bool), spacing), per_axis, walls)

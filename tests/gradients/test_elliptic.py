@@ -101,6 +101,7 @@ def test_a_singular_problem_has_the_derivative_of_the_pseudoinverse():
         assert float(jnp.sum(found[name] * direction[name])) == pytest.approx(central(run, point, direction), rel=1e-6)
 
 
+@pytest.mark.slow
 def test_a_tensor_operator():
     tensor = random_tensor(SHAPE, 3)
     change = random_tensor(SHAPE, 4)

@@ -26,6 +26,9 @@ DIRECTIONS = MonotoneDiffusion(GRID, TENSOR).directions
 TRANSFER = Transfer(GRID, coarsened(GRID, (1.7, 2.0, 1.5)))
 
 
+SLOW = ("monotone", "walls, tensor", "blended", "mass")  # minutes of compilation
+
+
 def energy(operator):
     change = operator.apply(FIELD)
     return jnp.sum((change if operator.source is None else change + operator.source) ** 2)
@@ -96,7 +99,7 @@ PROGRAMS = {
 }
 
 
-@pytest.mark.parametrize("name", PROGRAMS)
+@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if n in SLOW else n for n in PROGRAMS])
 def test_reverse_mode_against_central_differences(name):
     program, parameters = PROGRAMS[name]
     value_and_grad = quick_jit(jax.value_and_grad(program))
@@ -113,7 +116,7 @@ def test_reverse_mode_against_central_differences(name):
         assert found == pytest.approx(expected, rel=1e-6, abs=1e-8 * abs(float(value(parameters)))), key
 
 
-@pytest.mark.parametrize("name", PROGRAMS)
+@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if n in SLOW else n for n in PROGRAMS])
 def test_forward_mode_agrees_with_reverse_mode(name):
     program, parameters = PROGRAMS[name]
     direction = jax.tree.map(lambda leaf: jnp.asarray(np.random.default_rng(5).normal(size=leaf.shape)), parameters)
