@@ -24,6 +24,9 @@ def diffuse(operator: Operator, field: Cells, length: ArrayLike, steps: int, dep
         depth: Steps per pass through memory; None lets it be chosen.
     """
     edges = EdgeDiffusion.of(operator)
+    cells = edges.faces[0].shape[0] - edges.strides[0]
+    if field.shape[-1:] != (cells,):
+        raise ValueError(f"got a field of shape {field.shape}; expected {cells} cells last; do: use grid.cells(volume)")
     strides, faces = edges.strides, edges.faces
     if edges.loss is not None:
         strides, faces = (*strides, 0), (*faces, edges.loss)

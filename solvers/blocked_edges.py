@@ -38,6 +38,11 @@ class EdgeDiffusion(Operator):
         Raises:
             ValueError: An operator that is no sum over edges of neighbouring voxels: of fourth order, or with periodic walls.
         """
+        if getattr(operator, "source", None) is not None:
+            raise ValueError(
+                "got an operator whose walls bring something in; expected no flux at every wall; "
+                "do: use RungeKuttaChebyshev2, which adds it"
+            )
         if isinstance(operator, EdgeDiffusion):
             return cls(operator.faces, operator.loss, operator.scale, operator.strides)
         if isinstance(operator, Diffusion) and operator.correction is None and operator.wraps is None:

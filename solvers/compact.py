@@ -61,7 +61,13 @@ class CompactGrid(eqx.Module):
         self.cells = grid.size
 
     def pack(self, field: Cells) -> Compacted:
-        """The active entries of a flat field (batch axes allowed)."""
+        """The active entries of a flat field (batch axes allowed).
+
+        Raises:
+            ValueError: A field of another number of cells.
+        """
+        if field.shape[-1:] != (self.cells,):
+            raise ValueError(f"got a field of shape {field.shape}; expected {self.cells} cells last; do: use grid.cells(volume)")
         return _take(field, self.indices)
 
     def unpack(self, values: Compacted) -> Cells:

@@ -1,5 +1,7 @@
 """Sums that remember what rounding took, so that many small steps do not drift in float32."""
 
+from typing import cast
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -49,7 +51,7 @@ class Compensated(Stepper):
     Source: Knuth (1997), *The Art of Computer Programming 2*, section 4.2.2, theorem B (TwoSum); Kahan (1965), Commun. ACM 8, 40.
     """
 
-    inner: Increments
+    inner: Stepper
 
     def __check_init__(self) -> None:
         if not isinstance(self.inner, Increments):
@@ -65,7 +67,7 @@ class Compensated(Stepper):
 
     def advance(self, state: CompensatedState, time: Scalar, length: Scalar) -> CompensatedState:
         """See :class:`solvers.stepper.Stepper`."""
-        change = self.inner.increment(state.value, time, length)
+        change = cast(Increments, self.inner).increment(state.value, time, length)
         pairs = jax.tree.map(lambda value, lost, delta: _two_sum(value, lost + delta), state.value, state.lost, change)
         return CompensatedState(*jax.tree.transpose(jax.tree.structure(state.value), jax.tree.structure((0, 0)), pairs))
 

@@ -71,7 +71,7 @@ class Diffusion(FaceOperator):
         per_axis = tuple(_checked(values, grid) for values in per_axis)
         self.strides, self.shape = grid.strides, grid.shape
         self.faces = tuple(_padded_faces(grid, values, axis) / grid.spacing[axis] ** 2 for axis, values in enumerate(per_axis))
-        self.scale = jnp.asarray(scale, self.faces[0].dtype)
+        self.scale = checked_scale(scale, self.faces[0].dtype)
         self.loss = None if loss is None else checked_loss(loss, grid, self.faces[0].dtype)
         self.correction = None
         if interior_order == 4:
@@ -171,6 +171,13 @@ def _checked(values: ArrayLike, grid: VoxelGrid) -> Array:
                 "expected finite values that are not negative; do: clip or repair the map"
             )
     return values
+
+
+def checked_scale(scale: ArrayLike, dtype: DTypeLike) -> Scalar:
+    """A factor as an array; one that is traced can't be looked at and passes."""
+    if not isinstance(scale, Tracer) and not (np.ndim(scale) == 0 and 0 <= float(np.asarray(scale)) < np.inf):
+        raise ValueError(f"got scale {scale}; expected one finite number that is not negative; do: check its sign and shape")
+    return jnp.asarray(scale, dtype)
 
 
 def checked_loss(loss: ArrayLike, grid: VoxelGrid, dtype: DTypeLike) -> Array:

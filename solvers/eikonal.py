@@ -88,7 +88,14 @@ def eikonal(
     start = _checked_start(grid, start)
     entries = _entries_of_speed(grid, speed, start) if squared_speed is None else _entries_of_tensor(grid, squared_speed, start)
     times, count, converged = _arrival(entries, start.reshape(grid.shape), grid.mask, neighbours, rounds)
-    status = jnp.where(converged, Status.SUCCESS, Status.NOT_CONVERGED).astype(int)
+    # Values that are traced can't be refused: what would have been is data here.
+    active = grid.mask.reshape(-1)
+    given = jnp.asarray(speed if squared_speed is None else squared_speed)
+    usable = jnp.all(jnp.where(grid.mask, given > 0, True)) if squared_speed is None else jnp.asarray(True)
+    usable &= ~jnp.isnan(entries).any() & ~jnp.isnan(start).any() & ~jnp.isnan(jnp.where(active, times.reshape(-1), 0)).any()
+    usable &= jnp.isfinite(start).any()
+    status = jnp.where(converged, Status.SUCCESS, Status.NOT_CONVERGED)
+    status = jnp.where(usable, status, Status.NOT_FINITE).astype(int)
     return Arrival(times.reshape(-1), status, count)
 
 

@@ -92,6 +92,10 @@ def solve_elliptic(
     elif components is None:
         components = connected_components(operator)
     tolerance = TOLERANCES[source.dtype.name] if tolerance is None else tolerance
+    if not isinstance(tolerance, Tracer) and not np.asarray(tolerance) > 0:
+        raise ValueError(f"got tolerance {tolerance}; expected a positive number; do: leave the default")
+    if not isinstance(max_iterations, Tracer) and (int(max_iterations) != max_iterations or max_iterations < 0):
+        raise ValueError(f"got max_iterations {max_iterations}; expected a whole number >= 0; do: leave the default")
     goal = jnp.asarray(tolerance, source.dtype)
     return _solve(
         operator, source, jnp.asarray(shift, source.dtype), preconditioner, components, start, goal, jnp.asarray(max_iterations, jnp.int32)
@@ -138,10 +142,13 @@ class _Search(eqx.Module):
         reference = _norm(source)
         guess = None if start is None else self.project(start)
         right = projected if guess is None else self.project(projected - apply(guess))
-        ended = conjugate_gradients(apply, self.preconditioner.apply, right, self.tolerance * reference, self.limit)
-        field = self.project(ended.field)
-        missing, scale = _norm(source - projected), jnp.where(reference > 0, reference, 1)
-        residual = jnp.sqrt(ended.norm**2 + missing**2) / scale
+        scale = jnp.where(reference > 0, reference, 1)  # of unit norm, so that float32 takes sources of any size
+        ended = conjugate_gradients(
+            apply, self.preconditioner.apply, right / scale[..., None], jnp.where(reference > 0, self.tolerance, 0), self.limit
+        )
+        field = scale[..., None] * self.project(ended.field)
+        missing = _norm(source - projected)
+        residual = jnp.sqrt(ended.norm**2 + (missing / scale) ** 2)
         return field if guess is None else guess + field, ended.iterations, residual, missing / scale
 
 
@@ -177,7 +184,10 @@ def _solved_jvp(
 
 
 def _norm(field: Cells) -> Norms:
-    return jnp.sqrt(jnp.sum(field * field, axis=-1))
+    """Scaled first, so that squares neither vanish nor overflow."""
+    largest = jnp.max(jnp.abs(field), axis=-1)
+    scaled = field / jnp.where(largest > 0, largest, 1)[..., None]
+    return largest * jnp.sqrt(jnp.sum(scaled * scaled, axis=-1))
 
 
 def _singular(operator: Operator, components: Components) -> Array:

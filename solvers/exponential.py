@@ -75,6 +75,10 @@ class ExponentialRungeKutta(Stepper):
     rate: Rate
     accuracy: Literal[1, 2, 4] = eqx.field(static=True, default=2)
 
+    def __check_init__(self) -> None:
+        if self.accuracy not in (1, 2, 4):
+            raise ValueError(f"got order {self.accuracy}; expected 1, 2 or 4; do: choose one of them")
+
     @property
     def order(self) -> int:
         """As chosen."""

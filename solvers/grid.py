@@ -1,5 +1,7 @@
 """The voxel grid: the only thing that knows about geometry and about which voxels are tissue."""
 
+from collections.abc import Sequence
+
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
@@ -26,13 +28,17 @@ class VoxelGrid(eqx.Module):
     mask: Mask
     spacing: tuple[float, float, float] = eqx.field(static=True)
 
-    def __init__(self, mask: ArrayLike, spacing: float | tuple[float, float, float]) -> None:
-        mask = np.asarray(mask, dtype=bool)
+    def __init__(self, mask: ArrayLike, spacing: ArrayLike | Sequence[ArrayLike]) -> None:
+        given = np.asarray(mask)
+        if given.dtype != bool and not np.isin(given, (0, 1)).all():
+            raise ValueError("got a mask with other values than 0 and 1; expected booleans; do: threshold the image, e.g. image > 0.5")
+        mask = given.astype(bool)
         if mask.ndim != 3:
             raise ValueError(f"got a mask with {mask.ndim} axes; expected 3 (x, y, z); do: add axes of length 1")
         if not mask.any():
             raise ValueError("got a mask without an active voxel; expected at least one; do: check the mask's threshold")
-        lengths = (spacing,) * 3 if isinstance(spacing, int | float) else tuple(spacing)
+        given = np.asarray(spacing, dtype=float)
+        lengths = [float(given)] * 3 if given.ndim == 0 else given.tolist()
         if len(lengths) != 3 or not all(np.isfinite(h) and h > 0 for h in lengths):
             raise ValueError(f"got spacing {spacing}; expected one or three positive lengths; do: check the image header")
         self.mask = jnp.asarray(mask)

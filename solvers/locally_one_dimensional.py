@@ -1,7 +1,7 @@
 """Implicit diffusion one axis at a time: lines of voxels solved at once by the tridiagonal algorithm, on any mask."""
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Literal, get_args
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -47,6 +47,8 @@ class LocallyOneDimensional(Stepper):
     scheme: Scheme = eqx.field(static=True, default="Crank-Nicolson")
 
     def __check_init__(self) -> None:
+        if self.scheme not in get_args(Scheme):
+            raise ValueError(f"got scheme {self.scheme!r}; expected one of {', '.join(get_args(Scheme))}; do: choose one of them")
         if self.operator.correction is not None:
             raise ValueError("got an operator of interior_order 4; expected 2, whose lines are tridiagonal; do: build Diffusion with 2")
         if self.operator.source is not None:

@@ -112,6 +112,12 @@ def integrate_stiff(
     start, stop = jnp.asarray(start, dtype), jnp.asarray(stop, dtype)
     args = jax.tree.map(lambda leaf: jnp.asarray(leaf) if isinstance(leaf, np.ndarray | np.generic) else leaf, args)
     # What the functions close over becomes an input, so that a gradient reaches it.
+    slope = eqx.filter_eval_shape(field, start, state, args)
+    if getattr(slope, "shape", None) != state.shape or getattr(slope, "dtype", None) != dtype:
+        got = f"{getattr(slope, 'dtype', type(slope).__name__)}{list(getattr(slope, 'shape', ()))}"
+        raise ValueError(
+            f"got a field that gives {got}; expected {dtype}{list(state.shape)}, as the state; do: return one slope per unknown"
+        )
     field = eqx.filter_closure_convert(field, start, state, args)
     if event is not None:
         event = eqx.filter_closure_convert(event, start, state, args)

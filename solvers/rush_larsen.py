@@ -47,6 +47,10 @@ class RushLarsen(Stepper):
     rate: GatedRate
     accuracy: Literal[1, 2] = eqx.field(static=True, default=1)
 
+    def __check_init__(self) -> None:
+        if self.accuracy not in (1, 2):
+            raise ValueError(f"got order {self.accuracy}; expected 1 or 2; do: choose one of them")
+
     @property
     def order(self) -> int:
         """As chosen."""

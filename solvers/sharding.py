@@ -13,6 +13,7 @@ from jaxtyping import Array, PyTree
 from solvers.grid import VoxelGrid
 from solvers.halo import Slabs
 from solvers.operator import Operator
+from solvers.runge_kutta_chebyshev import RungeKuttaChebyshev2
 from solvers.shapes import Cells, Flag, Scalar, State
 from solvers.stepper import Stepper
 
@@ -69,6 +70,11 @@ def decomposed(part: Operator | Stepper, grid: VoxelGrid, mesh: Mesh, halo: int 
     """
     if halo < 1 or mesh.axis_names != (AXIS,):
         raise ValueError(f"got halo {halo}, mesh axes {mesh.axis_names}; expected >= 1, ('x',); do: use device_mesh and count the planes")
+    if not isinstance(part, Operator | Stepper):
+        raise ValueError(f"got {type(part).__name__}; expected an operator or a stepper; do: divide the operator and build the rest on it")
+    for node in jax.tree.leaves(part, is_leaf=_is_chebyshev):
+        if _is_chebyshev(node) and halo < node.stages:
+            raise ValueError(f"got halo {halo} for {node.stages} stages; expected at least one plane per stage; do: widen the halo")
     strides = getattr(part, "strides", None)
     if strides is None:
         found = [node for node in jax.tree.leaves(part, is_leaf=_has_strides) if _has_strides(node)]
@@ -83,6 +89,11 @@ class DecomposedOperator(Operator):
     operator: Operator
     slabs: Slabs = eqx.field(static=True)
     mesh: Mesh = eqx.field(static=True)
+
+    @property
+    def source(self) -> Cells | None:
+        """What the walls of the whole bring in, which rates add."""
+        return getattr(self.operator, "source", None)
 
     def apply(self, field: Cells) -> Cells:
         """See :class:`solvers.operator.Operator`."""
@@ -125,6 +136,10 @@ class DecomposedStepper(Stepper):
     def stable(self, length: Scalar) -> Flag:
         """That of the whole."""
         return self.stepper.stable(length)
+
+
+def _is_chebyshev(node: Any) -> bool:
+    return isinstance(node, RungeKuttaChebyshev2)
 
 
 def _has_strides(node: Any) -> bool:

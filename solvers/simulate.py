@@ -83,6 +83,9 @@ def simulate(
         ValueError: Reverse mode is asked for and no layout of the steps fits ``memory_mib``; the message names the least that does.
     """
     state = jax.tree.map(jnp.asarray, state)
+    kinds = {str(leaf.dtype) for leaf in jax.tree.leaves(state) if not jnp.issubdtype(leaf.dtype, jnp.inexact)}
+    if kinds:
+        raise ValueError(f"got a state of {', '.join(sorted(kinds))}; expected real numbers; do: make it floating-point")
     plan = plan_unchecked(state, mesh, memory_mib, stepper)
     rows, real, saved = layout_rows(mesh, plan)
     columns = start, length, _, active, _ = _columns(mesh, rows, real, jnp.result_type(*jax.tree.leaves(state)))

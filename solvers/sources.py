@@ -38,7 +38,7 @@ def point_source(grid: VoxelGrid, position: ArrayLike, rate: ArrayLike = 1.0) ->
     for axis, (n, h) in enumerate(zip(grid.shape, grid.spacing, strict=True)):
         offset = jnp.arange(n, dtype=position.dtype) - position[axis] / h
         hats.append(jnp.maximum(1 - jnp.abs(offset), 0))
-        distances.append((h * offset) ** 2)
+        distances.append((jnp.asarray(h, position.dtype) * offset) ** 2)
     active = grid.mask.reshape(-1)
     weights = jnp.where(active, _outer(*hats), 0)
     covered = jnp.sum(weights)

@@ -1,7 +1,7 @@
 """Diffusion with a constant coefficient on a full box, diagonal in sines and cosines."""
 
 from functools import lru_cache
-from typing import Literal
+from typing import Literal, get_args
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -58,6 +58,8 @@ class SpectralDiffusion(Operator):
             raise ValueError(
                 "got a mask with inactive voxels; expected a full box; do: use Diffusion with an implicit or stabilised stepper"
             )
+        if symbol not in get_args(Symbol):
+            raise ValueError(f"got symbol {symbol!r}; expected one of {', '.join(get_args(Symbol))}; do: choose one of them")
         self.coefficient, self.loss = _checked(coefficient, "coefficient"), _checked(loss, "loss")
         self.shape, self.spacing = grid.shape, grid.spacing
         x, y, z = (periodic, periodic, periodic) if isinstance(periodic, bool) else periodic

@@ -8,7 +8,7 @@ from jax.core import Tracer
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-from solvers.diffusion import checked_loss
+from solvers.diffusion import checked_loss, checked_scale
 from solvers.exchange import exchange
 from solvers.grid import VoxelGrid
 from solvers.operator import FaceOperator
@@ -75,7 +75,7 @@ class TensorDiffusion(FaceOperator):
         self.open_faces = tuple(open_faces(grid, axis, self.periodic[axis]).astype(tensor.dtype) for axis in range(3))
         active = grid.mask.reshape(-1)
         entries = {(a, b): jnp.where(active, tensor[..., a, b].reshape(-1), 0) for a in range(3) for b in range(a, 3)}
-        self.scale = jnp.asarray(scale, tensor.dtype)
+        self.scale = checked_scale(scale, tensor.dtype)
         terms = None if walls is None else walls.terms(tuple(tensor[..., axis, axis] for axis in range(3)), self.scale)
         if closure == "no flux":
             entries = self._closed(entries, terms)

@@ -223,6 +223,8 @@ def _values(values: ArrayLike, name: str) -> Array:
 
 
 def _check_side(name: str, wall: Wall | Periodic, periodic: Periodic3, grid: VoxelGrid) -> None:
+    if not isinstance(wall, Wall | Periodic):
+        raise ValueError(f"got {wall!r} for {name!r}; expected Dirichlet, Neumann, Robin or Periodic; do: wrap the number in one")
     if isinstance(wall, Periodic):
         if name not in AXES:
             raise ValueError(f"got Periodic for {name!r}; expected it for an axis x, y or z; do: name the axis, both its ends join")
@@ -239,6 +241,10 @@ def _check_side(name: str, wall: Wall | Periodic, periodic: Periodic3, grid: Vox
         raise ValueError(f"got a wall for {name!r}; expected one of {', '.join(SIDES)}; do: name a side of the box, or use surfaces")
     if periodic[AXES.index(name[0])]:
         raise ValueError(f"got a wall at {name} and a periodic axis {name[0]}; expected one of them; do: drop one")
+    if not isinstance(grid.mask, Tracer):
+        layer = np.take(np.asarray(grid.mask), 0 if name[1] == "-" else -1, axis=AXES.index(name[0]))
+        if not layer.any():
+            raise ValueError(f"got a wall at {name}, where the outer layer has no active voxel; expected one; do: crop, or use surfaces")
 
 
 def _surface_entries(grid: VoxelGrid, region: ArrayLike, wall: Wall, earlier: list[ArrayLike], periodic: Periodic3) -> list[_Entry]:

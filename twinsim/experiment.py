@@ -114,6 +114,7 @@ def run_experiment(name: str, config: Any = None, options: RunOptions | None = N
     module = catalogue.load(script)
     config = module.Config() if config is None else config
     options = options or RunOptions()
+    _check_target(options.json)
     settings = plain(config)
     if options.resume is not None:
         if options.out is not None and options.out.resolve() != options.resume.resolve():
@@ -193,6 +194,15 @@ def print_summary(title: str, summary: dict[str, Value]) -> None:
         text = "not known" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
         table.add_row(escape(key), escape(text))
     Console(stderr=True, soft_wrap=True).print(table)
+
+
+def _check_target(target: str | None) -> None:
+    """A file that can't be written is refused before the work, not after it."""
+    if target is None or target == "-":
+        return
+    path = Path(target)
+    if path.is_dir() or not os.access(path.parent, os.W_OK):
+        raise InputError(got=f"--json {target}", expected="a file in a folder that can be written, or -", do="name another file")
 
 
 def emit_json(summary: Any, target: str | None) -> None:

@@ -64,7 +64,11 @@ class PatientFile:
                 )
             return value
 
-        expanded = Path(_VARIABLE.sub(value_of, text)).expanduser()
+        expanded = Path(_VARIABLE.sub(value_of, text))
+        try:
+            expanded = expanded.expanduser()
+        except RuntimeError as error:
+            raise self.error(location, f"{text!r}, whose user is not known here", "a path", "write the path out") from error
         return expanded if expanded.is_absolute() else self.path.parent / expanded
 
 
@@ -87,7 +91,12 @@ def read_patient_file(folder: str | Path) -> PatientFile:
         present = [entry.name for entry in folder.iterdir()]
         hint = f" ({near_misses(FILE_NAME, present)})" if present else ""
         raise InputError(f"{folder} without a {FILE_NAME}", f"{path}", f"write one as docs/patient_folder.md shows{hint}")
-    data, lines = _read_yaml(path)
+    try:
+        data, lines = _read_yaml(path)
+    except RecursionError as error:
+        raise InputError(
+            f"{path}, which is nested too deeply or contains itself", "plain blocks", "remove anchors that name themselves"
+        ) from error
     try:
         return PatientFile(path, PatientBlock.model_validate(data), lines)
     except ValidationError as error:

@@ -52,9 +52,15 @@ def _positive(value: object) -> float:
     return number
 
 
+MOST_DAYS = 3650
+MOST_GRAY = 50.0
+
+
 def _count(value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise InputError(f"{value!r}", "a whole number of at least 1", "correct the number, or leave the block out")
+    if value > MOST_DAYS:
+        raise InputError(f"{value!r}", f"at most {MOST_DAYS}, ten years of days", "correct the number")
     return value
 
 
@@ -64,6 +70,8 @@ def _dose(value: object, unit: str, what: str) -> float:
         raise InputError(f"{value!r}, a dose below zero", "a dose above zero", "correct the sign")
     if amount == 0:
         raise InputError(f"{value!r}, a dose of zero", "a dose above zero", f"leave the {what} out")
+    if unit == "gray" and amount > MOST_GRAY:
+        raise InputError(f"{value!r} in one fraction", f"at most {MOST_GRAY:g} Gy", "check the unit: cGy or Gy")
     return amount
 
 

@@ -100,6 +100,8 @@ def run(config: Config, workspace: Workspace) -> Result:
 
 
 def _check(config: Config) -> None:
+    if config.seed < 0:
+        raise InputError(got=f"--seed {config.seed}", expected="0 or more", do="choose another --seed")
     for name, low, high in (("spacing_mm", 0.5, 6.0), ("horizon_days", 1.0, 1000.0), ("samples", 8, 4096), ("margin_mm", 5.0, 200.0)):
         value = getattr(config, name)
         if not low <= value <= high:

@@ -496,3 +496,26 @@ def test_data_that_the_user_fetched_need_no_variable(folder, tmp_path, monkeypat
         file.resolve("${TWINSIM_DATA}/imaging/scan.nii.gz", "scans", 0, "lesion")
     (tmp_path / "cache" / "data").mkdir(parents=True)
     assert file.resolve("${TWINSIM_DATA}/scan.nii.gz", "scans", 0, "lesion") == tmp_path / "cache" / "data" / "scan.nii.gz"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a: &a [*a]\n", "contains itself"),
+        ("anatomy: " + "[" * 3000 + "\n", "nested too deeply|no YAML"),
+    ],
+    ids=["an anchor that names itself", "three thousand brackets"],
+)
+def test_yaml_without_an_end_is_one_line(tmp_path, text, message):
+    (tmp_path / "patient.yaml").write_text(text)
+    with pytest.raises(InputError, match=message) as caught:
+        load_patient(tmp_path, 4.0)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("kind", "value"), [("count", 10**6), ("dose", "200 Gy")])
+def test_numbers_beyond_reason_are_refused(kind, value):
+    from twinsim import patient_schema
+
+    with pytest.raises(InputError, match="at most"):
+        patient_schema._count(value) if kind == "count" else patient_schema._dose(value, "gray", "fraction")
