@@ -100,7 +100,8 @@ def _blocked(config: Config, edge: int) -> dict[str, Any]:
     field = grid.cells(jnp.asarray(np.random.default_rng(0).random(shape), dtype))
     coefficient = jnp.asarray(phantom.white + phantom.grey / 5, dtype)
     fibres = np.ones(3) / np.sqrt(3)
-    tensor = coefficient[..., None, None] * jnp.asarray(0.2 * np.eye(3) + 0.8 * np.outer(fibres, fibres), dtype)
+    shares = jnp.asarray(0.2 * np.eye(3) + 0.8 * np.outer(fibres, fibres), dtype)
+    tensor = jnp.multiply.outer(coefficient, shares)
     visits, left = divmod(config.blocked_steps, depth)
     numbers: dict[str, Any] = {"blocked_devices": mesh.size}
 

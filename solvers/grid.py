@@ -1,7 +1,5 @@
 """The voxel grid: the only thing that knows about geometry and about which voxels are tissue."""
 
-from collections.abc import Sequence
-
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
@@ -28,7 +26,7 @@ class VoxelGrid(eqx.Module):
     mask: Mask
     spacing: tuple[float, float, float] = eqx.field(static=True)
 
-    def __init__(self, mask: ArrayLike, spacing: ArrayLike | Sequence[ArrayLike]) -> None:
+    def __init__(self, mask: ArrayLike, spacing: ArrayLike | tuple[ArrayLike, ArrayLike, ArrayLike]) -> None:
         given = np.asarray(mask)
         if given.dtype != bool and not np.isin(given, (0, 1)).all():
             raise ValueError("got a mask with other values than 0 and 1; expected booleans; do: threshold the image, e.g. image > 0.5")

@@ -45,7 +45,7 @@ def point_source(grid: VoxelGrid, position: ArrayLike, rate: ArrayLike = 1.0) ->
     squares = (distances[0][:, None, None] + jnp.zeros(grid.shape, position.dtype)) + (
         jnp.broadcast_to(distances[1][None, :, None], grid.shape) + jnp.broadcast_to(distances[2][None, None, :], grid.shape)
     )
-    nearest = jnp.argmin(jnp.where(active, squares.reshape(-1), jnp.inf))
+    nearest = jnp.argmin(jnp.where(active, squares.reshape(-1), jnp.asarray(jnp.inf, position.dtype)))
     alone = (jnp.arange(grid.size) == nearest).astype(position.dtype)
     # Less than a millionth of the point's weight on active voxels counts as none: a share of round-off would be noise.
     enough = covered > 1e-6

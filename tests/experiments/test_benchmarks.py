@@ -51,7 +51,18 @@ TOYS: dict[str, dict] = {
     "tumour_growth": {
         "grid_voxels": (12, 12, 8), "spacing_mm": (3.0, 3.0, 4.0), "active_voxels": 500, "duration_days": 20.0, "repeats": 1, "copy_mib": 1
     },
-    "voxel_diffusion": {"edge_voxels": (8, 10), "steps": 2, "repeats": 1, "copy_mib": 1},
+    "voxel_diffusion": {"edge_voxels": (8, 10), "steps": 2, "blocked_steps": 4, "repeats": 1, "copy_mib": 1},
+    "activation_times": {"edge_voxels": 10, "repeats": 1},
+    "elliptic": {"edge_voxels": (8, 12), "right_hand_sides": 2, "transform_edge_voxels": 8, "repeats": 1, "copy_mib": 1, "peer": False},
+    "gray_scott": {
+        "edge_voxels": 32, "duration": 4.0, "periodic_steps": 8, "voxel_steps": 8, "peer_steps": 8, "reference_steps": 40, "repeats": 1
+    },
+    "scaling": {"devices": (1,), "edge_voxels": 8, "steps": 4, "depth": 2, "repeats": 1, "unpinned": False},
+    "sparse_masks": {"edge_voxels": 8, "fill_fractions": (0.2, 0.5), "applications": 2, "repeats": 1},
+    "stiff_kinetics": {"cores": 0, "cells": 5, "batch": 4, "repeats": 1, "peers": False},
+    "substrate_transport": {
+        "edge_voxels": 12, "spacing_um": 166.0, "substrates": (1, 2), "mask_steps": 4, "mask_reference_steps": 16, "repeats": 1
+    },
 }  # fmt: skip
 
 

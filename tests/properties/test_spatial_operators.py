@@ -41,6 +41,8 @@ def moderate_tensor(shape, seed):
 def some_walls(grid, seed):
     values = np.array(noise(grid.shape, seed, -1.0, 1.0))
     conditions = {"x-": Dirichlet(values), "x+": Neumann(0.3), "z+": Robin(np.abs(values), 1.5)}
+    outer = {"x-": grid.mask[0], "x+": grid.mask[-1], "z+": grid.mask[..., -1]}
+    conditions = {side: wall for side, wall in conditions.items() if outer[side].any()}  # a wall needs a voxel
     ends = np.asarray(grid.mask)[:, [0, -1]].all(axis=1).any()
     if ends and grid.shape[1] > 1:
         conditions["y"] = Periodic()
