@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 from solvers.exchange import exchange
 from solvers.grid import VoxelGrid
 from solvers.operator import FaceOperator
-from solvers.periodic import following, preceding, wrap_exchange, wrap_planes
+from solvers.periodic import following, preceding, wrap_exchange
 from solvers.shapes import Cells, Faces, Scalar
 from solvers.walls import Walls
 
@@ -114,7 +114,7 @@ class Diffusion(FaceOperator):
         """
         bound = 0.0
         for axis in range(3):
-            above, below = self._coefficients(axis)
+            above, below = self.coefficients(axis)
             along = 2 * (above + below)
             if self.correction is not None:
                 along = along * (1 + jnp.max(along * self.correction[axis]))
@@ -127,7 +127,7 @@ class Diffusion(FaceOperator):
         r"""$-s(\sum_{faces} c + \lambda)$; order 4 adds $-\sum_j (L_a)_{ij}^2 w_j$, a sum of squares over a cell and its neighbours."""
         total = 0.0 if self.loss is None else self.loss
         for axis in range(3):
-            above, below = self._coefficients(axis)
+            above, below = self.coefficients(axis)
             total = total + above + below
             if self.correction is not None:
                 weight, around = self.correction[axis], self._periodic(axis)
@@ -145,16 +145,6 @@ class Diffusion(FaceOperator):
         change = exchange((self.strides[axis],), (self.faces[axis],), field)
         wrap = None if self.wraps is None else self.wraps[axis]
         return change if wrap is None else change + wrap_exchange(self.shape, axis, wrap, field)
-
-    def _coefficients(self, axis: int) -> tuple[Array, Array]:
-        """Per cell the coefficient of the face above and of the face below."""
-        stride, face = self.strides[axis], self.faces[axis]
-        above, below = face[stride:], face[: face.shape[0] - stride]
-        wrap = None if self.wraps is None else self.wraps[axis]
-        if wrap is None:
-            return above, below
-        last, first = wrap_planes(self.shape, axis, wrap)
-        return above + last, below + first
 
 
 def _checked(values: ArrayLike, grid: VoxelGrid) -> Array:

@@ -5,6 +5,7 @@ from abc import abstractmethod
 import equinox as eqx
 from jaxtyping import Array, Float
 
+from solvers.periodic import wrap_planes
 from solvers.shapes import Cells, Faces, Scalar
 
 
@@ -44,3 +45,13 @@ class FaceOperator(Operator):
     wraps: eqx.AbstractVar[tuple[Float[Array, "_"] | None, ...] | None]
     strides: eqx.AbstractVar[tuple[int, ...]]
     shape: eqx.AbstractVar[tuple[int, int, int]]
+
+    def coefficients(self, axis: int) -> tuple[Array, Array]:
+        """Per cell the coefficient of the face above and of the face below."""
+        stride, face = self.strides[axis], self.faces[axis]
+        above, below = face[stride:], face[: face.shape[0] - stride]
+        wrap = None if self.wraps is None else self.wraps[axis]
+        if wrap is None:
+            return above, below
+        last, first = wrap_planes(self.shape, axis, wrap)
+        return above + last, below + first

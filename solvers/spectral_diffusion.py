@@ -1,12 +1,10 @@
 """Diffusion with a constant coefficient on a full box, diagonal in sines and cosines."""
 
-from functools import lru_cache
 from typing import Literal, get_args
 
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
 from jax.core import Tracer
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
@@ -14,6 +12,7 @@ from jaxtyping import Array, Float
 from solvers.grid import VoxelGrid
 from solvers.operator import Operator
 from solvers.shapes import Cells, Scalar
+from solvers.transforms import basis, product_along
 
 Symbol = Literal["finite volume", "exact"]
 
@@ -21,8 +20,8 @@ Symbol = Literal["finite volume", "exact"]
 class SpectralDiffusion(Operator):
     r"""$L u = D\,\Delta u - \lambda u$ on a box with no flux through its walls, or periodic, with $L = T^{-1}\,\mathrm{diag}\,T$.
 
-    Along an axis without flux $T$ is the cosine transform at voxel centres, $k_m = \pi m/(n h)$, done as a product with a matrix, which
-    beats a fast transform up to some hundred voxels; along a periodic axis it is the Fourier transform, $k_m = 2\pi m/(n h)$.
+    Along an axis without flux $T$ is the cosine transform at voxel centres, $k_m = \pi m/(n h)$, done as a product with a matrix
+    (:func:`solvers.transforms.basis`); along a periodic axis it is the Fourier transform, $k_m = 2\pi m/(n h)$.
 
     Args:
         grid: A mask without a hole.
@@ -87,7 +86,7 @@ class SpectralDiffusion(Operator):
         volume = field.reshape(*field.shape[:-1], *self.shape)
         for axis in range(3):
             if not self.periodic[axis]:
-                volume = _along(volume, axis, _cosines(self.shape[axis]))
+                volume = product_along(volume, axis, basis(self.shape[axis], "no flux")[0])
         waves = self._waves(volume.ndim)
         return jnp.fft.rfftn(volume, axes=waves) if waves else volume
 
@@ -98,7 +97,7 @@ class SpectralDiffusion(Operator):
             modes = jnp.fft.irfftn(modes, s=[self.shape[axis - (modes.ndim - 3)] for axis in waves], axes=waves)
         for axis in range(3):
             if not self.periodic[axis]:
-                modes = _along(modes, axis, _cosines(self.shape[axis]).T)
+                modes = product_along(modes, axis, basis(self.shape[axis], "no flux")[0].T)
         return modes.reshape(*modes.shape[:-3], -1)
 
     def apply(self, field: Cells) -> Cells:
@@ -129,29 +128,11 @@ class SpectralDiffusion(Operator):
         return [rank - 3 + axis for axis in range(3) if self.periodic[axis]]
 
 
-@lru_cache(maxsize=16)
-def _cosines(count: int) -> np.ndarray:
-    """The orthonormal cosine transform (type 2) as a matrix, modes by voxels."""
-    modes, voxels = np.arange(count)[:, None], np.arange(count)[None, :]
-    matrix = np.cos(np.pi * modes * (voxels + 0.5) / count) * np.sqrt(2 / count)
-    matrix[0] /= np.sqrt(2)
-    return matrix
-
-
 def _symbol(count: int, spacing: float, periodic: bool, symbol: Symbol) -> np.ndarray:
     """The eigenvalues of minus the second derivative along an axis."""
     number = np.fft.fftfreq(count) * count if periodic else np.arange(count)
     wave = (2 if periodic else 1) * np.pi * np.abs(number) / (count * spacing)
     return wave**2 if symbol == "exact" else (2 * np.sin(wave * spacing / 2) / spacing) ** 2
-
-
-def _along(volume: Array, axis: int, matrix: np.ndarray) -> Array:
-    """A matrix applied along one of the last three axes; nothing for an axis of one voxel."""
-    if matrix.shape[0] == 1:
-        return volume
-    place = volume.ndim - 3 + axis
-    product = jnp.tensordot(volume, jnp.asarray(matrix, volume.dtype), axes=((place,), (1,)), precision=lax.Precision.HIGHEST)
-    return jnp.moveaxis(product, -1, place)
 
 
 def _checked(values: ArrayLike, name: str) -> Array:

@@ -12,7 +12,7 @@ from solvers.diffusion import checked_loss, checked_scale
 from solvers.exchange import exchange
 from solvers.grid import VoxelGrid
 from solvers.operator import FaceOperator
-from solvers.periodic import Periodic3, following, open_faces, preceding, wrap_exchange, wrap_planes
+from solvers.periodic import Periodic3, following, open_faces, preceding, wrap_exchange
 from solvers.shapes import Cells, Faces, Scalar
 from solvers.walls import Walls, WallTerms
 
@@ -122,7 +122,7 @@ class TensorDiffusion(FaceOperator):
 
     def spectral_bound(self) -> Scalar:
         r"""$4 s \sum_a \max D_{aa}/h_a^2$ times 3/2 at most, since $|D_{ab}|\le\sqrt{D_{aa}D_{bb}}$ couples central differences."""
-        diagonal = sum(2 * jnp.max(sum(self._coefficients(axis))) for axis in range(3))
+        diagonal = sum(2 * jnp.max(sum(self.coefficients(axis))) for axis in range(3))
         pairs = sum(2 * jnp.max(jnp.abs(self.cross[number])) / (self.spacing[a] * self.spacing[b]) for number, (a, b) in enumerate(PAIRS))
         bound = diagonal + pairs
         if self.loss is not None:
@@ -134,7 +134,7 @@ class TensorDiffusion(FaceOperator):
         total = jnp.zeros_like(self.cross[0]) if self.loss is None else self.loss
         own = []
         for axis, h in enumerate(self.spacing):
-            above, below = self._coefficients(axis)
+            above, below = self.coefficients(axis)
             total = total + above + below
             open_face = self.open_faces[axis]
             slope = (preceding(open_face, self.shape, axis, self.periodic[axis]) - open_face) / (2 * h)
@@ -142,16 +142,6 @@ class TensorDiffusion(FaceOperator):
         for number, (a, b) in enumerate(PAIRS):
             total = total + 2 * self.cross[number] * own[a] * own[b]
         return -self.scale * total
-
-    def _coefficients(self, axis: int) -> tuple[Array, Array]:
-        """Per cell the coefficient of the face above and of the face below."""
-        stride, face = self.strides[axis], self.faces[axis]
-        above, below = face[stride:], face[: face.shape[0] - stride]
-        wrap = None if self.wraps is None else self.wraps[axis]
-        if wrap is None:
-            return above, below
-        last, first = wrap_planes(self.shape, axis, wrap)
-        return above + last, below + first
 
     def _closed(self, entries: dict[tuple[int, int], Array], terms: WallTerms | None) -> dict[tuple[int, int], Array]:
         """Means over the octants of the tensor that is left when differences into closed walls have been minimised out."""
@@ -209,15 +199,25 @@ def _last_layer(values: Array, shape: tuple[int, int, int], axis: int) -> Array:
 def checked_tensor(tensor: ArrayLike, grid: VoxelGrid) -> Array:
     """A symmetric positive semidefinite tensor per active voxel; traced values can't be looked at and pass."""
     tensor = jnp.asarray(tensor, dtype=jnp.result_type(float))
+    extremes = tensor_extremes(tensor, grid, "D")
+    if extremes is not None and extremes[0] < -1e-6 * extremes[1]:
+        raise ValueError(f"got a tensor with an eigenvalue of {extremes[0]:g}; expected none below zero; do: clip the eigenvalues")
+    return tensor
+
+
+def tensor_extremes(tensor: Array, grid: VoxelGrid, symbol: str) -> tuple[float, float] | None:
+    """Smallest eigenvalue and largest entry over the active voxels of a finite symmetric tensor; None where it is traced.
+
+    Raises:
+        ValueError: Another shape, not finite, or not symmetric.
+    """
     if tensor.shape != (*grid.shape, 3, 3):
         raise ValueError(f"got a tensor of shape {tensor.shape}; expected {(*grid.shape, 3, 3)}; do: resample it")
-    if not isinstance(tensor, Tracer) and not isinstance(grid.mask, Tracer):
-        active = np.asarray(tensor)[np.asarray(grid.mask)]
-        if not np.isfinite(active).all():
-            raise ValueError("got a tensor that is not finite; expected numbers in every active voxel; do: repair the map")
-        if not np.allclose(active, np.swapaxes(active, -1, -2), rtol=1e-5, atol=1e-12):
-            raise ValueError("got a tensor that is not symmetric; expected D = D^T; do: symmetrise it")
-        smallest, largest = np.linalg.eigvalsh(active).min(), np.abs(active).max()
-        if smallest < -1e-6 * largest:
-            raise ValueError(f"got a tensor with an eigenvalue of {smallest:g}; expected none below zero; do: clip the eigenvalues")
-    return tensor
+    if isinstance(tensor, Tracer) or isinstance(grid.mask, Tracer):
+        return None
+    active = np.asarray(tensor)[np.asarray(grid.mask)]
+    if not np.isfinite(active).all():
+        raise ValueError("got a tensor that is not finite; expected numbers in every active voxel; do: repair the map")
+    if not np.allclose(active, np.swapaxes(active, -1, -2), rtol=1e-5, atol=1e-12):
+        raise ValueError(f"got a tensor that is not symmetric; expected {symbol} = {symbol}^T; do: symmetrise it")
+    return float(np.linalg.eigvalsh(active).min()), float(np.abs(active).max())

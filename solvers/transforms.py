@@ -40,8 +40,8 @@ class BoxSolver(eqx.Module):
     Raises:
         ValueError: A hole in the mask, another kind of wall, a negative coefficient.
 
-    Cost: $4 N (n_x+n_y+n_z)$ multiplications and additions. Matrices, not fast transforms: on two CPU cores a product takes less time
-    than XLA's FFT up to several hundred voxels per axis (docs/theory/elliptic.md), and it shards and runs on every accelerator.
+    Cost: $4 N (n_x+n_y+n_z)$ multiplications and additions. Matrices, not fast transforms: for long axes a fast transform needs fewer
+    operations; from which length on it also takes less time has not been measured.
     Source: Strang (1999), SIAM Review 41, 135; Buzbee, Golub, Nielson (1970), SIAM J. Numer. Anal. 7, 627.
     """
 
@@ -66,7 +66,7 @@ class BoxSolver(eqx.Module):
         r"""Of $-L$, by mode, in the layout of :meth:`transform`."""
         total = jnp.zeros(self.shape, self.coefficient.dtype)
         for axis, (n, h, wall) in enumerate(zip(self.shape, self.spacing, self.walls, strict=True)):
-            values = jnp.asarray(_basis(n, wall)[1] / h**2, self.coefficient.dtype)
+            values = jnp.asarray(basis(n, wall)[1] / h**2, self.coefficient.dtype)
             along = jnp.expand_dims(self.coefficient[axis] * values, [a for a in range(3) if a != axis])
             total = total + jnp.broadcast_to(along, self.shape)
         return total
@@ -75,13 +75,13 @@ class BoxSolver(eqx.Module):
         """Amplitudes of the modes; orthonormal."""
         volume = field.reshape(*field.shape[:-1], *self.shape)
         for axis in range(3):
-            volume = _product(volume, axis, _basis(self.shape[axis], self.walls[axis])[0])
+            volume = product_along(volume, axis, basis(self.shape[axis], self.walls[axis])[0])
         return volume
 
     def inverse(self, modes: Float[Array, "*batch x y z"]) -> Cells:
         """The field of these amplitudes."""
         for axis in range(3):
-            modes = _product(modes, axis, _basis(self.shape[axis], self.walls[axis])[0].T)
+            modes = product_along(modes, axis, basis(self.shape[axis], self.walls[axis])[0].T)
         return modes.reshape(*modes.shape[:-3], -1)
 
     def solve(self, shift: ArrayLike, source: Cells) -> Cells:
@@ -100,9 +100,8 @@ class BoxPreconditioner(Preconditioner):
     r"""A box's exact solve for a problem on a mask in it, or with a coefficient that varies: $M = S\,(\bar\sigma - \bar L)^{-1} S$.
 
     $S=\mathrm{diag}(\bar d/d)^{1/2}$ with $d$ the diagonal of $\sigma-L$ and $\bar d$ what it were with the mean coefficient in the
-    same open faces. Symmetric and positive. For smooth coefficients on a full box the iterations do not depend on the resolution; on a
-    mask they grow slowly with it, and with the contrast of coefficients: multigrid is the better choice there, except where the mask
-    nearly fills the box and the coefficient varies little.
+    same open faces. Symmetric and positive. On a uniform full box it is exact. It is meant for coefficients that vary little on masks that
+    nearly fill their box; elsewhere multigrid is the better choice. How its iterations grow with resolution has not been measured.
 
     Source: Concus, Golub (1973), SIAM J. Numer. Anal. 10, 1103.
     """
@@ -152,7 +151,7 @@ def box_preconditioner(
 
 
 @lru_cache(maxsize=32)
-def _basis(n: int, wall: Wall) -> tuple[np.ndarray, np.ndarray]:
+def basis(n: int, wall: Wall) -> tuple[np.ndarray, np.ndarray]:
     """Orthonormal modes by voxels, and the eigenvalues of minus the second difference."""
     mode, voxel = np.arange(n)[:, None], np.arange(n)[None, :] + 0.5
     if wall == "no flux":
@@ -169,7 +168,7 @@ def _basis(n: int, wall: Wall) -> tuple[np.ndarray, np.ndarray]:
     return matrix / np.linalg.norm(matrix, axis=1, keepdims=True), 4 * np.sin(angle) ** 2
 
 
-def _product(volume: Array, axis: int, matrix: np.ndarray) -> Array:
+def product_along(volume: Array, axis: int, matrix: np.ndarray) -> Array:
     """A matrix applied along one of the last three axes."""
     if matrix.shape[0] == 1:
         return volume
