@@ -10,7 +10,7 @@ import numpy as np
 from jax import lax
 from jax.core import Tracer
 from jax.typing import ArrayLike, DTypeLike
-from jaxtyping import Array
+from jaxtyping import Array, Float
 
 from solvers.diffusion import Diffusion
 from solvers.exchange import exchange
@@ -81,14 +81,21 @@ class BlendedMass(eqx.Module):
             return field
         root = np.sqrt(1 / low)
         count = int(np.ceil(np.log(2 / tolerance) / np.log((root + 1) / (root - 1))))
-        found = change = field / centre
-        ratio = centre / radius
+        ratio, weights = centre / radius, []
         before = 1 / ratio
         for _ in range(count - 1):
             now = 1 / (2 * ratio - before)
-            residual = field - self.apply(found)
-            change = now * before * change + (2 * now / radius) * residual
-            found, before = found + change, now
+            weights.append((now * before, 2 * now / radius))
+            before = now
+
+        # A loop, not an unrolled sequence: XLA on CPU would compute the earlier iterates again for each of the 27 neighbours.
+        def iterate(carry: tuple[Cells, Cells], weight: Float[Array, " two"]) -> tuple[tuple[Cells, Cells], None]:
+            found, change = carry
+            change = weight[0] * change + weight[1] * (field - self.apply(found))
+            return (found + change, change), None
+
+        first = field / centre
+        (found, _), _ = lax.scan(iterate, (first, first), jnp.asarray(weights, field.dtype).reshape(-1, 2))
         return found
 
 

@@ -26,7 +26,7 @@ DIRECTIONS = MonotoneDiffusion(GRID, TENSOR).directions
 TRANSFER = Transfer(GRID, coarsened(GRID, (1.7, 2.0, 1.5)))
 
 
-SLOW = ("monotone", "walls, tensor", "blended", "mass")  # minutes of compilation
+SLOW = ("monotone", "walls, tensor")  # minutes of compilation
 
 
 def energy(operator):

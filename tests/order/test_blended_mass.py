@@ -38,7 +38,6 @@ def test_a_heat_mode_oblique_to_a_flat_box(theta, order):
     assert slope(1 / np.array(counts), errors) == pytest.approx(order, abs=0.2)
 
 
-@pytest.mark.slow
 def test_a_heat_mode_oblique_to_a_box_of_three_axes():
     counts = (6, 8, 10, 12)
     errors = [abs(decay_rates((n, n, n), (1.0, 1.0, 1.0), (2, 1, 1), 0.5)) for n in counts]
