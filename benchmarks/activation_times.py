@@ -48,7 +48,7 @@ def measure(config: Config) -> dict[str, Any]:
     import numpy as np
 
     from benchmarks._measure import compiled, warm
-    from solvers.eikonal import eikonal, start_at
+    from solvers.fronts.eikonal import eikonal, start_at
     from solvers.grid import VoxelGrid
 
     n, dtype = config.edge_voxels, jnp.dtype(config.precision)

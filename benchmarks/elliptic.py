@@ -120,11 +120,11 @@ def _one_size(config: Config, edge: int) -> dict[str, Any]:
     import numpy as np
 
     from benchmarks._measure import compiled, warm
-    from solvers.components import connected_components
-    from solvers.diffusion import Diffusion
-    from solvers.elliptic import solve_elliptic
     from solvers.grid import VoxelGrid
-    from solvers.multigrid import multigrid
+    from solvers.linear.components import connected_components
+    from solvers.linear.elliptic import solve_elliptic
+    from solvers.linear.multigrid import multigrid
+    from solvers.space.diffusion import Diffusion
 
     dtype = jnp.dtype(config.precision)
     mask, conductivity, source = problem(edge, config.active_fraction, config.contrast)
@@ -195,9 +195,9 @@ def _transforms(config: Config) -> dict[str, Any]:
     from jax.scipy.fft import dctn, idctn
 
     from benchmarks._measure import compiled, warm
-    from solvers.diffusion import Diffusion
     from solvers.grid import VoxelGrid
-    from solvers.transforms import BoxSolver
+    from solvers.linear.transforms import BoxSolver
+    from solvers.space.diffusion import Diffusion
 
     edge, dtype = config.transform_edge_voxels, jnp.dtype(config.precision)
     grid = VoxelGrid(np.ones((edge,) * 3, bool), 1.0)

@@ -72,11 +72,11 @@ def measure(config: Config) -> dict[str, Any]:
 
     from benchmarks._measure import compiled, warm
     from solvers import Diffusion, RungeKuttaChebyshev2, Strang, simulate, time_mesh
-    from solvers.explicit_runge_kutta import HEUN, ExplicitRungeKutta
-    from solvers.exponential import ExactDiffusion, ExponentialRungeKutta
+    from solvers.linear.spectral_diffusion import SpectralDiffusion
     from solvers.rate import Sum, as_rate
-    from solvers.spectral_diffusion import SpectralDiffusion
-    from solvers.stacked import PerComponent
+    from solvers.space.stacked import PerComponent
+    from solvers.steppers.explicit_runge_kutta import HEUN, ExplicitRungeKutta
+    from solvers.steppers.exponential import ExactDiffusion, ExponentialRungeKutta
 
     n, dtype = config.edge_voxels, jnp.dtype(config.precision)
     reaction = _reaction(dtype)

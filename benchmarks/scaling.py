@@ -81,9 +81,9 @@ def measure(config: Config) -> dict[str, Any]:
     from benchmarks._measure import compiled, warm
     from benchmarks._phantom import brain_phantom
     from solvers import Diffusion, TensorDiffusion, VoxelGrid
-    from solvers.blocked_diffusion import BlockedDiffusion
-    from solvers.blocked_edges import EdgeDiffusion
-    from solvers.sharding import decomposed, device_mesh, padded_planes, placed
+    from solvers.devices.sharding import decomposed, device_mesh, padded_planes, placed
+    from solvers.space.edge_diffusion import EdgeDiffusion
+    from solvers.steppers.blocked_diffusion import BlockedDiffusion
 
     edge, dtype, depth = config.edge_voxels, jnp.dtype(config.precision), min(config.depth, config.steps)
     mesh = device_mesh(jax.devices()[: config.host_devices or None])

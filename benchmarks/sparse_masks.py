@@ -69,9 +69,9 @@ def _one_fill(config: Config, fill: float) -> dict[str, float]:
     from jax import lax
 
     from benchmarks._measure import compiled, warm
-    from solvers.compact import CompactGrid, CompactOperator
-    from solvers.diffusion import Diffusion
     from solvers.grid import VoxelGrid
+    from solvers.space.compact import CompactGrid, CompactOperator
+    from solvers.space.diffusion import Diffusion
 
     edge, dtype = config.edge_voxels, jnp.dtype(config.precision)
     x = 2 * (np.arange(edge) + 0.5) / edge - 1

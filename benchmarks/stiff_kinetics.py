@@ -63,9 +63,9 @@ def measure(config: Config) -> dict[str, Any]:
     import numpy as np
 
     from benchmarks._measure import compiled, warm
-    from solvers.linear_structure_block import Tridiagonal
-    from solvers.rosenbrock import RODAS4, RODAS5P
-    from solvers.rosenbrock_integrate import integrate_stiff
+    from solvers.stiff.linear_structure_block import Tridiagonal
+    from solvers.stiff.rosenbrock import RODAS4, RODAS5P
+    from solvers.stiff.rosenbrock_integrate import integrate_stiff
 
     start, rates = jnp.array([1.0, 0.0, 0.0]), jnp.array([0.04, 3e7, 1e4])
     kinetics = {"relative_tolerance": config.robertson_tolerance, "absolute_tolerance": config.robertson_tolerance * 1e-4}

@@ -82,9 +82,9 @@ def measure(config: Config) -> dict[str, Any]:
 
     from benchmarks._measure import compiled, peak_resident_mib, warm
     from solvers import Diffusion, VoxelGrid, simulate, time_mesh
-    from solvers.exponential import ExactDiffusion
-    from solvers.locally_one_dimensional import LocallyOneDimensional
-    from solvers.spectral_diffusion import SpectralDiffusion
+    from solvers.linear.spectral_diffusion import SpectralDiffusion
+    from solvers.steppers.exponential import ExactDiffusion
+    from solvers.steppers.locally_one_dimensional import LocallyOneDimensional
 
     n, dtype = config.edge_voxels, jnp.dtype(config.precision)
     grid = VoxelGrid(np.ones((n, n, n), bool), config.spacing_um)
@@ -133,7 +133,7 @@ def _on_a_mask(config: Config, lines: Any, march: Any, error: Any) -> dict[str, 
     from benchmarks._measure import compiled, warm
     from benchmarks._phantom import brain_phantom
     from solvers import RungeKuttaChebyshev2, VoxelGrid, stages_for
-    from solvers.locally_one_dimensional import LocallyOneDimensional
+    from solvers.steppers.locally_one_dimensional import LocallyOneDimensional
 
     n, dtype = config.edge_voxels, jnp.dtype(config.precision)
     wave = np.cos(np.pi * (np.arange(n) + 0.5) / n)

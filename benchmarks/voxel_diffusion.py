@@ -90,9 +90,9 @@ def _blocked(config: Config, edge: int) -> dict[str, Any]:
     from benchmarks._measure import compiled, warm
     from benchmarks._phantom import brain_phantom
     from solvers import Diffusion, TensorDiffusion, VoxelGrid
-    from solvers.blocked_diffusion import BlockedDiffusion
-    from solvers.blocked_edges import EdgeDiffusion
-    from solvers.sharding import decomposed, device_mesh, placed
+    from solvers.devices.sharding import decomposed, device_mesh, placed
+    from solvers.space.edge_diffusion import EdgeDiffusion
+    from solvers.steppers.blocked_diffusion import BlockedDiffusion
 
     shape, dtype, depth = (edge, edge, edge), jnp.dtype(config.precision), min(10, config.blocked_steps)
     phantom = brain_phantom(shape, round(config.active_fraction * edge**3))
@@ -137,7 +137,7 @@ def _blocked(config: Config, edge: int) -> dict[str, Any]:
     if mesh.size > 1:  # the gradient is measured on one device
         return numbers
 
-    from solvers.blocked_diffusion import diffuse
+    from solvers.steppers.blocked_diffusion import diffuse
 
     bound = Diffusion(grid, coefficient).spectral_bound()
 

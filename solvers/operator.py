@@ -5,8 +5,8 @@ from abc import abstractmethod
 import equinox as eqx
 from jaxtyping import Array, Float
 
-from solvers.periodic import wrap_planes
 from solvers.shapes import Cells, Faces, Scalar
+from solvers.space.periodic import wrap_planes
 
 
 class Operator(eqx.Module):
@@ -31,7 +31,7 @@ class FaceOperator(Operator):
     What multigrid, components and box preconditioners are built from.
 
     Attributes:
-        faces: $c$ per axis, in the layout of :func:`solvers.exchange.exchange`.
+        faces: $c$ per axis, in the layout of :func:`solvers.space.exchange.exchange`.
         scale: The factor $s$.
         loss: $\lambda$ per cell; None for zero.
         wraps: $c$ per axis on the faces that join the last voxels to the first; None where the axis isn't periodic.

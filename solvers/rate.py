@@ -13,7 +13,7 @@ from solvers.shapes import Cells, Scalar, State
 
 
 class Rate(eqx.Module):
-    r"""$f(u, t)$ of $u' = f(u, t)$; physics provides these, as it does :class:`solvers.exact_flow.Flow`."""
+    r"""$f(u, t)$ of $u' = f(u, t)$; physics provides these, as it does :class:`solvers.steppers.exact_flow.Flow`."""
 
     @abstractmethod
     def evaluate(self, state: State, time: Scalar) -> State:

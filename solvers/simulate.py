@@ -11,11 +11,11 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Bool, PyTree
 
-from solvers.checkpoint_plan import CheckpointPlan, layout_rows, plan_unchecked, refuse_reverse_mode
+from solvers.loop.checkpoint_plan import CheckpointPlan, layout_rows, plan_unchecked, refuse_reverse_mode
+from solvers.loop.time_mesh import TimeMesh
 from solvers.shapes import Index, Scalar, State
 from solvers.status import Status, raise_for_status
 from solvers.stepper import Stepper
-from solvers.time_mesh import TimeMesh
 
 LOOK_EVERY = 8
 """Steps between two looks for a NaN or an infinity; a look reads the state once."""
@@ -65,13 +65,13 @@ def simulate(
     r"""Advances a state over a mesh of steps; differentiable in both modes, batched by ``jax.vmap``, one compiled program.
 
     Reverse mode is the discrete adjoint: exact for the numbers computed, events included. What it keeps and what it recomputes
-    is planned for ``memory_mib`` (:func:`solvers.checkpoint_plan.checkpoint_plan` tells beforehand): the state of every step where
+    is planned for ``memory_mib`` (:func:`solvers.loop.checkpoint_plan.checkpoint_plan` tells beforehand): the state of every step where
     that fits, 3 to 4 forward passes in all, else one per group of $\sqrt n$ steps for one more pass, else groups of groups.
 
     Args:
         stepper: The method with the physics inside.
         state: Initial state; any pytree of arrays.
-        mesh: From :func:`solvers.time_mesh.time_mesh` or :func:`solvers.adaptive_mesh.adaptive_mesh`.
+        mesh: From :func:`solvers.loop.time_mesh.time_mesh` or :func:`solvers.loop.adaptive_mesh.adaptive_mesh`.
         jump: Applied at the mesh's events.
         observe: ``observe(time, state)`` after every step that advances time; keep it small.
         memory_mib: Bound for what reverse mode keeps of one member of an ensemble; saved states and observations come on top.

@@ -13,17 +13,17 @@ from jax.scipy.sparse.linalg import cg
 from scipy.integrate import solve_ivp
 
 from solvers import Diffusion, Operator, RungeKuttaChebyshev2, Stepper, Strang, VoxelGrid
-from solvers.explicit_runge_kutta import HEUN, RK4, SSPRK3, TSITOURAS5, ExplicitRungeKutta
-from solvers.exponential import ExactDiffusion, ExponentialRungeKutta
-from solvers.imex import ARS222, ARS233, ARS443, ImplicitExplicit
-from solvers.implicit_solve import EllipticSolver
-from solvers.locally_one_dimensional import LocallyOneDimensional
+from solvers.linear.spectral_diffusion import SpectralDiffusion
 from solvers.rate import Rate, Sum, as_rate
-from solvers.rush_larsen import GatedRate, RushLarsen
-from solvers.spectral_diffusion import SpectralDiffusion
-from solvers.splitting import Lie, Richardson, Substeps
-from solvers.stacked import OnComponents, PerComponent
-from solvers.theta import CrankNicolson, Theta
+from solvers.space.stacked import OnComponents, PerComponent
+from solvers.steppers.explicit_runge_kutta import HEUN, RK4, SSPRK3, TSITOURAS5, ExplicitRungeKutta
+from solvers.steppers.exponential import ExactDiffusion, ExponentialRungeKutta
+from solvers.steppers.imex import ARS222, ARS233, ARS443, ImplicitExplicit
+from solvers.steppers.implicit_solve import EllipticSolver
+from solvers.steppers.locally_one_dimensional import LocallyOneDimensional
+from solvers.steppers.rush_larsen import GatedRate, RushLarsen
+from solvers.steppers.splitting import Lie, Richardson, Substeps
+from solvers.steppers.theta import CrankNicolson, Theta
 from tests.problems import noise, number, slitted_mask
 
 SHAPE = (6, 5, 5)

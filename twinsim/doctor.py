@@ -41,8 +41,8 @@ def _conservation() -> tuple[bool, str]:
     import jax.numpy as jnp
     import numpy as np
 
-    from solvers.diffusion import Diffusion
     from solvers.grid import VoxelGrid
+    from solvers.space.diffusion import Diffusion
 
     random = np.random.default_rng(0)
     shape = (12, 10, 8)

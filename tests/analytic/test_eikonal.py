@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from solvers import SimulationError, Status, VoxelGrid
-from solvers.eikonal import eikonal, start_at, start_ball
+from solvers.fronts.eikonal import eikonal, start_at, start_ball
 from tests.problems import quick_jit, random_tensor, slitted_mask, slope
 
 SPACING = (1.0, 0.8, 1.3)

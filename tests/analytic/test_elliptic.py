@@ -4,13 +4,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from solvers.components import connected_components
-from solvers.diffusion import Diffusion
-from solvers.elliptic import solve_elliptic
 from solvers.grid import VoxelGrid
-from solvers.multigrid import multigrid
+from solvers.linear.components import connected_components
+from solvers.linear.elliptic import solve_elliptic
+from solvers.linear.multigrid import multigrid
+from solvers.space.diffusion import Diffusion
+from solvers.space.walls import Dirichlet, Walls
 from solvers.status import Status
-from solvers.walls import Dirichlet, Walls
 from tests.problems import slope
 
 

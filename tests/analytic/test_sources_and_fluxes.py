@@ -5,12 +5,21 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from solvers.differences import diffusive_flux, divergence, face_differences, flux_between, flux_through_plane, gradient, to_faces, total
-from solvers.diffusion import Diffusion
 from solvers.grid import VoxelGrid
-from solvers.sources import point_source, surface_area, surface_source, volume_source
-from solvers.transfer import Transfer, coarsened
-from solvers.walls import Dirichlet, Neumann, Robin, Walls
+from solvers.space.differences import (
+    diffusive_flux,
+    divergence,
+    face_differences,
+    flux_between,
+    flux_through_plane,
+    gradient,
+    to_faces,
+    total,
+)
+from solvers.space.diffusion import Diffusion
+from solvers.space.sources import point_source, surface_area, surface_source, volume_source
+from solvers.space.transfer import Transfer, coarsened
+from solvers.space.walls import Dirichlet, Neumann, Robin, Walls
 from tests.problems import noise, quick_jit, slitted_mask, slope
 
 SPACING = (1.0, 1.7, 0.6)

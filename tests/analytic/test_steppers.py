@@ -6,12 +6,12 @@ import pytest
 from scipy.linalg import expm
 
 from solvers import Diffusion, VoxelGrid
-from solvers.exponential import ExactDiffusion, ExponentialRungeKutta, phi_functions
-from solvers.locally_one_dimensional import LocallyOneDimensional
+from solvers.linear.spectral_diffusion import SpectralDiffusion
 from solvers.rate import Rate
-from solvers.rush_larsen import GatedRate, RushLarsen
-from solvers.spectral_diffusion import SpectralDiffusion
-from solvers.walls import Periodic, Walls
+from solvers.space.walls import Periodic, Walls
+from solvers.steppers.exponential import ExactDiffusion, ExponentialRungeKutta, phi_functions
+from solvers.steppers.locally_one_dimensional import LocallyOneDimensional
+from solvers.steppers.rush_larsen import GatedRate, RushLarsen
 from tests.problems import matrix, noise, number
 
 SHAPE = (6, 5, 4)

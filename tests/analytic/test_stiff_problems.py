@@ -7,11 +7,11 @@ import pytest
 from scipy.sparse import csr_matrix
 from scipy.sparse.linalg import expm_multiply
 
-from solvers.linear_structure import Dense
-from solvers.linear_structure_block import BlockDiagonal, Tridiagonal
-from solvers.linear_structure_sparse import Coloured, banded
-from solvers.rosenbrock import RODAS3, RODAS4, RODAS5P
-from solvers.rosenbrock_integrate import integrate_stiff
+from solvers.stiff.linear_structure import Dense
+from solvers.stiff.linear_structure_block import BlockDiagonal, Tridiagonal
+from solvers.stiff.linear_structure_sparse import Coloured, banded
+from solvers.stiff.rosenbrock import RODAS3, RODAS4, RODAS5P
+from solvers.stiff.rosenbrock_integrate import integrate_stiff
 from tests import stiff_problems as known
 from tests.problems import quick_jit
 

@@ -30,8 +30,8 @@ def test_the_reference_for_the_peer_is_the_same_solution():
     import numpy as np
 
     from solvers import simulate, time_mesh
-    from solvers.exponential import ExponentialRungeKutta
-    from solvers.spectral_diffusion import SpectralDiffusion
+    from solvers.linear.spectral_diffusion import SpectralDiffusion
+    from solvers.steppers.exponential import ExponentialRungeKutta
 
     grid = gray_scott._grid(32, False)
     operator = SpectralDiffusion(grid, jnp.array(gray_scott.DIFFUSIVITIES), 0.0, True, "exact")

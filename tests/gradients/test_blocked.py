@@ -7,9 +7,9 @@ import pytest
 from jax import export
 
 from solvers import Diffusion, TensorDiffusion, VoxelGrid, exchange, simulate, time_mesh
-from solvers.blocked import march
-from solvers.blocked_diffusion import BlockedDiffusion, diffuse
-from solvers.blocked_edges import EdgeDiffusion
+from solvers.space.edge_diffusion import EdgeDiffusion
+from solvers.steppers.blocked_diffusion import BlockedDiffusion, diffuse
+from solvers.steppers.blocked_march import march
 from tests.problems import as_type, make_operator, matrix, noise, quick_jit, random_tensor, slitted_mask
 
 MASK = slitted_mask((7, 6, 5))

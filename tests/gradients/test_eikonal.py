@@ -7,7 +7,7 @@ import pytest
 from jax import export
 
 from solvers import VoxelGrid
-from solvers.eikonal import eikonal, start_at, start_ball
+from solvers.fronts.eikonal import eikonal, start_at, start_ball
 from tests.problems import noise, quick_jit, random_tensor, slitted_mask
 
 SHAPE = (7, 6, 6)

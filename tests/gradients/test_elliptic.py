@@ -5,12 +5,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from solvers.components import connected_components
-from solvers.diffusion import Diffusion
-from solvers.elliptic import solve_elliptic
 from solvers.grid import VoxelGrid
-from solvers.multigrid import multigrid
-from solvers.tensor_diffusion import TensorDiffusion
+from solvers.linear.components import connected_components
+from solvers.linear.elliptic import solve_elliptic
+from solvers.linear.multigrid import multigrid
+from solvers.space.diffusion import Diffusion
+from solvers.space.tensor_diffusion import TensorDiffusion
 from tests.problems import noise, number, quick_jit, random_tensor, slitted_mask
 
 SHAPE = (6, 5, 5)

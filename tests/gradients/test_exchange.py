@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from solvers import Diffusion, VoxelGrid, exchange
-from solvers.exchange import _exchange_plain
+from solvers.space.exchange import _exchange_plain
 from tests.problems import OPERATORS, make_operator, noise, slitted_mask
 
 MASK = slitted_mask((4, 5, 3))

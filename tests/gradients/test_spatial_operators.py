@@ -5,17 +5,17 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from solvers.advection import Advection
-from solvers.compact import CompactGrid, CompactOperator
-from solvers.differences import diffusive_flux, flux_through_plane
-from solvers.diffusion import Diffusion
 from solvers.grid import VoxelGrid
-from solvers.mass import BlendedDiffusion, BlendedMass
-from solvers.monotone_diffusion import MonotoneDiffusion
-from solvers.sources import point_source
-from solvers.tensor_diffusion import TensorDiffusion
-from solvers.transfer import Transfer, coarsened
-from solvers.walls import Dirichlet, Neumann, Periodic, Robin, Walls
+from solvers.space.advection import Advection
+from solvers.space.compact import CompactGrid, CompactOperator
+from solvers.space.differences import diffusive_flux, flux_through_plane
+from solvers.space.diffusion import Diffusion
+from solvers.space.mass import BlendedDiffusion, BlendedMass
+from solvers.space.monotone_diffusion import MonotoneDiffusion
+from solvers.space.sources import point_source
+from solvers.space.tensor_diffusion import TensorDiffusion
+from solvers.space.transfer import Transfer, coarsened
+from solvers.space.walls import Dirichlet, Neumann, Periodic, Robin, Walls
 from tests.problems import noise, number, quick_jit, random_tensor, slitted_mask
 
 GRID = VoxelGrid(slitted_mask((5, 4, 4)), (1.0, 1.3, 0.8))

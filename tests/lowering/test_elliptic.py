@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from jax import export
 
-from solvers.components import connected_components
-from solvers.diffusion import Diffusion
-from solvers.elliptic import solve_elliptic
 from solvers.grid import VoxelGrid
-from solvers.multigrid import multigrid
-from solvers.transforms import BoxSolver
+from solvers.linear.components import connected_components
+from solvers.linear.elliptic import solve_elliptic
+from solvers.linear.multigrid import multigrid
+from solvers.linear.transforms import BoxSolver
+from solvers.space.diffusion import Diffusion
 from tests.problems import noise, slitted_mask
 
 PLATFORMS = ("cpu", "cuda", "tpu")

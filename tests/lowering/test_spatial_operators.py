@@ -6,17 +6,17 @@ import numpy as np
 import pytest
 from jax import export
 
-from solvers.advection import Advection
-from solvers.compact import CompactGrid, CompactOperator
-from solvers.differences import divergence, gradient
-from solvers.diffusion import Diffusion
 from solvers.grid import VoxelGrid
-from solvers.mass import BlendedDiffusion, BlendedMass
-from solvers.monotone_diffusion import MonotoneDiffusion
-from solvers.sources import point_source
-from solvers.tensor_diffusion import TensorDiffusion
-from solvers.transfer import Transfer, coarsened
-from solvers.walls import Dirichlet, Periodic, Robin, Walls
+from solvers.space.advection import Advection
+from solvers.space.compact import CompactGrid, CompactOperator
+from solvers.space.differences import divergence, gradient
+from solvers.space.diffusion import Diffusion
+from solvers.space.mass import BlendedDiffusion, BlendedMass
+from solvers.space.monotone_diffusion import MonotoneDiffusion
+from solvers.space.sources import point_source
+from solvers.space.tensor_diffusion import TensorDiffusion
+from solvers.space.transfer import Transfer, coarsened
+from solvers.space.walls import Dirichlet, Periodic, Robin, Walls
 from tests.problems import as_type, noise, number, random_tensor, slitted_mask
 
 PLATFORMS = ("cpu", "cuda", "tpu")

@@ -5,10 +5,10 @@ import jax.numpy as jnp
 import pytest
 from jax import export
 
-from solvers.linear_structure import Dense
-from solvers.linear_structure_block import BlockDiagonal, Tridiagonal
-from solvers.linear_structure_sparse import banded
-from solvers.rosenbrock_integrate import integrate_stiff
+from solvers.stiff.linear_structure import Dense
+from solvers.stiff.linear_structure_block import BlockDiagonal, Tridiagonal
+from solvers.stiff.linear_structure_sparse import banded
+from solvers.stiff.rosenbrock_integrate import integrate_stiff
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 STRUCTURES = {

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from jax import lax
 
-from solvers.advection import LIMITERS, Advection
 from solvers.grid import VoxelGrid
+from solvers.space.advection import LIMITERS, Advection
 from tests.problems import noise, number, quick_jit, slitted_mask, slope
 
 ZERO = number(0.0)

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from jax import lax
 
-from solvers.diffusion import Diffusion
 from solvers.grid import VoxelGrid
-from solvers.mass import BlendedDiffusion, BlendedMass
+from solvers.space.diffusion import Diffusion
+from solvers.space.mass import BlendedDiffusion, BlendedMass
 from tests.problems import noise, quick_jit, slitted_mask, slope
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from solvers.grid import VoxelGrid
-from solvers.monotone_diffusion import MonotoneDiffusion
-from solvers.tensor_diffusion import TensorDiffusion
+from solvers.space.monotone_diffusion import MonotoneDiffusion
+from solvers.space.tensor_diffusion import TensorDiffusion
 from tests.problems import quick_jit, random_tensor, slitted_mask, slope
 
 
@@ -74,7 +74,7 @@ def test_the_maximum_principle_where_the_tensor_operator_breaks_it():
 @pytest.mark.parametrize("anisotropy", [1.0, 3.0, 5.0, 30.0, 300.0])
 def test_selling_s_decomposition_rebuilds_random_tensors(anisotropy):
     """Weights nonnegative, directions whole, the sum the tensor; near neighbours only while the anisotropy is moderate."""
-    from solvers.monotone_diffusion import _decomposed, _obtuse_bases
+    from solvers.space.monotone_diffusion import _decomposed, _obtuse_bases
 
     random = np.random.default_rng(0)
     rotations = np.linalg.qr(random.normal(size=(500, 3, 3)))[0]

@@ -4,9 +4,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from solvers.linear_structure import Dense
-from solvers.rosenbrock import RODAS3, RODAS4, RODAS5P, dense_coefficients, dense_value, rosenbrock_step
-from solvers.rosenbrock_integrate import integrate_stiff
+from solvers.stiff.linear_structure import Dense
+from solvers.stiff.rosenbrock import RODAS3, RODAS4, RODAS5P, dense_coefficients, dense_value, rosenbrock_step
+from solvers.stiff.rosenbrock_integrate import integrate_stiff
 from tests.problems import number, quick_jit, slope
 from tests.stiff_problems import smooth, smooth_solution
 

@@ -5,10 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from solvers.diffusion import Diffusion
 from solvers.grid import VoxelGrid
-from solvers.tensor_diffusion import TensorDiffusion
-from solvers.walls import Dirichlet, Neumann, Periodic, Robin, Walls
+from solvers.space.diffusion import Diffusion
+from solvers.space.tensor_diffusion import TensorDiffusion
+from solvers.space.walls import Dirichlet, Neumann, Periodic, Robin, Walls
 from tests.problems import quick_jit, slope
 
 LENGTHS = (1.0, 1.3)

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from solvers.compact import CompactGrid, CompactOperator, representation_for
-from solvers.diffusion import Diffusion
 from solvers.grid import VoxelGrid
-from solvers.mass import BlendedDiffusion
-from solvers.monotone_diffusion import MonotoneDiffusion
-from solvers.walls import Dirichlet, Periodic, Robin, Walls
+from solvers.space.compact import CompactGrid, CompactOperator, representation_for
+from solvers.space.diffusion import Diffusion
+from solvers.space.mass import BlendedDiffusion
+from solvers.space.monotone_diffusion import MonotoneDiffusion
+from solvers.space.walls import Dirichlet, Periodic, Robin, Walls
 from tests.problems import noise, quick_jit, random_tensor, slitted_mask
 
 SHAPE = (5, 4, 4)

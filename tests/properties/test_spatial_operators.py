@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from solvers.advection import Advection
-from solvers.diffusion import Diffusion
 from solvers.grid import VoxelGrid
-from solvers.mass import BlendedDiffusion, BlendedMass
-from solvers.monotone_diffusion import MonotoneDiffusion
-from solvers.tensor_diffusion import TensorDiffusion
-from solvers.walls import Dirichlet, Neumann, Periodic, Robin, Walls
+from solvers.space.advection import Advection
+from solvers.space.diffusion import Diffusion
+from solvers.space.mass import BlendedDiffusion, BlendedMass
+from solvers.space.monotone_diffusion import MonotoneDiffusion
+from solvers.space.tensor_diffusion import TensorDiffusion
+from solvers.space.walls import Dirichlet, Neumann, Periodic, Robin, Walls
 from tests.problems import matrix, noise, number, quick_jit, slitted_mask
 
 LENGTHS = st.floats(0.2, 5.0)

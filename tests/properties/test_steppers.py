@@ -8,17 +8,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from solvers import Diffusion, RungeKuttaChebyshev2, Strang, VoxelGrid, simulate, stability_limit, time_mesh
-from solvers.explicit_runge_kutta import HEUN, RK4, SSPRK3, TSITOURAS5, ButcherTable, ExplicitRungeKutta
-from solvers.imex import ARS222, ARS233, ARS443, ImplicitExplicit
-from solvers.implicit_solve import EllipticSolver
-from solvers.locally_one_dimensional import LocallyOneDimensional
+from solvers.linear.spectral_diffusion import SpectralDiffusion
 from solvers.rate import Affine, Rate
-from solvers.rush_larsen import RushLarsen
-from solvers.spectral_diffusion import SpectralDiffusion
-from solvers.splitting import Lie, Richardson, Substeps
-from solvers.stacked import OnComponents, PerComponent
-from solvers.step_limit import check_step, longest_stable_step
-from solvers.theta import CrankNicolson, Theta
+from solvers.space.stacked import OnComponents, PerComponent
+from solvers.steppers.explicit_runge_kutta import HEUN, RK4, SSPRK3, TSITOURAS5, ButcherTable, ExplicitRungeKutta
+from solvers.steppers.imex import ARS222, ARS233, ARS443, ImplicitExplicit
+from solvers.steppers.implicit_solve import EllipticSolver
+from solvers.steppers.locally_one_dimensional import LocallyOneDimensional
+from solvers.steppers.rush_larsen import RushLarsen
+from solvers.steppers.splitting import Lie, Richardson, Substeps
+from solvers.steppers.step_limit import check_step, longest_stable_step
+from solvers.steppers.theta import CrankNicolson, Theta
 from tests.problems import noise, number, quick_jit, slitted_mask
 from tests.stepper_table import SHORT_ROWS, STEPPERS, ConjugateGradients, Forcing, parameters, problem
 

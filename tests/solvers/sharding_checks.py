@@ -13,9 +13,9 @@ import jax.numpy as jnp  # noqa: E402
 import numpy as np  # noqa: E402
 
 from solvers import Diffusion, ExactFlow, Flow, RungeKuttaChebyshev2, Strang, TensorDiffusion, VoxelGrid, simulate, time_mesh  # noqa: E402
-from solvers.blocked_diffusion import BlockedDiffusion  # noqa: E402
-from solvers.blocked_edges import EdgeDiffusion  # noqa: E402
-from solvers.sharding import decomposed, device_mesh, padded_planes, placed  # noqa: E402
+from solvers.devices.sharding import decomposed, device_mesh, padded_planes, placed  # noqa: E402
+from solvers.space.edge_diffusion import EdgeDiffusion  # noqa: E402
+from solvers.steppers.blocked_diffusion import BlockedDiffusion  # noqa: E402
 
 jax.config.update("jax_enable_x64", True)
 RANDOM = np.random.default_rng(0)

@@ -17,7 +17,7 @@ jax.config.update("jax_cpu_collectives_implementation", "gloo")
 jax.distributed.initialize(f"127.0.0.1:{PORT}", PROCESSES, PROCESS, local_device_ids=[0, 1])
 
 from solvers import Diffusion, RungeKuttaChebyshev2, VoxelGrid, simulate, time_mesh  # noqa: E402
-from solvers.sharding import decomposed, device_mesh, placed  # noqa: E402
+from solvers.devices.sharding import decomposed, device_mesh, placed  # noqa: E402
 
 
 def main():

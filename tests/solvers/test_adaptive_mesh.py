@@ -7,8 +7,8 @@ import pytest
 from jax import export
 
 from solvers import ExactFlow, Flow, Jump, Status, Stepper, simulate
-from solvers.adaptive_mesh import adaptive_mesh, trimmed
-from solvers.checkpoint_plan import checkpoint_plan
+from solvers.loop.adaptive_mesh import adaptive_mesh, trimmed
+from solvers.loop.checkpoint_plan import checkpoint_plan
 from tests.problems import number, quick_jit
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from physics import ProliferationInvasion
 from solvers import Diffusion, Jump, RungeKuttaChebyshev2, Status, simulate, time_mesh
-from solvers.checkpoint_plan import MIB, checkpoint_plan, plan_unchecked, reverse_bytes_of_a_step
+from solvers.loop.checkpoint_plan import MIB, checkpoint_plan, plan_unchecked, reverse_bytes_of_a_step
 from tests.problems import GliomaProblem, number, quick_jit, reference_parameters
 
 PROBLEM = GliomaProblem()

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from solvers import ExactFlow, Flow, Jump, Strang, simulate, time_mesh
-from solvers.compensated import Compensated, CompensatedJump, compensated_state
 from solvers.stepper import Increments
+from solvers.steppers.compensated import Compensated, CompensatedJump, compensated_state
 from tests.problems import number, quick_jit
 
 STEPS = 100_000

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from benchmarks._phantom import brain_phantom
-from solvers.coarsening import coarsening_plan, prolong, restrict
-from solvers.components import connected_components
-from solvers.diffusion import Diffusion
-from solvers.elliptic import solve_elliptic
 from solvers.grid import VoxelGrid
-from solvers.multigrid import multigrid
+from solvers.linear.coarsening import coarsening_plan, prolong, restrict
+from solvers.linear.components import connected_components
+from solvers.linear.elliptic import solve_elliptic
+from solvers.linear.multigrid import multigrid
 from solvers.operator import Operator
+from solvers.space.diffusion import Diffusion
 from solvers.status import SimulationError, Status
 from tests.problems import as_type, make_operator, matrix, noise, quick_jit, slitted_mask
 
@@ -246,7 +246,7 @@ def test_the_cycle_is_symmetric_and_positive_and_so_is_it_in_a_batch():
 
 @pytest.mark.parametrize("periodic", [(True, False, False), (True, True, True)])
 def test_periodic_axes(periodic):
-    from solvers.walls import Periodic, Walls
+    from solvers.space.walls import Periodic, Walls
 
     grid = VoxelGrid(np.ones((9, 8, 6), bool), 1.0)
     walls = Walls(grid, {axis: Periodic() for axis, on in zip("xyz", periodic, strict=True) if on})

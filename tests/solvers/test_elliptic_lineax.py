@@ -6,10 +6,10 @@ import lineax as lx
 import numpy as np
 import pytest
 
-from solvers.diffusion import Diffusion
-from solvers.elliptic import solve_elliptic
-from solvers.elliptic_lineax import MultigridCG, ShiftedOperator
 from solvers.grid import VoxelGrid
+from solvers.linear.elliptic import solve_elliptic
+from solvers.linear.elliptic_lineax import MultigridCG, ShiftedOperator
+from solvers.space.diffusion import Diffusion
 from tests.problems import noise, number, quick_jit, slitted_mask
 
 SHAPE = (7, 6, 5)

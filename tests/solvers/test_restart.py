@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from solvers import ExactFlow, Flow, Jump, Status, simulate, time_mesh
-from solvers.adaptive_mesh import adaptive_mesh
-from solvers.chunks import simulate_in_chunks
-from solvers.restart import load_restart, save_restart
+from solvers.loop.adaptive_mesh import adaptive_mesh
+from solvers.loop.chunks import simulate_in_chunks
+from solvers.loop.restart import load_restart, save_restart
 from tests.problems import number
 
 

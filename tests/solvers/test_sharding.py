@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from solvers import Diffusion, VoxelGrid
-from solvers.halo import Slabs
-from solvers.sharding import decomposed, device_mesh, padded_planes
+from solvers.devices.halo import Slabs
+from solvers.devices.sharding import decomposed, device_mesh, padded_planes
 from tests.problems import noise, slitted_mask
 
 

@@ -5,17 +5,17 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from solvers.advection import Advection
-from solvers.compact import CompactGrid, CompactOperator, representation_for
-from solvers.differences import diffusive_flux, flux_between, flux_through_plane
-from solvers.diffusion import Diffusion
 from solvers.grid import VoxelGrid
-from solvers.mass import BlendedDiffusion, BlendedMass
-from solvers.monotone_diffusion import MonotoneDiffusion
-from solvers.sources import point_source, surface_source, volume_source
-from solvers.tensor_diffusion import TensorDiffusion
-from solvers.transfer import Transfer, coarsened
-from solvers.walls import Dirichlet, Neumann, Periodic, Robin, Walls
+from solvers.space.advection import Advection
+from solvers.space.compact import CompactGrid, CompactOperator, representation_for
+from solvers.space.differences import diffusive_flux, flux_between, flux_through_plane
+from solvers.space.diffusion import Diffusion
+from solvers.space.mass import BlendedDiffusion, BlendedMass
+from solvers.space.monotone_diffusion import MonotoneDiffusion
+from solvers.space.sources import point_source, surface_source, volume_source
+from solvers.space.tensor_diffusion import TensorDiffusion
+from solvers.space.transfer import Transfer, coarsened
+from solvers.space.walls import Dirichlet, Neumann, Periodic, Robin, Walls
 
 MASK = np.ones((3, 4, 2), bool)
 GRID = VoxelGrid(MASK, 1.0)

@@ -5,12 +5,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from solvers.linear_structure import Dense, pattern_error
-from solvers.linear_structure_block import BlockDiagonal, Tridiagonal
-from solvers.linear_structure_sparse import Coloured, banded
-from solvers.rosenbrock import RODAS3, RODAS4, RODAS5P
-from solvers.rosenbrock_integrate import integrate_stiff
 from solvers.status import SimulationError, Status
+from solvers.stiff.linear_structure import Dense, pattern_error
+from solvers.stiff.linear_structure_block import BlockDiagonal, Tridiagonal
+from solvers.stiff.linear_structure_sparse import Coloured, banded
+from solvers.stiff.rosenbrock import RODAS3, RODAS4, RODAS5P
+from solvers.stiff.rosenbrock_integrate import integrate_stiff
 from tests import stiff_problems as known
 from tests.problems import noise, number, quick_jit
 

@@ -5,11 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from solvers.diffusion import Diffusion
-from solvers.elliptic import solve_elliptic
 from solvers.grid import VoxelGrid
-from solvers.transforms import BoxSolver, box_preconditioner
-from solvers.walls import Dirichlet, Periodic, Walls
+from solvers.linear.elliptic import solve_elliptic
+from solvers.linear.transforms import BoxSolver, box_preconditioner
+from solvers.space.diffusion import Diffusion
+from solvers.space.walls import Dirichlet, Periodic, Walls
 from tests.problems import matrix, noise
 
 SHAPE = (6, 7, 5)

@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from solvers.rosenbrock import RODAS3, RODAS4, RODAS5P
-from solvers.rosenbrock_integrate import integrate_stiff
+from solvers.stiff.rosenbrock import RODAS3, RODAS4, RODAS5P
+from solvers.stiff.rosenbrock_integrate import integrate_stiff
 from tests import stiff_problems as known
 from tests.problems import quick_jit
 
@@ -34,7 +34,7 @@ def through_diffrax(solver, rates, start=START, field=known.robertson):
 
 @pytest.mark.parametrize("method", [RODAS3, RODAS4, RODAS5P], ids=lambda method: method.name)
 def test_robertson_through_diffrax_with_our_method(method):
-    from solvers.diffrax_rosenbrock import RosenbrockSolver
+    from solvers.stiff.diffrax_rosenbrock import RosenbrockSolver
 
     states = quick_jit(lambda rates: through_diffrax(RosenbrockSolver(method), rates))(RATES)
     ours = integrate_stiff(known.robertson, START, 0.0, 4e4, RATES, save_at=TIMES, absolute_tolerance=1e-12).states
@@ -43,7 +43,7 @@ def test_robertson_through_diffrax_with_our_method(method):
 
 
 def test_gradients_through_diffrax_and_a_state_of_several_leaves():
-    from solvers.diffrax_rosenbrock import RosenbrockSolver
+    from solvers.stiff.diffrax_rosenbrock import RosenbrockSolver
 
     def field(time, state, rates):
         rates = known.robertson(time, jnp.append(state["slow"], state["fast"])[jnp.array([0, 2, 1])], rates)

@@ -1,0 +1,1 @@
+"""One simulation on several devices and hosts."""

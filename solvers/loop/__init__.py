@@ -1,0 +1,1 @@
+"""What stands around the one time loop: where the steps go, what reverse mode keeps, restarts."""

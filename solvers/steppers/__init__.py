@@ -1,0 +1,1 @@
+"""Time-stepping methods for fields: one method per file."""
