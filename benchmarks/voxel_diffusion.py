@@ -102,17 +102,13 @@ def _blocked(config: Config, edge: int) -> dict[str, Any]:
     fibres = np.ones(3) / np.sqrt(3)
     shares = jnp.asarray(0.2 * np.eye(3) + 0.8 * np.outer(fibres, fibres), dtype)
     tensor = jnp.multiply.outer(coefficient, shares)
-    visits, left = divmod(config.blocked_steps, depth)
     numbers: dict[str, Any] = {"blocked_devices": mesh.size}
 
     def march(operator: Any, field: Any) -> Any:
         length = jnp.asarray(1.8, dtype) / operator.spectral_bound()
-        for count, deep in ((visits, depth), (1, left)):
-            if deep:
-                stepper = BlockedDiffusion(operator, deep, deep)
-                whole = stepper if mesh.size == 1 else decomposed(stepper, grid, mesh, deep)
-                field = lax.fori_loop(0, count, lambda _, u, s=whole, n=deep: s.advance(u, 0.0 * length, n * length), field)
-        return field
+        stepper = BlockedDiffusion(operator, config.blocked_steps, depth)
+        whole = stepper if mesh.size == 1 else decomposed(stepper, grid, mesh, depth)
+        return whole.advance(field, 0.0 * length, config.blocked_steps * length)
 
     def single(operator: Any, field: Any) -> Any:
         length = jnp.asarray(1.8, dtype) / operator.spectral_bound()

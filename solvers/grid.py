@@ -1,6 +1,9 @@
 """The voxel grid: the only thing that knows about geometry and about which voxels are tissue."""
 
+from functools import partial
+
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
@@ -78,7 +81,12 @@ class VoxelGrid(eqx.Module):
 
     def interior_faces(self, axis: int) -> Array:
         """Boolean flat field: true where a cell and its next neighbour along ``axis`` are both active."""
-        following = jnp.roll(self.mask, -1, axis=axis)
-        last = jnp.arange(self.shape[axis]) == self.shape[axis] - 1
-        last = last.reshape([-1 if a == axis else 1 for a in range(3)])
-        return (self.mask & following & ~last).reshape(-1)
+        return _interior_faces(self.mask, axis)
+
+
+@partial(jax.jit, static_argnames="axis", inline=True)  # one program instead of one per operation, each of which takes as long to compile
+def _interior_faces(mask: Array, axis: int) -> Array:
+    following = jnp.roll(mask, -1, axis=axis)
+    last = jnp.arange(mask.shape[axis]) == mask.shape[axis] - 1
+    last = last.reshape([-1 if a == axis else 1 for a in range(3)])
+    return (mask & following & ~last).reshape(-1)

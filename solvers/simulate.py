@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.core import Tracer
 from jaxtyping import Array, Bool, PyTree
 
 from solvers.loop.checkpoint_plan import CheckpointPlan, layout_rows, plan_unchecked, refuse_reverse_mode
@@ -80,12 +81,15 @@ def simulate(
         A :class:`Solution`; failures are codes in ``status``, never exceptions, so one bad member cannot end a batch.
 
     Raises:
-        ValueError: Reverse mode is asked for and no layout of the steps fits ``memory_mib``; the message names the least that does.
+        ValueError: The mesh has events and there is no jump; or reverse mode is asked for and no layout of the steps fits
+            ``memory_mib``, and the message names the least that does.
     """
     state = jax.tree.map(jnp.asarray, state)
     kinds = {str(leaf.dtype) for leaf in jax.tree.leaves(state) if not jnp.issubdtype(leaf.dtype, jnp.inexact)}
     if kinds:
         raise ValueError(f"got a state of {', '.join(sorted(kinds))}; expected real numbers; do: make it floating-point")
+    if jump is None and not isinstance(mesh.event, Tracer) and (np.asarray(mesh.event) >= 0).any():
+        raise ValueError("got a mesh with events and no jump; expected what happens at them; do: give jump, or use breakpoints")
     plan = plan_unchecked(state, mesh, memory_mib, stepper)
     rows, real, saved = layout_rows(mesh, plan)
     columns = start, length, _, active, _ = _columns(mesh, rows, real, jnp.result_type(*jax.tree.leaves(state)))

@@ -25,7 +25,8 @@ class Status(IntEnum):
 _MESSAGES = {
     Status.SUCCESS: "the simulation ended well",
     Status.UNSTABLE_STEP: "a step is longer than the stepper's stability limit; do: shorten the step or give it more stages",
-    Status.NOT_FINITE: "the state has a NaN or an infinity; do: check parameters and initial state, then shorten the step",
+    Status.NOT_FINITE: "the state has a NaN or an infinity; do: check parameters and initial state, then shorten the step; "
+    "where steps are implicit, allow their linear solves more iterations",
     Status.STEP_LIMIT: "the step limit was reached before the end; do: allow more steps, loosen the tolerance, or use an implicit method",
     Status.STEP_TOO_SMALL: "the error control asks for steps below round-off; do: loosen the tolerance, or mark the jump as an event",
     Status.NOT_CONVERGED: "a linear or nonlinear solve did not reach its tolerance, the best iterate is kept; "

@@ -61,14 +61,24 @@ class Slabs:
 
     def with_halo(self, slab: Array) -> Array:
         """Inside ``shard_map``: a device's own cells between copies of its neighbours' planes, zero beyond the first and last device."""
-        below, above, hops = [], [], -(-self.margin // self.own)
+        below, above = [], []
+        for halo, place in self.halos(slab):
+            (below if place < self.margin else above).append((place, halo))
+        order = sorted(below, key=lambda part: part[0]), sorted(above, key=lambda part: part[0])
+        return jnp.concatenate([*[halo for _, halo in order[0]], slab, *[halo for _, halo in order[1]]], axis=-1)
+
+    def halos(self, slab: Array) -> list[tuple[Array, int]]:
+        """Inside ``shard_map``: pieces of the neighbours' planes, and where each begins in a slab with its halo."""
+        pieces, hops = [], -(-self.margin // self.own)
         for hop in range(1, hops + 1):  # more than one where a halo is wider than a slab
             width = min(self.own, self.margin - (hop - 1) * self.own)
             ahead = [(n, n + hop) for n in range(self.devices - hop)]
             back = [(n + hop, n) for n in range(self.devices - hop)]
-            below.insert(0, lax.ppermute(slab[..., self.own - width :], self.axis_name, ahead))
-            above.append(lax.ppermute(slab[..., :width], self.axis_name, back))
-        return jnp.concatenate([*below, slab, *above], axis=-1)
+            below = self.margin - (hop - 1) * self.own - width
+            above = self.margin + hop * self.own
+            pieces.append((lax.ppermute(slab[..., self.own - width :], self.axis_name, ahead), below))
+            pieces.append((lax.ppermute(slab[..., :width], self.axis_name, back), above))
+        return pieces
 
     def without_halo(self, slab: Array) -> Array:
         """The device's own cells."""

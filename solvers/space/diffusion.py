@@ -1,6 +1,9 @@
 """Finite-volume diffusion with a coefficient per voxel."""
 
+from functools import partial
+
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
@@ -70,7 +73,7 @@ class Diffusion(FaceOperator):
         per_axis = coefficient if isinstance(coefficient, tuple) else (coefficient,) * 3
         per_axis = tuple(_checked(values, grid) for values in per_axis)
         self.strides, self.shape = grid.strides, grid.shape
-        self.faces = tuple(_padded_faces(grid, values, axis) / grid.spacing[axis] ** 2 for axis, values in enumerate(per_axis))
+        self.faces = _padded_faces(grid, per_axis, grid.spacing)
         self.scale = checked_scale(scale, self.faces[0].dtype)
         self.loss = None if loss is None else checked_loss(loss, grid, self.faces[0].dtype)
         self.correction = None
@@ -190,11 +193,15 @@ def _harmonic(one: Array, other: Array) -> Array:
     return 2 * one * other / jnp.where(total > 0, total, 1)
 
 
-def _padded_faces(grid: VoxelGrid, coefficient: Array, axis: int) -> Faces:
-    """Harmonic face values in the layout of :func:`solvers.space.exchange.exchange`, zero at walls and inactive voxels."""
-    harmonic = _harmonic(coefficient, jnp.roll(coefficient, -1, axis=axis))
-    face = jnp.where(grid.interior_faces(axis), harmonic.reshape(-1), 0)
-    return jnp.pad(face, (grid.strides[axis], 0))
+@partial(jax.jit, inline=True)  # one program instead of one per operation, each of which takes as long to compile
+def _padded_faces(grid: VoxelGrid, per_axis: tuple[Array, ...], spacing: tuple[ArrayLike, ...]) -> tuple[Faces, ...]:
+    """Harmonic face values over the squared spacing, laid out as :func:`solvers.space.exchange.exchange` takes them, zero at walls."""
+    faces = []
+    for axis, (coefficient, stride) in enumerate(zip(per_axis, grid.strides, strict=True)):
+        harmonic = _harmonic(coefficient, jnp.roll(coefficient, -1, axis=axis))
+        face = jnp.where(grid.interior_faces(axis), harmonic.reshape(-1), 0)
+        faces.append(jnp.pad(face, (stride, 0)) / jnp.asarray(spacing[axis], face.dtype) ** 2)
+    return tuple(faces)
 
 
 def _wrap_face(grid: VoxelGrid, coefficient: Array, axis: int) -> Array:

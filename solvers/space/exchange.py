@@ -29,6 +29,12 @@ def exchange(strides: Strides, faces: tuple[Faces, ...], field: Cells) -> Cells:
     respect to the faces is $-(u_{i+s}-u_i)(w_{i+s}-w_i)$. Both are given to JAX as rules of one primitive; forward mode,
     ``vmap`` and higher derivatives work through it. Plain reverse mode through the slices measured 1.4 to 2 times slower.
     """
+    for stride, face in zip(strides, faces, strict=True):
+        if face.shape[-1] != field.shape[-1] + stride:
+            raise ValueError(
+                f"got a field of {field.shape[-1]} cells for faces of {face.shape[-1] - stride}; expected the operator's grid; "
+                "do: use grid.cells(volume) of that grid"
+            )
     return _exchange.bind(*faces, field, strides=strides)
 
 

@@ -2,9 +2,11 @@
 
 import itertools
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, NamedTuple
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
@@ -248,7 +250,12 @@ def _at_corners(values: Any, shape: tuple[int, int, int]) -> dict[Corner, Any]:
 def _corner(values: Array | np.ndarray, corner: Corner, shape: tuple[int, int, int]) -> Array | np.ndarray:
     """Over the elements, the value of a voxel field at one corner; zero beyond the box."""
     widths = [(1 - corner[axis], corner[axis]) if n > 1 else (0, 0) for axis, n in enumerate(shape)]
-    return np.pad(values, widths) if isinstance(values, np.ndarray) else jnp.pad(values, widths)
+    return np.pad(values, widths) if isinstance(values, np.ndarray) else _padded(values, tuple(widths))
+
+
+@partial(jax.jit, static_argnames="widths", inline=True)
+def _padded(values: Array, widths: tuple[tuple[int, int], ...]) -> Array:
+    return jnp.pad(values, widths)
 
 
 def _layout(grid: VoxelGrid, couplings: dict[Corner, Array | np.ndarray], dtype: DTypeLike) -> tuple[tuple[int, ...], tuple[Faces, ...]]:

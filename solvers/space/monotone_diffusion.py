@@ -1,5 +1,7 @@
 """Anisotropic diffusion that never undershoots: each tensor as a nonnegative sum of lattice directions."""
 
+from functools import partial
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -170,6 +172,7 @@ def _tolerance(tensor: Array) -> Array:
     return 4 * jnp.finfo(tensor.dtype).eps * jnp.trace(tensor, axis1=-2, axis2=-1)
 
 
+@partial(jax.jit, inline=True)
 def _obtuse_bases(tensor: Array) -> Bases:
     """Selling's algorithm with a fixed number of flips, the most acute pair of every voxel at a time."""
     start = np.array([[1, 0, 0], [0, 1, 0], [0, 0, 1], [-1, -1, -1]])
@@ -186,6 +189,7 @@ def _obtuse_bases(tensor: Array) -> Bases:
     return lax.fori_loop(0, MOST_FLIPS, flip, bases)
 
 
+@partial(jax.jit, inline=True)
 def _decomposed(tensor: Array, bases: Array) -> tuple[Array, Array]:
     """Weights ``(6, voxels)`` and directions ``(3, 6, voxels)``, the first entry of each that is not zero being positive."""
     weights = jnp.maximum(-_products(tensor, bases), 0)
@@ -224,6 +228,7 @@ def _directions_of(tensor: Array, weights: np.ndarray, edges: np.ndarray, active
     return tuple((int(x), int(y), int(z)) for x, y, z in directions)
 
 
+@partial(jax.jit, static_argnames="direction", inline=True)
 def _shifted(volume: Array, direction: Direction) -> Array:
     """At every voxel the value of the voxel one direction further; zero beyond the box."""
     for axis, step in enumerate(direction):

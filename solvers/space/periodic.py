@@ -1,5 +1,8 @@
 """Neighbours across the ends of a periodic axis, for flat fields."""
 
+from functools import partial
+
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
@@ -17,6 +20,7 @@ def open_faces(grid: VoxelGrid, axis: int, periodic: bool = False) -> Array:
     return (grid.mask & jnp.roll(grid.mask, -1, axis=axis)).reshape(-1)
 
 
+@partial(jax.jit, static_argnames=("shape", "axis", "periodic"), inline=True)
 def following(field: Array, shape: Shape3, axis: int, periodic: bool = False) -> Array:
     """At every cell the value of the next cell along an axis; past the end the first if periodic, else a value to be masked.
 
@@ -28,6 +32,7 @@ def following(field: Array, shape: Shape3, axis: int, periodic: bool = False) ->
     return jnp.pad(field[..., stride:], [(0, 0)] * (field.ndim - 1) + [(0, stride)])
 
 
+@partial(jax.jit, static_argnames=("shape", "axis", "periodic"), inline=True)
 def preceding(field: Array, shape: Shape3, axis: int, periodic: bool = False) -> Array:
     """At every cell the value of the previous cell along an axis; see :func:`following`."""
     stride = _stride(shape, axis)

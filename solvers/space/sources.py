@@ -27,7 +27,7 @@ def point_source(grid: VoxelGrid, position: ArrayLike, rate: ArrayLike = 1.0) ->
         rate: $s$, amount per time.
 
     Raises:
-        ValueError: A position that is not three finite numbers.
+        ValueError: A position that is not three finite numbers, or a rate that is not finite.
     """
     position = jnp.asarray(position)
     position = position if jnp.issubdtype(position.dtype, jnp.floating) else position.astype(jnp.result_type(float))
@@ -50,14 +50,14 @@ def point_source(grid: VoxelGrid, position: ArrayLike, rate: ArrayLike = 1.0) ->
     # Less than a millionth of the point's weight on active voxels counts as none: a share of round-off would be noise.
     enough = covered > 1e-6
     share = jnp.where(enough, weights / jnp.where(enough, covered, 1), alone)
-    return jnp.asarray(rate, position.dtype) * share / grid.voxel_volume
+    return _finite(rate, "a rate").astype(position.dtype) * share / grid.voxel_volume
 
 
 def volume_source(grid: VoxelGrid, weights: Volume, rate: ArrayLike = 1.0) -> Cells:
     """A total rate spread over the active voxels in proportion to weights (a region as 0 and 1, or fractions of voxels).
 
     Raises:
-        ValueError: Weights of another shape, negative or not finite, or that are zero in every active voxel.
+        ValueError: A rate that is not finite; weights of another shape, negative or not finite, or that are zero in every active voxel.
     """
     if weights.shape != grid.shape:
         raise ValueError(f"got weights of shape {weights.shape}; expected {grid.shape}; do: resample them onto the grid")
@@ -69,7 +69,7 @@ def volume_source(grid: VoxelGrid, weights: Volume, rate: ArrayLike = 1.0) -> Ce
                 "not all zero; do: check the region"
             )
     share = grid.cells(weights)
-    return jnp.asarray(rate, share.dtype) * share / (jnp.sum(share) * grid.voxel_volume)
+    return _finite(rate, "a rate").astype(share.dtype) * share / (jnp.sum(share) * grid.voxel_volume)
 
 
 def surface_source(grid: VoxelGrid, region: ArrayLike, flux: ArrayLike = 1.0) -> Cells:
@@ -79,10 +79,10 @@ def surface_source(grid: VoxelGrid, region: ArrayLike, flux: ArrayLike = 1.0) ->
     :func:`surface_area` gives the area that counts. ``region`` is boolean ``(x, y, z)``; voxels of it that are active are ignored.
 
     Raises:
-        ValueError: A region of another shape or that touches no active voxel.
+        ValueError: A flux that is not finite, a region of another shape or that touches no active voxel.
     """
     density = _faces_per_length(grid, region)
-    value = jnp.asarray(flux)
+    value = _finite(flux, "a flux")
     value = value if jnp.issubdtype(value.dtype, jnp.floating) else value.astype(density.dtype)
     return (jnp.broadcast_to(value, grid.shape) * density).reshape(-1)
 
@@ -104,3 +104,10 @@ def _faces_per_length(grid: VoxelGrid, region: ArrayLike) -> Array:
 
 def _outer(x: Array, y: Array, z: Array) -> Array:
     return (x[:, None, None] * (y[:, None] * z[None, :])[None]).reshape(-1)
+
+
+def _finite(values: ArrayLike, name: str) -> Array:
+    """As an array; traced values can't be looked at and pass."""
+    if not isinstance(values, Tracer) and not np.isfinite(np.asarray(values)).all():
+        raise ValueError(f"got {name} that is not finite; expected numbers; do: repair the data")
+    return jnp.asarray(values)

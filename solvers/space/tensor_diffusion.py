@@ -1,6 +1,9 @@
 """Finite-volume diffusion with a full symmetric tensor per voxel."""
 
+from functools import partial
+
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
@@ -188,6 +191,7 @@ def _positive(values: Array) -> Array:
     return jnp.where(values > 0, values, 1)
 
 
+@partial(jax.jit, static_argnames="axis", inline=True)
 def _mean_face(values: Array, axis: int) -> Array:
     return (0.5 * (values + jnp.roll(values, -1, axis=axis))).reshape(-1)
 

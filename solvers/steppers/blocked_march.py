@@ -57,9 +57,14 @@ def march(strides: Strides, faces: tuple[Faces, ...], factor: Scalar, field: Cel
             continue
         layout = Layout(strides, field.shape[-1], deep, count, np.dtype(dtype).itemsize)
         padded = [layout.pad(values.astype(dtype)) for values in (*faces, field)]
-        (result,) = _march.bind(*padded[:-1], jnp.asarray(factor, dtype), padded[-1], layout=layout, keep=False)
-        field = layout.unpad(result)
+        field = layout.unpad(march_padded(padded[:-1], factor, padded[-1], layout))
     return field
+
+
+def march_padded(faces: Sequence[Array], factor: Array, field: Array, layout: "Layout") -> Array:
+    """The march on faces and a field that are padded already; the result is padded too, and zero in its padding."""
+    (result,) = _march.bind(*faces, jnp.asarray(factor, field.dtype), field, layout=layout, keep=False)
+    return result
 
 
 def _best_depth(steps: int) -> int:

@@ -9,6 +9,7 @@ from solvers.linear.elliptic import solve_elliptic
 from solvers.linear.multigrid import Preconditioner
 from solvers.operator import Operator
 from solvers.shapes import Cells, Scalar
+from solvers.status import Status
 
 
 @runtime_checkable
@@ -29,7 +30,8 @@ class EllipticSolver(eqx.Module):
             None builds a hierarchy inside of every step.
         tolerance: Largest residual over the right-hand side. The right-hand sides of steps are increments, so the error of a step is
             this times the change in the step: the default keeps it far below the error in time.
-        max_iterations: Most iterations; then the best iterate goes on (the simulation's status does not show it).
+        max_iterations: Most iterations. A solve that ends there without its tolerance gives NaN, so that the simulation's status is
+            NOT_FINITE with the time, instead of an answer that nobody has checked.
     """
 
     operator: Operator
@@ -39,7 +41,7 @@ class EllipticSolver(eqx.Module):
 
     def solve(self, shift: Scalar, rhs: Cells, guess: Cells) -> Cells:
         """See :class:`ShiftedSolver`."""
-        return solve_elliptic(
+        solution = solve_elliptic(
             self.operator,
             rhs,
             shift.astype(rhs.dtype),
@@ -47,7 +49,8 @@ class EllipticSolver(eqx.Module):
             start=guess,
             tolerance=self.tolerance,
             max_iterations=self.max_iterations,
-        ).field
+        )
+        return jnp.where((solution.status == Status.SUCCESS)[..., None], solution.field, jnp.nan)
 
 
 def implicit_solve(solver: ShiftedSolver, weight: Scalar, right: Cells, guess: Cells) -> Cells:

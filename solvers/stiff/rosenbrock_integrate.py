@@ -188,6 +188,10 @@ def _check(
         raise ValueError(f"got max_steps {max_steps}, fixed_steps {fixed_steps}; expected at least 1; do: allow more steps")
     if save_at is not None and jnp.ndim(save_at) != 1:
         raise ValueError(f"got save_at of {jnp.ndim(save_at)} dimensions; expected a list of times; do: give one axis")
+    if save_at is not None and not any(isinstance(part, Tracer) for part in (save_at, start, stop)):
+        times = np.asarray(save_at, dtype=float)
+        if not ((times >= float(np.asarray(start))) & (times <= float(np.asarray(stop)))).all():
+            raise ValueError(f"got save_at {times} for {start} to {stop}; expected times in between; do: leave the others out")
 
 
 def _moved(field: Field, args: PyTree, state: Vector, time: Scalar, direction: int) -> Vector:

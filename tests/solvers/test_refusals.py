@@ -9,8 +9,10 @@ from solvers import (
     RK4,
     BlockedDiffusion,
     CompactGrid,
+    CrankNicolson,
     Diffusion,
     Dirichlet,
+    EllipticSolver,
     ExplicitRungeKutta,
     ExponentialRungeKutta,
     LocallyOneDimensional,
@@ -24,11 +26,13 @@ from solvers import (
     diffuse,
     eikonal,
     integrate_stiff,
+    point_source,
     simulate,
     solve_elliptic,
     start_at,
     time_mesh,
 )
+from tests.problems import quick_jit
 
 SHAPE = (5, 4, 4)
 GRID = VoxelGrid(np.ones(SHAPE, bool), 1.0)
@@ -49,6 +53,10 @@ REFUSED = {
     "a negative scale": lambda: Diffusion(GRID, 1.0, scale=-1.0),
     "a tolerance of zero": lambda: solve_elliptic(PLAIN, FIELD, 0.5, tolerance=0.0),
     "fewer than no iterations": lambda: solve_elliptic(PLAIN, FIELD, 0.5, max_iterations=-1),
+    "events and nothing that happens": lambda: simulate(ExplicitRungeKutta(PLAIN, RK4), FIELD, time_mesh(0.0, [1.0], 0.1, events=[0.5])),
+    "a field of another grid": lambda: PLAIN.apply(FIELD[:9]),
+    "a source without a number": lambda: point_source(GRID, np.zeros(3), np.nan),
+    "output after the end": lambda: integrate_stiff(lambda t, y, p: -y, jnp.arange(1.0, 3.0), 0.0, 1.0, save_at=np.array([0.5, 1.5])),
     "fewer halo planes than stages": lambda: decomposed(RungeKuttaChebyshev2(PLAIN, 4), GRID, device_mesh(jax.devices()[:1]), 2),
 }
 
@@ -77,6 +85,12 @@ def test_float32_solves_for_sources_of_any_size(size):
     expected, found = solve_elliptic(operator, source, 0.5), solve_elliptic(operator, source * jnp.float32(size), 0.5)
     assert int(found.status) == Status.SUCCESS
     np.testing.assert_allclose(np.asarray(found.field) / size, expected.field, rtol=1e-4)
+
+
+@pytest.mark.parametrize(("iterations", "status"), [(200, Status.SUCCESS), (1, Status.NOT_FINITE)])
+def test_an_implicit_step_whose_solve_does_not_converge_shows_in_the_status(iterations, status):
+    stepper = CrankNicolson(PLAIN, EllipticSolver(PLAIN, tolerance=1e-12, max_iterations=iterations))
+    assert int(quick_jit(lambda field: simulate(stepper, field, time_mesh(0.0, [20.0], 10.0)).status)(jnp.arange(80.0))) == status
 
 
 @pytest.mark.parametrize(("speed", "status"), [(1.0, Status.SUCCESS), (-1.0, Status.NOT_FINITE), (np.nan, Status.NOT_FINITE)])
