@@ -10,7 +10,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, PyTree
 
-from solvers.devices.blocked_slabs import diffuse_in_slabs
+from solvers.devices.blocked_slabs import SlabDiffusion
 from solvers.devices.halo import Slabs
 from solvers.grid import VoxelGrid
 from solvers.operator import Operator
@@ -54,7 +54,10 @@ def placed(tree: PyTree, grid: VoxelGrid, mesh: Mesh) -> PyTree:
     return jax.tree.map(place, tree)
 
 
-def decomposed(part: Operator | Stepper, grid: VoxelGrid, mesh: Mesh, halo: int = 2) -> "DecomposedOperator | DecomposedStepper":
+Divided = "DecomposedOperator | DecomposedStepper | SlabDiffusion"
+
+
+def decomposed(part: Operator | Stepper, grid: VoxelGrid, mesh: Mesh, halo: int = 2) -> Divided:
     """The same operator or stepper, computed in slabs along x on the devices of a mesh: the one line that users change.
 
     Everything around it, reactions, observers, dot products of a Krylov method, the time loop and gradients, is divided by
@@ -66,7 +69,8 @@ def decomposed(part: Operator | Stepper, grid: VoxelGrid, mesh: Mesh, halo: int 
         mesh: From :func:`device_mesh`.
         halo: Planes that ``part`` looks to either side: 1 for Diffusion and EdgeDiffusion, 2 for order 4 and TensorDiffusion, times
             the applications per step for a stepper, e.g. its stages. A smaller number gives wrong results at the seams, except for
-            BlockedDiffusion on a flat field: it exchanges a halo every ``halo`` substeps, however many it has.
+            BlockedDiffusion: it exchanges a halo every ``halo`` substeps, however many it has, and its gradient is with respect to the
+            cut coefficients unless ``decomposed`` itself is called inside the function that is differentiated.
 
     Fails for parts with leaves that are neither numbers, nor fields, nor faces of this grid, nor the same for all cells
     (multigrid hierarchies, transforms), and with periodic x.
@@ -83,6 +87,8 @@ def decomposed(part: Operator | Stepper, grid: VoxelGrid, mesh: Mesh, halo: int 
         found = [node for node in jax.tree.leaves(part, is_leaf=_has_strides) if _has_strides(node)]
         strides = sum((node.strides for node in found), ())
     slabs = Slabs(grid.size, grid.strides[0], mesh.size, halo, tuple(sorted(set(strides))), AXIS)
+    if isinstance(part, BlockedDiffusion):
+        return SlabDiffusion(part, slabs, mesh)
     return DecomposedOperator(part, slabs, mesh) if isinstance(part, Operator) else DecomposedStepper(part, slabs, mesh)
 
 
@@ -125,9 +131,6 @@ class DecomposedStepper(Stepper):
 
     def advance(self, state: State, time: Scalar, length: Scalar) -> State:
         """See :class:`solvers.stepper.Stepper`."""
-        blocked = self.stepper
-        if isinstance(blocked, BlockedDiffusion) and not isinstance(state, tuple) and jnp.ndim(state) == 1:
-            return diffuse_in_slabs(blocked.operator, state, length, blocked.substeps, self.slabs, self.mesh)
         leaves, structure = jax.tree.flatten(state)
 
         def step(part: Stepper, *operands: Array) -> list[Array]:

@@ -12,7 +12,19 @@ import jax  # noqa: E402
 import jax.numpy as jnp  # noqa: E402
 import numpy as np  # noqa: E402
 
-from solvers import Diffusion, ExactFlow, Flow, RungeKuttaChebyshev2, Strang, TensorDiffusion, VoxelGrid, simulate, time_mesh  # noqa: E402
+from solvers import (  # noqa: E402
+    Diffusion,
+    ExactFlow,
+    Flow,
+    RungeKuttaChebyshev2,
+    Strang,
+    TensorDiffusion,
+    VoxelGrid,
+    multigrid,
+    simulate,
+    solve_elliptic,
+    time_mesh,
+)
 from solvers.devices.sharding import decomposed, device_mesh, padded_planes, placed  # noqa: E402
 from solvers.space.edge_diffusion import EdgeDiffusion  # noqa: E402
 from solvers.steppers.blocked_diffusion import BlockedDiffusion  # noqa: E402
@@ -117,6 +129,22 @@ def checks():
     solve = jit(conjugate_gradients)
     result = solve(divided, placed(field, grid, mesh))
     numbers["conjugate gradients"] = gap(result, solve(operator, field))
+    if not QUICK:
+        preconditioner = multigrid(operator, 0.1)
+
+        def potential(operator, source, preconditioner):
+            return solve_elliptic(operator, source, 0.1, preconditioner=preconditioner).field
+
+        def work(operator, source, preconditioner):
+            return jnp.vdot(potential(operator, source, preconditioner), jnp.cos(source))
+
+        spread = (divided, placed(field, grid, mesh), placed(preconditioner, grid, mesh))
+        numbers["multigrid"] = gap(jit(potential)(*spread), jit(potential)(operator, field, preconditioner))
+        slopes = jit(jax.grad(work, (0, 1)))
+        found, expected = slopes(*spread), slopes(operator, field, preconditioner)
+        triples = zip(*(jax.tree.leaves(tree) for tree in (found, expected, (operator, field))), strict=True)
+        kept = [(np.where(leaf != 0, a, 0), np.where(leaf != 0, b, 0)) for a, b, leaf in triples]
+        numbers["multigrid gradient"] = max(gap(a, b) for a, b in kept)
     volume = padded_planes(np.ones((DEVICES + 1, 2, 2)), mesh)
     numbers["padded"] = float(volume.shape[0] != 2 * DEVICES or volume.sum() != 4 * (DEVICES + 1))
     text = jax.jit(apply).lower(divided, placed(field, grid, mesh)).compile().as_text()
