@@ -54,10 +54,9 @@ def placed(tree: PyTree, grid: VoxelGrid, mesh: Mesh) -> PyTree:
     return jax.tree.map(place, tree)
 
 
-Divided = "DecomposedOperator | DecomposedStepper | SlabDiffusion"
-
-
-def decomposed(part: Operator | Stepper, grid: VoxelGrid, mesh: Mesh, halo: int = 2) -> Divided:
+def decomposed(
+    part: Operator | Stepper, grid: VoxelGrid, mesh: Mesh, halo: int = 2
+) -> "DecomposedOperator | DecomposedStepper | SlabDiffusion":
     """The same operator or stepper, computed in slabs along x on the devices of a mesh: the one line that users change.
 
     Everything around it, reactions, observers, dot products of a Krylov method, the time loop and gradients, is divided by
