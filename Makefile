@@ -17,10 +17,10 @@ demo: environment ## the glioma twin end to end; leaves a report in runs/demo
 	@echo "report: $(CURDIR)/$(DEMO)/report.html"
 
 test: environment ## the tests, without the slow proofs
-	@$(BIN)/python -m pytest -q -n auto
+	@$(BIN)/python -m pytest -q -n auto --dist loadfile
 
 test-all: environment ## the tests with the slow proofs
-	@$(BIN)/python -m pytest -q -n auto -m "slow or not slow"
+	@$(BIN)/python -m pytest -q -n auto --dist loadfile -m "slow or not slow"
 
 check: environment ## lint, format, layering, types, documentation links
 	@$(BIN)/ruff check --quiet .
