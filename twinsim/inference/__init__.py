@@ -1,5 +1,14 @@
 """Calibration: what was measured, how it scatters, and estimators that all return the same posterior, `Draws`."""
 
+from twinsim.inference.calibration_checks import Coverage as Coverage
+from twinsim.inference.calibration_checks import RankTest as RankTest
+from twinsim.inference.calibration_checks import conformal_widening as conformal_widening
+from twinsim.inference.calibration_checks import coverage as coverage
+from twinsim.inference.calibration_checks import predictive_check as predictive_check
+from twinsim.inference.calibration_checks import simulation_based_calibration as simulation_based_calibration
+from twinsim.inference.comparison import LeaveOneOut as LeaveOneOut
+from twinsim.inference.comparison import compare as compare
+from twinsim.inference.comparison import leave_one_out as leave_one_out
 from twinsim.inference.diagnostics import Diagnostics as Diagnostics
 from twinsim.inference.diagnostics import Outcome as Outcome
 from twinsim.inference.diagnostics import diagnose as diagnose
@@ -8,6 +17,13 @@ from twinsim.inference.draws import collected as collected
 from twinsim.inference.draws import normal_draws as normal_draws
 from twinsim.inference.ensemble_inversion import ensemble_posterior as ensemble_posterior
 from twinsim.inference.ensemble_inversion import inverted_ensemble as inverted_ensemble
+from twinsim.inference.identifiability import Information as Information
+from twinsim.inference.identifiability import Profile as Profile
+from twinsim.inference.identifiability import expected_information as expected_information
+from twinsim.inference.identifiability import fisher_information as fisher_information
+from twinsim.inference.identifiability import next_measurement as next_measurement
+from twinsim.inference.identifiability import profile as profile
+from twinsim.inference.identifiability import sobol as sobol
 from twinsim.inference.laplace import Laplace as Laplace
 from twinsim.inference.laplace import laplace as laplace
 from twinsim.inference.laplace import laplace_each as laplace_each
@@ -31,6 +47,7 @@ from twinsim.inference.population_sampling import PopulationDraws as PopulationD
 from twinsim.inference.population_sampling import sample_population as sample_population
 from twinsim.inference.problem import Problem as Problem
 from twinsim.inference.problem import problems as problems
+from twinsim.inference.samplers import SAMPLERS as SAMPLERS
 from twinsim.inference.series import Series as Series
 from twinsim.inference.series import series as series
 from twinsim.inference.series import stacked as stacked

@@ -18,7 +18,7 @@ from twinsim.prior import Prior
 
 
 class JointDensity(eqx.Module):
-    r"""$\log p(m, \tau, \epsilon\mid y)$: $z_i = m + \tau\odot\epsilon_i$, $m\sim N(0, I)$, $\epsilon_i\sim N(0, I)$, and a log-normal $\tau$.
+    r"""$\log p(m, \tau, \epsilon)$: $z_i = m + \tau\odot\epsilon_i$, $m\sim N(0, I)$, $\epsilon_i\sim N(0, I)$, $\tau$ log-normal.
 
     The non-centred form: with few data per patient the funnel between $\tau$ and $z_i$ is gone.
     """
