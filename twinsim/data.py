@@ -107,6 +107,15 @@ DATASETS: dict[str, Dataset] = {
             contents="patient_data.csv",
         ),
         Dataset(
+            name="pkpd",
+            path="pkpd",
+            what="drug concentrations and effects in people: theophylline, warfarin, indomethacin, remifentanil and others",
+            source="R's nlme (Boeckmann 1994, Kwan 1976, Minto 1997, Grasela 1985), nlmixr2data (O'Reilly 1963, 1968, Wendling 2015)",
+            licence="published factual data",
+            size_mib=0.2,
+            contents="Theoph.csv",
+        ),
+        Dataset(
             name="openbf",
             path="haemodynamics/openbf",
             what="1-D arterial networks with inlets, from the common carotid artery to ADAN56",

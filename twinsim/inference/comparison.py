@@ -50,7 +50,7 @@ def leave_one_out(draws: Draws) -> LeaveOneOut:
     """
     if draws.log_likelihood is None:
         raise InputError(got=f"draws of {draws.method} without log likelihood", expected="log likelihood per observation", do="fit with it")
-    from arviz_stats import loo
+    from arviz_stats.loo.loo import loo
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about large Pareto k, which the result carries
