@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
 
 import equinox as eqx
 import jax
@@ -16,7 +17,26 @@ from twinsim.inference.problem import Problem
 
 LEVEL = 0.01
 
-type Sampler = Callable[[Problem, Array], Float[Array, "draws parameters"]]
+
+@runtime_checkable
+class Generative(Protocol):
+    """What can be simulated: a problem, or a population of them."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the leading coordinates, whose ranks are taken."""
+        ...
+
+    def prior_draws(self, key: Array, count: int) -> Array:
+        """Coordinates from the prior."""
+        ...
+
+    def simulated(self, key: Array, z: Array) -> Any:
+        """The same with data drawn from the model at these coordinates."""
+        ...
+
+
+type Sampler = Callable[[Any, Array], Float[Array, "draws parameters"]]
 
 
 @dataclass(frozen=True)
@@ -73,12 +93,13 @@ class RankTest:
 
 
 def simulation_based_calibration(
-    problem: Problem, sampler: Sampler, replicates: int = 200, seed: int = 0, bins: int = 10, batch_size: int = 50
+    problem: Generative, sampler: Sampler, replicates: int = 200, seed: int = 0, bins: int = 10, batch_size: int = 50
 ) -> RankTest:
     """Draws parameters from the prior, data from the model, and ranks the parameters among the draws that the sampler returns for them.
 
     Args:
-        problem: The model with its priors and times; its data only say where there are gaps.
+        problem: The model with its priors and times; its data only say where there are gaps. Or a population
+            (:class:`twinsim.inference.population_sampling.JointDensity`).
         sampler: Independent draws of the posterior of a problem, ``(draws, parameters)``; a pure function, since it is vmapped.
         replicates: How many; 200 see an interval that is wrong by a fifth.
         seed: Of everything random.
@@ -96,12 +117,12 @@ def simulation_based_calibration(
 
 
 @eqx.filter_jit
-def _ranks(problem: Problem, sampler: Sampler, keys: Array, batch_size: int) -> tuple[Array, Array]:
+def _ranks(problem: Generative, sampler: Sampler, keys: Array, batch_size: int) -> tuple[Array, Array]:
     def one(key: Array) -> tuple[Array, Array]:
         first, second, third = jax.random.split(key, 3)
         truth = problem.prior_draws(first, 1)[0]
         z = sampler(problem.simulated(second, truth), third)
-        return jnp.sum(z < truth[None], axis=0), jnp.asarray(len(z))
+        return jnp.sum(z < truth[None], axis=0)[: len(problem.names)], jnp.asarray(len(z))
 
     return jax.lax.map(one, keys, batch_size=min(batch_size, len(keys)))
 

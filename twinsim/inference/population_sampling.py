@@ -29,6 +29,11 @@ class JointDensity(eqx.Module):
     between: tuple[Prior, ...] = eqx.field(static=True)
 
     @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the leading coordinates, those of the population."""
+        return self.batch.names + tuple(prior.name for prior in self.between)
+
+    @property
     def size(self) -> int:
         """Coordinates of the joint posterior."""
         return self.batch.size + (1 + self.patients) * len(self.varying)
@@ -46,6 +51,24 @@ class JointDensity(eqx.Module):
         _, _, z = self.parts(flat)
         terms = eqx.filter_vmap(lambda p, one: p.log_likelihood(one), in_axes=(eqx.if_array(0), 0))(self.batch, z)
         return jnp.sum(terms) - 0.5 * jnp.sum(flat**2)
+
+    def prior_draws(self, key: Array, count: int) -> Float[Array, "{count} joint"]:
+        """Populations with their patients, drawn from the prior."""
+        return jax.random.normal(key, (count, self.size))
+
+    def simulated(self, key: Array, flat: Float[Array, " joint"]) -> "JointDensity":
+        """The same patients with data drawn from the model."""
+        keys = jax.random.split(key, self.patients)
+        drawn = eqx.filter_vmap(lambda p, k, z: p.simulated(k, z), in_axes=(eqx.if_array(0), 0, 0))(self.batch, keys, self.parts(flat)[2])
+        return eqx.tree_at(lambda joint: joint.batch, self, drawn)
+
+
+def joint_density(batch: Problem, shared: Sequence[str] = (), between: float = 0.3) -> JointDensity:
+    """The joint log density of a batch of patients; arguments as in :func:`sample_population`."""
+    varying = tuple(i for i, name in enumerate(batch.names) if name not in shared)
+    patients = jax.tree.leaves(eqx.filter(batch.series, eqx.is_array))[0].shape[0]
+    spreads = tuple(Prior(f"sd_{batch.names[i]}", "1", between, 1.0, "log", "among patients, weakly informative") for i in varying)
+    return JointDensity(batch, varying, patients, spreads)
 
 
 @dataclass(frozen=True)
@@ -86,17 +109,14 @@ def sample_population(
         target_acceptance: Of the step size.
         start: A fitted population to start near; None starts near the priors' centre.
     """
-    varying = tuple(i for i, name in enumerate(batch.names) if name not in shared)
-    patients = jax.tree.leaves(eqx.filter(batch.series, eqx.is_array))[0].shape[0]
-    spreads = tuple(Prior(f"sd_{batch.names[i]}", "1", between, 1.0, "log", "among patients, weakly informative") for i in varying)
-    density = JointDensity(batch, varying, patients, spreads)
+    density = joint_density(batch, shared, between)
     first, second = jax.random.split(jax.random.key(seed))
     centre = jnp.zeros(density.size)
     if start is not None:
         centre = centre.at[: batch.size].set(jnp.asarray(start.mean))
     scattered = centre[None] + 0.1 * jax.random.normal(first, (chains, density.size))
     flat, divergent = nuts_chains(density, scattered, second, warmup, count, target_acceptance, dense=False)
-    head = np.asarray(flat[..., : batch.size + len(varying)])
+    head = np.asarray(flat[..., : len(density.names)])
     individuals = np.asarray(jax.jit(jax.vmap(jax.vmap(lambda f: density.parts(f)[2])))(flat))
-    draws = Draws(batch.priors + spreads, head, diagnose(head, int(divergent.sum())), "population nuts")
+    draws = Draws(batch.priors + density.between, head, diagnose(head, int(divergent.sum())), "population nuts")
     return PopulationDraws(draws, individuals)

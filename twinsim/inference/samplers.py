@@ -8,6 +8,7 @@ from twinsim.inference.ensemble_inversion import inverted_ensemble
 from twinsim.inference.laplace import laplace
 from twinsim.inference.maximum import maximise
 from twinsim.inference.nuts import nuts_chain
+from twinsim.inference.population_sampling import JointDensity
 from twinsim.inference.problem import Problem
 from twinsim.inference.tempered import tempered_particles
 
@@ -37,6 +38,14 @@ def tempered_sampler(problem: Problem, key: Array) -> Float[Array, "draws parame
 def ensemble_sampler(problem: Problem, key: Array) -> Float[Array, "draws parameters"]:
     """Some of the members of an ensemble four times as large."""
     return inverted_ensemble(problem, key, 4 * DRAWS)[0][::4]
+
+
+def population_sampler(population: JointDensity, key: Array) -> Float[Array, "draws joint"]:
+    """One chain of the joint non-centred model of a population; every fourth draw."""
+    first, second = jax.random.split(key)
+    start = 0.5 * jax.random.normal(first, (population.size,))
+    z, _ = nuts_chain(population, start, second, 200, 4 * DRAWS, 0.9, dense=False)
+    return z[3::4]
 
 
 SAMPLERS = {"laplace": laplace_sampler, "nuts": nuts_sampler, "tempered": tempered_sampler, "ensemble inversion": ensemble_sampler}
