@@ -116,6 +116,15 @@ DATASETS: dict[str, Dataset] = {
             contents="Theoph.csv",
         ),
         Dataset(
+            name="cgm",
+            path="signals/cgm",
+            what="continuous glucose of one person over 8 days, every 5 minutes",
+            source="github.com/brinnaebent/cgmquantify, commit 96815f4; Bent 2020",
+            licence="MIT",
+            size_mib=0.1,
+            contents="dexcom_g6_cgmquantify.csv",
+        ),
+        Dataset(
             name="openbf",
             path="haemodynamics/openbf",
             what="1-D arterial networks with inlets, from the common carotid artery to ADAN56",
