@@ -252,7 +252,7 @@ def _dataset(record: GlucoseRecord, followed: dict[str, Any]) -> xr.Dataset:
             "forecast_mean": (("time", "ahead"), followed["mean"], unit),
             "forecast_low": (("time", "ahead"), followed["low"], unit),
             "forecast_high": (("time", "ahead"), followed["high"], unit),
-            "outlier": ("time", followed["outlier"].astype(np.int8)),
+            "outlier": ("time", followed["outlier"].astype(np.int8), {"units": "1"}),
             "update_seconds": ("time", followed["seconds"], {"units": "s"}),
         }
     )

@@ -53,6 +53,9 @@ TOYS: dict[str, dict] = {
     },
     "voxel_diffusion": {"edge_voxels": (8, 10), "steps": 2, "blocked_steps": 4, "repeats": 1, "copy_mib": 1},
     "activation_times": {"edge_voxels": 10, "repeats": 1},
+    "assimilation_latency": {
+        "updates": 4, "forecasts": 3, "members": 10, "edge_voxels": 8, "voxel_members": 6, "voxel_updates": 2
+    },
     "elliptic": {"edge_voxels": (8, 12), "right_hand_sides": 2, "transform_edge_voxels": 8, "repeats": 1, "copy_mib": 1, "peer": False},
     "gray_scott": {
         "edge_voxels": 32, "duration": 4.0, "periodic_steps": 8, "voxel_steps": 8, "peer_steps": 8, "reference_steps": 40, "repeats": 1
