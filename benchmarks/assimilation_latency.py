@@ -178,7 +178,7 @@ def _voxels(config: Config, folder: str) -> dict[str, Any]:
     actual = state(np.array([1.0, -1.0, 0.5, 0.5, 0.7, 0.7]))
     members = jnp.stack([state(e) for e in rng.normal(size=(config.voxel_members, 6))])
     method = LocalisedEnsembleFilter(places, centres, half_width=3 * config.block_voxels * config.spacing_mm / 2, inflation=1.02)
-    step = jax.jit(model.advance)
+    step = jax.jit(lambda *arguments: model.advance(*arguments))
     free, readings, length = members, [], jnp.asarray(config.interval_days)
     for i in range(config.voxel_updates):
         actual = step(actual, jnp.zeros(()), length, jnp.zeros(2))

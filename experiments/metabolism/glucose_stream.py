@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
-from twinsim.assimilation.glucose_follow import STEP, Calibration, calibrated, follow, targets_of
+from twinsim.assimilation.glucose_follow import RUN_IN, STEP, Calibration, calibrated, follow, targets_of
 from twinsim.assimilation.glucose_twin import GLUCOSE_PRIORS
 from twinsim.autoregression import Autoregression
 from twinsim.cli import run_script
@@ -19,6 +19,7 @@ from twinsim.errors import InputError
 from twinsim.experiment import Result
 from twinsim.figure_style import BLUE, GREEN, INK, SOFT, VERMILION, legend, new_figure, quiet
 from twinsim.glucose_record import GlucoseRecord, glucose_unit_factor, read_glucose
+from twinsim.inference import conformal_widening
 from twinsim.report import Report
 from twinsim.workspace import Workspace
 
@@ -140,16 +141,31 @@ def _judged(config: Config, record: GlucoseRecord, learn: int, followed: dict[st
         used = np.isfinite(target) & np.isfinite(regression) & np.isfinite(twin) & np.isfinite(record.values)
         used &= np.arange(len(target)) >= learn
         index = np.flatnonzero(used)
+        low, high = followed["low"][:, steps - 1], followed["high"][:, steps - 1]
+        widening = _widening(low, high, target, steps, followed["starts"])
         judged[name] = {
             "index": index,
             "target": target[index],
             "twin": twin[index],
-            "low": followed["low"][index, steps - 1],
-            "high": followed["high"][index, steps - 1],
+            "low_model": low[index],
+            "high_model": high[index],
+            "low": (low - widening)[index],
+            "high": (high + widening)[index],
             "persistence": record.values[index],
             "autoregressive": regression[index],
         }
     return judged
+
+
+def _widening(low: np.ndarray, high: np.ndarray, target: np.ndarray, steps: int, starts: list[int]) -> np.ndarray:
+    """Split-conformal: by how much each interval is widened, from the forecasts whose reading had come when its segment began."""
+    widening = np.zeros(len(low))
+    known = np.isfinite(low) & np.isfinite(high) & np.isfinite(target)
+    for first, last in zip(starts[1:], [*starts[2:], len(low)], strict=True):
+        past = np.flatnonzero(known[: max(first - steps, 0)])[RUN_IN:]
+        if len(past) >= 20:
+            widening[first:last] = conformal_widening(low[past], high[past], target[past], 0.9)
+    return widening
 
 
 def _summary(followed: dict[str, Any], judged: dict[str, dict[str, np.ndarray]]) -> dict[str, Any]:
@@ -160,7 +176,10 @@ def _summary(followed: dict[str, Any], judged: dict[str, dict[str, np.ndarray]])
             summary[f"rmse_{name}{key}_mg_dl"] = float(np.sqrt(np.mean(error**2))) if len(error) else None
     for name, one in judged.items():
         inside = (one["low"] <= one["target"]) & (one["target"] <= one["high"])
+        model = (one["low_model"] <= one["target"]) & (one["target"] <= one["high_model"])
         summary[f"coverage90_{name}"] = float(inside.mean()) if len(inside) else None
+        summary[f"coverage90_{name}_uncorrected"] = float(model.mean()) if len(inside) else None
+        summary[f"interval90_{name}_median_width_mg_dl"] = float(np.median(one["high"] - one["low"])) if len(inside) else None
         summary[f"forecasts_{name}_n"] = len(inside)
     refused = sum(count for name, count in followed["outcomes"].items() if name.startswith("refused"))
     return summary | {
@@ -197,7 +216,12 @@ def _report(config: Config, record: GlucoseRecord, followed: dict[str, Any], jud
         for horizon in HORIZONS
     ]  # fmt: skip
     columns = ["Ahead", "Twin (mg/dL)", "Persistence (mg/dL)", "Autoregression (mg/dL)", "90 % interval holds the reading", "Forecasts"]
-    report.table(columns, rows, "Root mean square errors, on the same readings for all three; each was fitted on what was past.")
+    report.table(
+        columns,
+        rows,
+        "Root mean square errors, on the same readings for all three; each was fitted on what was past. "
+        "Intervals are widened each day by split-conformal correction on what was past.",
+    )
     report.figure(_errors(judged), "Distribution of the errors of the three.", "errors", alt="Histograms of forecast errors")
     report.table(["Outcome", "Readings"], sorted(followed["outcomes"].items()), "What became of the readings, from the journal.")
     values = [

@@ -28,7 +28,7 @@ from twinsim.assimilation.stream_model import StreamModel
 
 STEP, STEPS = 5.0, 12
 _SCORED = np.array([6, 12])  # steps ahead whose forecasts calibrate
-_RUN_IN = 12  # readings that only settle the state
+RUN_IN = 12  # readings that only settle the state
 Method = Literal["extended", "ensemble", "smoother", "particle", "fixed_lag"]
 
 
@@ -73,7 +73,7 @@ def negative_score(
         belief, _ = method.update(model, belief, times[index], values[index][None], here, jax.random.key(0))
         _, (means, variances) = jax.lax.scan(ahead, belief.state, None, length=STEPS)
         mean, variance, target = means[_SCORED - 1], variances[_SCORED - 1], targets[index]
-        there = jnp.isfinite(target) & (index >= _RUN_IN)
+        there = jnp.isfinite(target) & (index >= RUN_IN)
         terms = 0.5 * (jnp.where(there, target, mean) - mean) ** 2 / variance + 0.5 * jnp.log(variance)
         return belief, total + jnp.sum(jnp.where(there, terms, 0.0) / jnp.asarray(_SCORED, z.dtype))
 
