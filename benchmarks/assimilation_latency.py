@@ -118,8 +118,8 @@ def _antigen(config: Config, folder: str) -> dict[str, Any]:
     from twinsim.assimilation.ode_twin import OdeTwin
     from twinsim.prior import Prior
 
-    # The linear law of three kinds of cells off and on therapy, Hirata, Bruchovsky and Aihara (2010), J. Theor. Biol. 264:517, by
-    # numerical integration; half a year on, half a year off.
+    # The linear law of three kinds of cells off and on therapy, Hirata, Bruchovsky and Aihara (2010), J. Theor. Biol. 264:517, in
+    # steps of half a week; half a year on, half a year off.
     priors = tuple(
         Prior(name, "1/day", median, 0.5, "log", "size of Hirata 2010")
         for name, median in (("decay", 0.05), ("growth", 0.02), ("resistant_growth", 0.003), ("transfer", 1e-3))
@@ -137,7 +137,7 @@ def _antigen(config: Config, folder: str) -> dict[str, Any]:
         return jnp.log(y.sum())[None]
 
     size = 3 + len(priors)
-    model = OdeTwin(rate=rate, read=read, priors=priors, walk=jnp.full(size, 1e-3), sigma=jnp.full(1, 0.2))
+    model = OdeTwin(rate=rate, read=read, priors=priors, walk=jnp.full(size, 1e-3), sigma=jnp.full(1, 0.2), step=3.5)
     start = jnp.log(jnp.array([10.0, 0.5, 0.05]))
     drawn = jax.random.normal(jax.random.key(0), (config.members, size))
     members = jnp.concatenate([start + 0.3 * drawn[:, :3], drawn[:, 3:]], 1)

@@ -25,10 +25,12 @@ def read(y, values):
     return jnp.log(y)
 
 
-def test_an_equation_given_as_a_rate_is_integrated_with_its_derivatives():
+@pytest.mark.parametrize("step", [None, 1.5])
+def test_an_equation_given_as_a_rate_is_integrated_with_its_derivatives(step):
     """One compartment that empties: ln c falls on a line whose slope is the parameter; noise is a walk; no time, no change."""
     priors = (Prior("elimination", "1/h", 0.2, 0.3, "identity", "made up"),)
-    model = OdeTwin(rate=decay, read=read, priors=priors, walk=jnp.array([0.1, 0.2]), sigma=jnp.array([0.1]), tolerance=1e-8)
+    parts = {"rate": decay, "read": read, "priors": priors, "walk": jnp.array([0.1, 0.2]), "sigma": jnp.array([0.1])}
+    model = OdeTwin(**parts, step=step, tolerance=1e-8)
     state, noise = jnp.array([1.8, 0.5]), jnp.array([1.0, -1.0])
 
     @quick_jit
