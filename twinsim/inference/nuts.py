@@ -15,16 +15,27 @@ LogDensity = Callable[[Array], Array]
 
 
 def nuts_chain(
-    log_density: LogDensity, start: Float[Array, " parameters"], key: Array, warmup: int, count: int, target_acceptance: float, dense: bool
+    log_density: LogDensity,
+    start: Float[Array, " parameters"],
+    key: Array,
+    warmup: int,
+    count: int,
+    target_acceptance: float,
+    dense: bool,
+    doublings: int = 10,
 ) -> tuple[Float[Array, "draws parameters"], Array]:
-    """One chain: window adaptation of step size and mass matrix, then `count` draws, and how many of them diverged."""
+    """One chain: window adaptation of step size and mass matrix, then `count` draws, and how many of them diverged.
+
+    A trajectory has at most $2^\\text{doublings}$ steps. Chains side by side wait for the longest, so that many of them want fewer.
+    """
     first, second = jax.random.split(key)
     adaptation = blackjax.window_adaptation(
         blackjax.nuts, log_density, is_mass_matrix_diagonal=not dense, target_acceptance_rate=target_acceptance,
+        max_num_doublings=doublings,
         adaptation_info_fn=lambda *_: None,  # nothing of the warm-up is kept
     )  # fmt: skip
     (state, parameters), _ = adaptation.run(first, start, num_steps=warmup)
-    kernel = blackjax.nuts(log_density, **parameters).step
+    kernel = blackjax.nuts(log_density, **parameters).step  # the adaptation hands on the longest trajectory, 2^doublings
 
     def step(state: blackjax.mcmc.hmc.HMCState, key: Array) -> tuple[blackjax.mcmc.hmc.HMCState, tuple[Array, Array]]:
         state, info = kernel(key, state)

@@ -152,11 +152,11 @@ def problems(patients: Sequence[Problem]) -> Problem:
     Raises:
         InputError: None, or patients whose parameters or kinds of data differ.
     """
-    if not patients or any((p.priors, len(p.series)) != (patients[0].priors, len(patients[0].series)) for p in patients):
+    kinds = [(p.priors, tuple((one.name, one.unit) for one in p.series)) for p in patients]
+    if len(set(kinds)) != 1:
+        got = f"{len(patients)} patients with {len(set(kinds))} sets of priors and series"
         raise InputError(
-            got=f"{len(patients)} patients with different parameters or kinds of data",
-            expected="the same of both",
-            do="build every problem with the same priors and series",
+            got=got, expected="the same parameters, kinds of data and units for all, and at least one patient", do="build all alike"
         )
     lengths = [max(p.series[k].times.size for p in patients) for k in range(len(patients[0].series))]
     return stacked(

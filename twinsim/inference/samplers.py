@@ -26,7 +26,7 @@ def nuts_sampler(problem: Problem, key: Array) -> Float[Array, "draws parameters
     """One chain; every fourth draw, so that draws are nearly independent."""
     first, second = jax.random.split(key)
     start = problem.unwhiten(0.5 * jax.random.normal(first, (problem.size,)))
-    z, _ = nuts_chain(problem.log_posterior, start, second, 200, 4 * DRAWS, 0.8, dense=True)
+    z, _ = nuts_chain(problem.log_posterior, start, second, 200, 4 * DRAWS, 0.8, dense=True, doublings=6)
     return z[3::4]
 
 
@@ -44,7 +44,7 @@ def population_sampler(population: JointDensity, key: Array) -> Float[Array, "dr
     """One chain of the joint non-centred model of a population; every fourth draw."""
     first, second = jax.random.split(key)
     start = 0.5 * jax.random.normal(first, (population.size,))
-    z, _ = nuts_chain(population, start, second, 200, 4 * DRAWS, 0.9, dense=False)
+    z, _ = nuts_chain(population, start, second, 200, 4 * DRAWS, 0.9, dense=False, doublings=6)
     return z[3::4]
 
 

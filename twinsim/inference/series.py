@@ -12,6 +12,8 @@ from jaxtyping import Array, Bool, Float
 from twinsim.errors import InputError
 from twinsim.inference.likelihood import CensoredBelow, Likelihood
 
+type Readings = ArrayLike | Sequence[float]
+
 
 class Series(eqx.Module):
     """One kind of measurement of one patient at irregular times; made by :func:`series`.
@@ -52,7 +54,7 @@ class Series(eqx.Module):
         return Series(self.times, kept, self.likelihood, self.name, self.unit)
 
 
-def series(times: ArrayLike, values: ArrayLike, likelihood: Likelihood, name: str = "measurement", unit: str = "1") -> Series:
+def series(times: Readings, values: Readings, likelihood: Likelihood, name: str = "measurement", unit: str = "1") -> Series:
     """A series from plain arrays.
 
     Args:
