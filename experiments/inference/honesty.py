@@ -138,9 +138,8 @@ def run(config: Config, workspace: Workspace) -> Result:
     words = {f"calibration of {e}, {w}": test.words for (e, w), test in tests.items()}
     rows = [[name, "passed" if ok else "FAILED", words.get(name, "")] for name, ok in passed.items()]
     report.table(["Check", "Verdict", "In words"], rows, "Calibration: uniform at the 1 % level over all parameters.")
-    arrays = {
-        f"ranks_{e.replace(' ', '_')}_{w}": (("replicate", f"parameter_{e.replace(' ', '_')}_{w}"), t.ranks) for (e, w), t in tests.items()
-    }
+    named = {f"{e.replace(' ', '_')}_{w}": test for (e, w), test in tests.items()}
+    arrays = {f"ranks_{name}": (("replicate", f"parameter_{name}"), test.ranks, {"units": "1"}) for name, test in named.items()}
     return Result(summary, report, xr.Dataset(arrays))
 
 

@@ -28,11 +28,10 @@ def test_ranks_of_the_exact_posterior_are_uniform():
     assert found.counts.sum() == 800
 
 
-@pytest.mark.parametrize(
-    ("width", "shift", "words"),
-    [(0.6, 0.0, "too narrow"), (1.8, 0.0, "too wide"), (1.0, 0.25, "biased")],
-    ids=["narrow", "wide", "shifted"],
-)
+WRONG = {"narrow": (0.6, 0.0, "too narrow"), "wide": (1.8, 0.0, "too wide"), "shifted": (1.0, 0.25, "biased")}
+
+
+@pytest.mark.parametrize(("width", "shift", "words"), WRONG.values(), ids=WRONG)
 def test_ranks_of_a_wrong_posterior_are_not(width, shift, words):
     found = simulation_based_calibration(line(), lambda p, key: exact(p, key, width, shift), replicates=400, seed=1)
     assert not found.passed
