@@ -184,8 +184,8 @@ def conformal_widening(low: np.ndarray, high: np.ndarray, truth: np.ndarray, pro
         InputError: Too few held-out cases for this probability.
     """
     score = np.sort(np.maximum(low - truth, truth - high))
-    rank = int(np.ceil((len(score) + 1) * probability))
+    rank = int(np.ceil((len(score) + 1) * probability - 1e-9))
     if rank > len(score):
-        need = int(np.ceil(probability / (1 - probability)))
+        need = int(np.ceil(probability / (1 - probability) - 1e-9))
         raise InputError(got=f"{len(score)} held-out cases for {probability:.0%}", expected=f"at least {need}", do="hold out more cases")
     return float(score[rank - 1])

@@ -40,7 +40,8 @@ class Information:
     def open_directions(self) -> list[str]:
         """In words, the directions that the data leave open, worst first; empty where they fix every parameter."""
         found = []
-        for value, direction in zip(*np.linalg.eigh(self.matrix), strict=False):
+        eigenvalues, vectors = np.linalg.eigh(self.matrix)
+        for value, direction in zip(eigenvalues, vectors.T, strict=True):
             if value < OPEN:
                 found.append(self._words(direction))
         return found
