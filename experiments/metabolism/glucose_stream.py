@@ -62,12 +62,14 @@ def run(config: Config, workspace: Workspace) -> Result:
         config.members < 10
         or config.lag < 1
         or config.iterations < 1
+        or config.order < 1
         or not 0 <= config.recalibrate_hours < np.inf
         or learn < 4 * config.order
     ):
         raise InputError(
-            got=f"members {config.members}, lag {config.lag}, iterations {config.iterations}, learn-hours {config.learn_hours:g}",
-            expected=f"at least 10, 1, 1 and {4 * config.order * STEP / 60:g} hours",
+            got=f"members {config.members}, lag {config.lag}, iterations {config.iterations}, order {config.order}, "
+            f"learn-hours {config.learn_hours:g}, recalibrate-hours {config.recalibrate_hours:g}",
+            expected=f"at least 10, 1, 1, 1, not below 0, and {4 * config.order * STEP / 60:g} hours",
             do="raise them",
         )
     if len(record.minutes) < learn + 2 * max(HORIZONS.values()):

@@ -33,7 +33,26 @@ def written(path, values, unit="mg/dL"):
     return path
 
 
-def test_a_toy_record_is_followed_and_judged_beside_the_baselines(tmp_path):
+@pytest.fixture
+def compiled_once(monkeypatch):
+    """Both segments use one program, and the search is left to the slow test: its score and slope are tested on their own."""
+    from experiments.metabolism import glucose_stream
+    from twinsim.assimilation import glucose_follow, live_twin
+
+    for module, name in ((live_twin, "compiled_update"), (glucose_follow, "ForecastService")):
+        original, programs = getattr(module, name), []
+
+        def once(*arguments, original=original, programs=programs):
+            if not programs:
+                programs.append(original(*arguments))
+            return programs[0]
+
+        monkeypatch.setattr(module, name, once)
+    median = glucose_follow.Calibration(np.zeros(len(glucose_follow.GLUCOSE_PRIORS)), 0.0, 0, "the priors' medians")
+    monkeypatch.setattr(glucose_stream, "calibrated", lambda *_: median)
+
+
+def test_a_toy_record_is_followed_and_judged_beside_the_baselines(tmp_path, compiled_once):
     """A sine that both baselines know how to judge; one spike, and one reading above the monitor's range."""
     minutes = 5.0 * np.arange(130)
     glucose = np.round(110 + 30 * np.sin(minutes / 60) + np.random.default_rng(0).normal(size=130), 1)
