@@ -17,7 +17,6 @@ Table = Float[np.ndarray, "patients times"]
 Points = Float[np.ndarray, "patients parameters"]
 Matrices = Float[np.ndarray, "patients parameters parameters"]
 JITTER = 1e-6
-NORMAL_WITHIN_ONE = 0.6827
 
 
 @dataclass(frozen=True)
@@ -150,7 +149,6 @@ def estimate_population(
     weights: Float[np.ndarray, " patients"],
     rounds: int = 4,
     strength: float = 3.0,
-    robust: bool = False,
 ) -> Normal:
     r"""Mean, covariance and noise of a population by expectation-maximisation on Gauss-Newton likelihoods.
 
@@ -161,10 +159,9 @@ def estimate_population(
         weights: How much each counts: one, zero for who is left out, a fraction for those of another group.
         rounds: How often likelihoods are linearised anew.
         strength: How many patients the covariance $0.3\,I$ counts for, which keeps that of few patients proper.
-        robust: Take the noise scale from the 68 % quantile of the residuals, which a few wild readings do not move, not their mean square.
 
     Each round: two steps of Levenberg-Marquardt under the current population, then fifteen of expectation-maximisation in closed form,
-    since each likelihood is then a normal one. The noise scale follows from the whitened residuals and the degrees of freedom that are left.
+    since each likelihood is then a normal one. The noise scale follows from the whitened residuals and the degrees of freedom left.
     It fails where a patient's likelihood has several modes. Source: Lindstrom and Bates (1990), *Biometrics* 46, 673.
     """
     mean, covariance, noise = start.mean, start.covariance, start.noise
@@ -187,11 +184,7 @@ def estimate_population(
         used = np.trace(np.linalg.solve(np.asarray(found.curvature), information), axis1=1, axis2=2)
         readings = np.isfinite(cohort.values).sum(1)
         free = max(float(weights @ (readings - used)), 1.0)
-        if robust:
-            kept = np.isfinite(cohort.values) & (weights[:, None] > 0)
-            size_of_one = float(np.quantile(np.abs(white[kept]), NORMAL_WITHIN_ONE)) * np.sqrt((weights @ readings) / free)
-        else:
-            size_of_one = float(np.sqrt(weights @ (white**2).sum(1) / free))
+        size_of_one = float(np.sqrt(weights @ (white**2).sum(1) / free))
         noise = replace(noise, scale=noise.scale * size_of_one)
     return Normal(mean, covariance, noise)
 
@@ -223,7 +216,7 @@ def draw_forecasts(cohort: Cohort, priors: list[Normal], count: int, seed: int, 
     """Draws of the posterior by randomised maximum likelihood, pushed through the model.
 
     Every draw is the maximum for data and prior means to which noise was added, which is exact for a linear model and, unlike a normal
-    about the maximum, follows a curved posterior. What the data say about the noise that lasts is carried on by regression on the residuals.
+    about the maximum, follows a curved posterior. What the data say about the noise that lasts is carried on by regression on residuals.
     Source: Oliver, He and Reynolds (1996), *ECMOR V*; Chen and Oliver (2012), *Math Geosci* 44, 1.
     """
     random = np.random.default_rng(seed)

@@ -114,7 +114,7 @@ def persistence(record: PsaRecord, origin: float, days: np.ndarray) -> np.ndarra
 def cycle(record: PsaRecord, origin: float, days: np.ndarray) -> np.ndarray:
     """Mean log PSA of the patient's earlier phases of the same kind, on or off, as many days after their start.
 
-    Moved by what that rule would have missed at the last reading, which makes it harder to beat; persistence where there is no earlier phase.
+    Moved by what that rule misses at the last reading, which makes it harder to beat; persistence where there is no earlier phase.
     The phases of the days forecast are known to it, as they are to the models.
     """
     last = _last(record, origin)
@@ -175,9 +175,8 @@ def rising_on_therapy(cohort: Cohort, curves: np.ndarray, origin: float, horizon
         happened.append(psa[-1] >= max(RISE * psa.min(), psa.min() + RISE_NG_PER_ML))
         nadir = model.min(axis=1)
         # A smooth rule: nearly all draws may lie on one side of the threshold.
-        likely.append(
-            float(np.mean(np.minimum(np.log(model[:, -1] / nadir / RISE), np.log((model[:, -1] + 1e-9) / (nadir + RISE_NG_PER_ML)))))
-        )
+        above = np.log(model[:, -1] / np.maximum(RISE * nadir, nadir + RISE_NG_PER_ML))
+        likely.append(float(above.mean()))
     return np.array(who, dtype=int), np.array(happened, dtype=bool), np.array(likely)
 
 

@@ -52,7 +52,7 @@ def compare_options(model: PsaModel, record: PsaRecord, points: np.ndarray, orig
     """
     past = record.days <= origin
     days, stops = record.days[past], record.since_stop[past]
-    since_first = float(np.log(record.psa[np.isfinite(record.psa)][0]))
+    first_psa = float(record.psa[np.isfinite(record.psa)][0])
     future = origin + np.arange(0.0, horizon + STEP_DAYS / 2, STEP_DAYS)
     options = []
     for pause in PAUSES_DAYS:
@@ -61,11 +61,10 @@ def compare_options(model: PsaModel, record: PsaRecord, points: np.ndarray, orig
         inside = np.mod(at, cycle)
         on = (inside < ON_DAYS) | (pause == 0)
         later = np.where(on, -1.0, inside - ON_DAYS)
-        times = _split(np.concatenate([days[days < origin], future]))
-        stops_all = np.concatenate([stops[days < origin], later])
-        schedule = Schedule(
-            jnp.asarray(times[0]), jnp.asarray(stops_all[times[1]] + np.where(stops_all[times[1]] < 0, 0.0, times[2])), jnp.exp(since_first)
-        )
+        rows = np.concatenate([stops[days < origin], later])
+        times, row, since = _split(np.concatenate([days[days < origin], future]))
+        off = np.where(rows[row] < 0, -1.0, rows[row] + since)
+        schedule = Schedule(jnp.asarray(times), jnp.asarray(off), jnp.asarray(first_psa))
         curves = np.asarray(_curves(model, jnp.asarray(points), schedule))[:, -future.size :]
         given = at if pause == 0 else inside
         settled = (np.where(on, given, 0.0) >= SETTLED_DAYS) if pause else at >= SETTLED_DAYS

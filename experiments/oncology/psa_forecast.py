@@ -31,6 +31,7 @@ from twinsim.report import Report
 from twinsim.workspace import Workspace
 
 FIRST_NOISE = 0.4
+WEIGHTS = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,21 @@ def _at(cohort: Cohort, draws: Draws, origin: float, horizon: float) -> tuple[np
     return cohort.values[inside], draws.curves[:, inside], draws.readings[:, inside]
 
 
+def _cycles(records: list[PsaRecord], cohort: Cohort, origin: float, horizon: float) -> np.ndarray:
+    """The cycle rule for all readings of the window."""
+    inside = in_window(cohort, origin, horizon)
+    return np.concatenate([cycle(record, origin, cohort.times[p, inside[p]]) for p, record in enumerate(records)])
+
+
+def _stacked(
+    forecasts: tuple[np.ndarray, np.ndarray, np.ndarray], rules: np.ndarray, weight: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Draws moved so that their median is the weighted mean of the model's and of the cycle rule."""
+    truth, curves, readings = forecasts
+    move = (1 - weight) * (rules - np.median(curves, axis=0))
+    return truth, curves + move, readings + move
+
+
 def _baselines(records: list[PsaRecord], origin: float, horizon: float) -> tuple[float, float]:
     """Root mean squared errors of persistence and of the cycle rule."""
     errors: list[list[np.ndarray]] = [[], []]
@@ -129,6 +145,9 @@ def _cohort(config: Config, workspace: Workspace, records: list[PsaRecord]) -> R
         "rmse_log_psa_persistence": still,
         "rmse_log_psa_cycle": cycles,
         "improvement_over_persistence_percent": 100 * (1 - scores.rmse / still),
+        "rmse_log_psa_model_alone": best["alone"].rmse,
+        "coverage90_model_alone": best["alone"].coverage90,
+        "model_weight": best["weight"],
         "coverage90": scores.coverage90,
         "crps": scores.crps,
         "relapse_auc": area,
@@ -152,16 +171,24 @@ def _cohort(config: Config, workspace: Workspace, records: list[PsaRecord]) -> R
         ]
     )
     rows = [
-        [MODELS[n].name, found[n]["inner"].rmse, found[n]["outer"].rmse, found[n]["outer"].coverage90, found[n]["outer"].crps]
+        [
+            MODELS[n].name,
+            found[n]["inner"].rmse,
+            found[n]["weight"],
+            found[n]["alone"].rmse,
+            found[n]["outer"].rmse,
+            found[n]["outer"].coverage90,
+            found[n]["outer"].crps,
+        ]
         for n in names
     ]
     report.table(
-        ["Model", "RMS error inside training", "RMS error", "Coverage", "CRPS"],
+        ["Model", "RMS error inside training", "Weight", "RMS error alone", "RMS error", "Coverage", "CRPS"],
         rows,
-        f"The model is chosen, and intervals are widened, by forecasts of days {inner:g} to {origin:g}, inside the training window.",
+        f"Model, its weight beside the cycle rule, and widening are chosen on days {inner:g} to {origin:g}, in the training window.",
     )
     report.text(
-        "A scenario forecast: the days on and off therapy of the window are given, to the models and to the cycle rule alike. Doctors chose "
+        "A scenario forecast: the days on and off therapy of the window are given, to models and cycle rule alike. Doctors chose "
         "them after seeing PSA, so knowing them says something about it."
     )
     if area is None:
@@ -175,9 +202,12 @@ def _one_model(config: Config, records: list[PsaRecord], name: str) -> dict:
     priors = leave_one_out(cohort, _noise(config), range(cohort.size))
     inner_origin = origin - horizon
     inside = _at(cohort, forecast(cohort, priors, inner_origin, config.draws, config.seed), inner_origin, horizon)
-    stretch = widening(*inside)
+    rules = _cycles(records, cohort, inner_origin, horizon)
+    weight = min(WEIGHTS, key=lambda w: score(*_stacked(inside, rules, w)).rmse)
+    stretch = widening(*_stacked(inside, rules, weight))
     draws = forecast(cohort, priors, origin, config.draws, config.seed)
-    truth, curves, readings = _at(cohort, draws, origin, horizon)
+    outside = _at(cohort, draws, origin, horizon)
+    stacked = _stacked(outside, _cycles(records, cohort, origin, horizon), weight)
     events = []
     for k in range(config.relapse_origins):
         later = origin + k * horizon
@@ -191,12 +221,14 @@ def _one_model(config: Config, records: list[PsaRecord], name: str) -> dict:
     band = middle + stretch * (np.quantile(draws.readings, [0.05, 0.95], axis=0) - middle)
     shown = range(0, cohort.size, max(1, cohort.size // 6))
     return {
-        "inner": score(*inside),
-        "outer": score(truth, curves, readings, stretch),
+        "inner": score(*_stacked(inside, rules, weight)),
+        "alone": score(*outside, widening(*inside)),
+        "outer": score(*stacked, stretch),
+        "weight": weight,
         "widening": stretch,
         "relapse": tuple(np.concatenate([one[k] for one in events]) for k in range(3)),
         "resistant": np.median(resistant, axis=0),
-        "points": (truth, np.median(curves, axis=0)),
+        "points": (stacked[0], np.median(stacked[1], axis=0)),
         "gallery": [(p, cohort.times[p], np.median(draws.curves, axis=0)[p], band[0, p], band[1, p]) for p in list(shown)[:6]],
     }
 

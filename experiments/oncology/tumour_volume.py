@@ -46,7 +46,7 @@ def run(config: Config, workspace: Workspace) -> Result:
     """Fits every law to the earlier readings, forecasts the last, and scores all laws on the same series."""
     if config.readings < 3 or config.folds < 2 or config.draws < 10 or config.every < 1 or config.others <= 0:
         raise InputError(
-            got=f"--readings {config.readings} --folds {config.folds} --draws {config.draws} --every {config.every} --others {config.others}",
+            got=f"readings {config.readings}, folds {config.folds}, draws {config.draws}, every {config.every}, others {config.others}",
             expected="at least 3, 2, 10 and 1, and a positive number",
             do="correct the option",
         )
@@ -71,14 +71,19 @@ def run(config: Config, workspace: Workspace) -> Result:
     inside = {name: one[3] for name, one in found.items()}
     chosen = min(LAWS, key=lambda name: inside[name])
     covered = (found[chosen][1] <= truth) & (truth <= found[chosen][2])
+    alone = {name: float(np.median(np.abs(truth - guess)[scored])) for name, guess in raw.items()}
+    best_alone = min(alone, key=lambda name: alone[name])
+    helps = found[chosen][4] > 0
     ours = float(np.median(errors[chosen][scored]))
     summary = {
-        "law": LAWS[chosen].name,
+        "law": LAWS[chosen].name if helps else "none: last value plus an offset",
         "series_n": int(scored.sum()),
         "series_dropped_n": dropped,
         "median_abs_log10_error": ours,
         "median_abs_log10_error_persistence": still,
         "improvement_percent": 100 * (1 - ours / still) if still else None,
+        "best_law_alone": LAWS[best_alone].name,
+        "median_abs_log10_error_best_law_alone": alone[best_alone],
         "coverage90": float(covered[scored].mean()),
         "mean_abs_log10_error": float(errors[chosen][scored].mean()),
         "mean_abs_log10_error_persistence": float(np.abs(truth - last)[scored].mean()),
@@ -86,7 +91,7 @@ def run(config: Config, workspace: Workspace) -> Result:
     for name in LAWS:
         key = name.replace("-", "_")
         summary[f"median_abs_log10_error_{key}"] = float(np.median(errors[name][scored]))
-        summary[f"median_abs_log10_error_{key}_alone"] = float(np.median(np.abs(truth - raw[name])[scored]))
+        summary[f"median_abs_log10_error_{key}_alone"] = alone[name]
         summary[f"weight_{key}"] = found[name][4]
     report = Report("Tumour volumes", f"{scored.sum()} lesions with {config.readings} readings or more; the last from the earlier ones")
     report.figure(
@@ -109,9 +114,14 @@ def run(config: Config, workspace: Workspace) -> Result:
     report.table(["Arm", "Series", "Median error", "Median error of the last value", "Coverage"], rows, "Absolute, of log10 volume.")
     report.text(
         "A law's change from the last value is multiplied by a weight, and an offset added, both learnt on the last readings of the other "
-        "parts of the series: trials stop measuring a lesion when the patient progresses, so that last readings lie higher than earlier ones "
-        "foretell. A weight near zero says that the law's change foretells nothing for single lesions, which are read in whole mm."
+        "parts of the series: trials stop measuring a lesion when the patient progresses, so that last readings lie higher than earlier "
+        "ones foretell. A weight near zero says that the law's change foretells nothing for single lesions, which are read in whole mm."
     )
+    if not helps:
+        report.warn(
+            f"No law foretells the change of single lesions: all weights learnt are zero; {LAWS[best_alone].name} alone, the best, "
+            f"misses by {alone[best_alone]:.3f} where the last value misses by {still:.3f}. What is gained over it is the offset."
+        )
     if dropped:
         report.warn(f"{dropped} series were left out: their days are out of order or repeated.")
     return Result(summary, report)

@@ -40,7 +40,7 @@ def test_a_file_becomes_a_record(tmp_path):
     ],
 )
 def test_bad_rows_are_refused_in_one_line(tmp_path, row, words):
-    with pytest.raises(InputError, match="got .*; expected .*; do: ") as caught:
+    with pytest.raises(InputError, match=r"got .*; expected .*; do: ") as caught:
         read_record(write(tmp_path, *ROWS, row))
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
