@@ -87,7 +87,7 @@ def measure(config: Config) -> dict[str, Any]:
         "objective_batch_mean": float(values.mean()),
         "objective_scipy_mean": float(np.mean(costs)),
         "patients_where_batch_is_at_most_scipy_plus_half": int(np.sum(values <= np.array(costs) + 0.5)),
-        "models_differ_relative": same,
+        "model_error_relative": same,
     }
 
 

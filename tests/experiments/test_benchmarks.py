@@ -61,6 +61,7 @@ TOYS: dict[str, dict] = {
         "edge_voxels": 32, "duration": 4.0, "periodic_steps": 8, "voxel_steps": 8, "peer_steps": 8, "reference_steps": 40, "repeats": 1
     },
     "scaling": {"devices": (1,), "edge_voxels": 8, "steps": 4, "depth": 2, "repeats": 1, "unpinned": False},
+    "psa_calibration": {"patients": 3, "iterations": 3, "repeats": 1},
     "sparse_masks": {"edge_voxels": 8, "fill_fractions": (0.2, 0.5), "applications": 2, "repeats": 1},
     "stiff_kinetics": {"cores": 0, "cells": 5, "batch": 4, "repeats": 1, "peers": False},
     "substrate_transport": {
@@ -90,7 +91,9 @@ def test_the_options_of_a_benchmark_are_documented_and_its_own(name):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(set(TOYS) & set(SCRIPTS)))
-def test_every_benchmark_runs_small_with_finite_numbers_and_a_time(name):
+def test_every_benchmark_runs_small_with_finite_numbers_and_a_time(name, dataset):
+    if name == "psa_calibration":
+        dataset("psa_iadt")
     config = dataclasses.replace(catalogue.load(SCRIPTS[name]).Config(), **TOYS[name])
     numbers = run_benchmark(name, config)
     assert finite(numbers)
