@@ -66,8 +66,8 @@ PUBLISHED = {
 class Config:
     """Options of the fit."""
 
-    sample: bool = True
-    """Whether the joint posterior is sampled too; takes minutes."""
+    sample: bool = False
+    """Whether the joint posterior of some 200 coordinates is sampled too; takes long."""
     warmup: int = 400
     """Steps of adaptation per chain of the joint sampler."""
     draws: int = 400

@@ -35,7 +35,7 @@ def test_theophylline_by_the_joint_sampler(dataset):
 def test_warfarin_is_near_the_published_fit(dataset):
     """The disposition and the effect within a tenth; the two absorption rates are exchangeable and follow few early readings."""
     dataset("pkpd")
-    summary = warfarin.run(warfarin.Config(sample=False), Workspace(progress=False)).summary
+    summary = warfarin.run(warfarin.Config(), Workspace(progress=False)).summary
     for name in ("clearance", "volume", "largest_inhibition", "half_concentration", "turnover", "baseline"):
         assert abs(summary[f"{name}_relative_difference_laplace"]) < 0.1, name
 
