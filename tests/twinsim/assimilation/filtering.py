@@ -68,11 +68,9 @@ def prior_members(count: int, seed: int = 1) -> jax.Array:
     return jnp.asarray(PRIOR_MEAN + drawn @ np.linalg.cholesky(PRIOR_COVARIANCE).T)
 
 
-def filtered(method, model, belief, look, seed: int = 2, data=None):
-    """The last belief, and ``look(belief)`` and the innovation after each reading."""
-    times, values, mask = record() if data is None else data
-    keys = jax.random.split(jax.random.key(seed), len(times))
-    columns = (jnp.asarray(times), jnp.asarray(values), jnp.asarray(mask), keys)
+def filter_program(method, model, look, data=None):
+    """``run(belief, seed)`` gives the last belief, and ``look(belief)`` and the innovation after each reading; compiled once."""
+    times, values, mask = (jnp.asarray(part) for part in (record() if data is None else data))
     arrays, rest = eqx.partition((method, model), eqx.is_array)
 
     def step(belief, column):
@@ -80,7 +78,13 @@ def filtered(method, model, belief, look, seed: int = 2, data=None):
         belief, innovation = method.update(model, belief, *column)
         return belief, (look(belief), innovation)
 
-    return quick_jit(lambda belief: jax.lax.scan(step, belief, columns))(belief)
+    program = quick_jit(lambda belief, keys: jax.lax.scan(step, belief, (times, values, mask, keys)))
+    return lambda belief, seed=2: program(belief, jax.random.split(jax.random.key(seed), len(times)))
+
+
+def filtered(method, model, belief, look, data=None):
+    """One run of :func:`filter_program`."""
+    return filter_program(method, model, look, data)(belief)
 
 
 def exact() -> dict[str, np.ndarray]:

@@ -12,6 +12,7 @@ from tests.twinsim.assimilation.filtering import (
     DoubleWell,
     Oscillator,
     exact,
+    filter_program,
     filtered,
     grid_filter,
     prior_members,
@@ -49,9 +50,9 @@ def ensemble_error(method, count, seeds=(2,)):
     truth = exact()
     deviation = np.sqrt(np.diagonal(truth["covariance"], axis1=1, axis2=2))
     look = lambda belief: belief.mean  # noqa: E731
-    errors = []
+    errors, run = [], filter_program(method, MODEL, look)
     for seed in seeds:
-        _, (means, _) = filtered(method, MODEL, equal_ensemble(prior_members(count), 0.0), look, seed)
+        _, (means, _) = run(equal_ensemble(prior_members(count), 0.0), seed)
         errors.append((np.asarray(means) - truth["mean"]) / deviation)
     return float(np.sqrt(np.mean(np.square(errors))))
 
