@@ -10,6 +10,8 @@ import numpy as np
 from jaxtyping import Array, Float
 from scipy.stats import norm
 
+from twinsim.errors import InputError
+
 Values = dict[str, Array]
 
 
@@ -22,8 +24,13 @@ class Prior:
         unit: Its unit, for people.
         median: Median of the prior, in that unit.
         spread: Standard deviation in the transformed space: of the logarithm, of the logit, or of the value itself.
-        transform: $g$: ``log`` for positive values, ``logit`` for fractions, ``identity`` for positions.
+        transform: $g$: ``log`` for positive values, ``logit`` for values between two bounds, ``identity`` for positions.
         source: Where median and spread come from.
+        low: Lower bound of ``logit``, $g(v)=\log\frac{v-\text{low}}{\text{high}-v}$.
+        high: Upper bound of ``logit``.
+
+    Since $z$ is the coordinate that estimators move in, the density of $z$ is the standard normal and needs no determinant; that of the
+    value is :meth:`log_density`.
     """
 
     name: str
@@ -32,13 +39,26 @@ class Prior:
     spread: float
     transform: Literal["log", "logit", "identity"]
     source: str
+    low: float = 0.0
+    high: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Refuses a spread that is not positive and a median outside of what the transform can reach."""
+        inside = {"log": self.median > 0, "logit": self.low < self.median < self.high, "identity": bool(np.isfinite(self.median))}
+        if not self.spread > 0 or not inside[self.transform]:
+            raise InputError(
+                got=f"prior of {self.name} with median {self.median:g}, spread {self.spread:g}, transform {self.transform}",
+                expected=f"a positive spread, and a median above 0 for log or between {self.low:g} and {self.high:g} for logit",
+                do="correct the prior",
+            )
 
     def value(self, z: Array) -> Array:
         """The value that belongs to a standard-normal coordinate."""
         if self.transform == "log":
             return self.median * jnp.exp(self.spread * z)
         if self.transform == "logit":
-            return jax.nn.sigmoid(float(np.log(self.median / (1 - self.median))) + self.spread * z)
+            odds = float(np.log((self.median - self.low) / (self.high - self.median)))
+            return self.low + (self.high - self.low) * jax.nn.sigmoid(odds + self.spread * z)
         return self.median + self.spread * z
 
     def coordinate(self, value: float) -> float:
@@ -46,9 +66,19 @@ class Prior:
         if self.transform == "log":
             return float(np.log(value / self.median) / self.spread)
         if self.transform == "logit":
-            odds = value / (1 - value) * (1 - self.median) / self.median
+            odds = (value - self.low) / (self.high - value) * (self.high - self.median) / (self.median - self.low)
             return float(np.log(odds) / self.spread)
         return (value - self.median) / self.spread
+
+    def log_density(self, z: Array) -> Array:
+        r"""Log density of the value that belongs to $z$: $\log N(z; 0, 1) - \log|dv/dz|$."""
+        slope = jnp.full_like(z, self.spread)
+        if self.transform == "log":
+            slope = self.spread * self.value(z)
+        if self.transform == "logit":
+            value = self.value(z)
+            slope = self.spread * (value - self.low) * (self.high - value) / (self.high - self.low)
+        return -0.5 * z**2 - 0.5 * float(np.log(2 * np.pi)) - jnp.log(slope)
 
     def interval(self, probability: float) -> tuple[float, float]:
         """The central interval of this probability."""

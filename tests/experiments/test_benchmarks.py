@@ -53,11 +53,15 @@ TOYS: dict[str, dict] = {
     },
     "voxel_diffusion": {"edge_voxels": (8, 10), "steps": 2, "blocked_steps": 4, "repeats": 1, "copy_mib": 1},
     "activation_times": {"edge_voxels": 10, "repeats": 1},
+    "assimilation_latency": {
+        "updates": 4, "forecasts": 3, "members": 10, "edge_voxels": 8, "voxel_members": 6, "voxel_updates": 2
+    },
     "elliptic": {"edge_voxels": (8, 12), "right_hand_sides": 2, "transform_edge_voxels": 8, "repeats": 1, "copy_mib": 1, "peer": False},
     "gray_scott": {
         "edge_voxels": 32, "duration": 4.0, "periodic_steps": 8, "voxel_steps": 8, "peer_steps": 8, "reference_steps": 40, "repeats": 1
     },
     "scaling": {"devices": (1,), "edge_voxels": 8, "steps": 4, "depth": 2, "repeats": 1, "unpinned": False},
+    "psa_calibration": {"patients": 3, "iterations": 3, "repeats": 1},
     "sparse_masks": {"edge_voxels": 8, "fill_fractions": (0.2, 0.5), "applications": 2, "repeats": 1},
     "stiff_kinetics": {"cores": 0, "cells": 5, "batch": 4, "repeats": 1, "peers": False},
     "substrate_transport": {
@@ -87,7 +91,9 @@ def test_the_options_of_a_benchmark_are_documented_and_its_own(name):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(set(TOYS) & set(SCRIPTS)))
-def test_every_benchmark_runs_small_with_finite_numbers_and_a_time(name):
+def test_every_benchmark_runs_small_with_finite_numbers_and_a_time(name, dataset):
+    if name == "psa_calibration":
+        dataset("psa_iadt")
     config = dataclasses.replace(catalogue.load(SCRIPTS[name]).Config(), **TOYS[name])
     numbers = run_benchmark(name, config)
     assert finite(numbers)

@@ -1,0 +1,1 @@
+"""Whether the estimators can be believed."""

@@ -1,0 +1,68 @@
+"""Levenberg-Marquardt with a fixed number of iterations, for whole batches of small problems in one program."""
+
+from collections.abc import Callable
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+Point = Float[Array, " parameters"]
+Residuals = Callable[[Point], Float[Array, " residuals"]]
+
+LONGEST = 3.0  # of a step, in standard-normal coordinates
+LEAST, MOST = 1e-8, 1e8
+
+
+class Fit(eqx.Module):
+    """Where it ended; fields of a batch have leading axes.
+
+    Attributes:
+        z: The coordinates.
+        value: Half the sum of squared residuals.
+        gradient: $J^Tr$ there.
+        curvature: $J^TJ$ there.
+        distance: Norm of the gradient in the metric of the curvature: how many standard deviations of the posterior are left.
+        finite: Whether all of it is.
+    """
+
+    z: Float[Array, "*batch parameters"]
+    value: Float[Array, "*batch"]
+    gradient: Float[Array, "*batch parameters"]
+    curvature: Float[Array, "*batch parameters parameters"]
+    distance: Float[Array, "*batch"]
+    finite: Bool[Array, "*batch"]
+
+
+def least_squares(residuals: Residuals, start: Point, iterations: int = 20, damping: float = 1e-2) -> Fit:
+    r"""Minimise $\tfrac12|r(z)|^2$ by $(J^TJ + \mu I)p = -J^Tr$, $\mu$ divided by 5 on success and multiplied by 5 on failure.
+
+    Args:
+        residuals: Whitened residuals of the data, followed by those of the prior, which are $z - m$ in its metric.
+        start: First point.
+        iterations: How many; always all of them, so that patients of a `vmap` don't wait for a test of convergence.
+        damping: First $\mu$.
+
+    One evaluation with its forward derivative per iteration. A failed trial, NaN included, costs an iteration and nothing else.
+    Source: Nocedal and Wright (2006), *Numerical Optimization*, section 10.3.
+    """
+    size = start.size
+
+    def evaluate(z: Point) -> tuple[Array, Array, Array]:
+        found, push = jax.linearize(residuals, z)
+        jacobian = jax.vmap(push)(jnp.eye(size, dtype=z.dtype))
+        return 0.5 * jnp.sum(found**2), jacobian @ found, jacobian @ jacobian.T
+
+    def iterate(_: Array | int, carry: tuple[Array, ...]) -> tuple[Array, ...]:
+        z, value, gradient, curvature, mu = carry
+        step = -jnp.linalg.solve(curvature + mu * jnp.eye(size, dtype=z.dtype), gradient)
+        step = step * jnp.minimum(1.0, LONGEST / (jnp.linalg.norm(step) + 1e-30))
+        new = evaluate(z + step)
+        finite = jnp.isfinite(new[0]) & jnp.isfinite(new[1]).all() & jnp.isfinite(new[2]).all()
+        better = finite & (new[0] < value)
+        kept = [jnp.where(better, after, before) for after, before in zip((z + step, *new), (z, value, gradient, curvature), strict=True)]
+        return *kept, jnp.clip(jnp.where(better, mu / 5, mu * 5), LEAST, MOST)
+
+    z, value, gradient, curvature, _ = jax.lax.fori_loop(0, iterations, iterate, (start, *evaluate(start), jnp.asarray(damping)))
+    distance = jnp.sqrt(jnp.maximum(gradient @ jnp.linalg.solve(curvature, gradient), 0.0))
+    return Fit(z, value, gradient, curvature, distance, jnp.isfinite(value) & jnp.isfinite(distance))

@@ -1,0 +1,133 @@
+"""Models of PSA under intermittent therapy as functions of named parameters with priors."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from physics.androgen_deprivation_hirata import HIRATA2010, HirataTanaka
+from physics.androgen_deprivation_portz import PORTZ2012, PortzKuangNagy
+from twinsim.prior import Prior, Values
+
+Series = Float[Array, " times"]
+BROAD = "broad: decades rather than percent"
+
+
+class Schedule(eqx.Module):
+    """When therapy was on, for one patient or, with a leading axis, for many.
+
+    Attributes:
+        times: Days, not decreasing; padded by repeating the last.
+        since_stop: Days since therapy stopped at each time; minus one where it is on.
+        scale: PSA at the first visit, ng/mL: initial values are relative to it.
+    """
+
+    times: Float[Array, "*batch times"]
+    since_stop: Float[Array, "*batch times"]
+    scale: Float[Array, "*batch"]
+
+
+@dataclass(frozen=True)
+class PsaModel:
+    """A model and the priors of its parameters.
+
+    Attributes:
+        name: For tables.
+        priors: One per parameter, wide; a population narrows them.
+        predict: From values and a schedule the logarithm of PSA and the resistant part of the cells, both at the times of the schedule.
+    """
+
+    name: str
+    priors: tuple[Prior, ...]
+    predict: Callable[[Values, Schedule], tuple[Series, Series]]
+
+    def log_psa(self, values: Values, schedule: Schedule) -> Series:
+        """The first of what `predict` gives."""
+        return self.predict(values, schedule)[0]
+
+    def resistant_fraction(self, values: Values, schedule: Schedule) -> Series:
+        """The second."""
+        return self.predict(values, schedule)[1]
+
+
+def _log(name: str, unit: str, median: float, spread: float, source: str = BROAD) -> Prior:
+    return Prior(name, unit, median, spread, "log", source)
+
+
+def _signed(name: str, unit: str, median: float, spread: float, source: str = BROAD) -> Prior:
+    return Prior(name, unit, median, spread, "identity", source)
+
+
+def _hirata(values: Values, schedule: Schedule) -> tuple[Series, Series]:
+    model = HirataTanaka(**{name: values.get(name, jnp.zeros(())) for name in HirataTanaka.__dataclass_fields__})
+    initial = schedule.scale * jnp.stack([values["initial_1"], values["initial_2"], values["initial_3"]])
+    states = model.states(schedule.times, schedule.since_stop, initial)
+    total = jnp.sum(states, axis=1)
+    return jnp.log(jnp.maximum(total, 1e-12)), states[:, 2] / total
+
+
+_HIRATA = (
+    _log("decay_1_on", "1/day", HIRATA2010["decay_1_on"].value, 0.5, HIRATA2010["decay_1_on"].source),
+    _log("transfer_21_on", "1/day", HIRATA2010["transfer_21_on"].value, 1.0, HIRATA2010["transfer_21_on"].source),
+    _signed("decay_2_on", "1/day", HIRATA2010["decay_2_on"].value, 0.006, HIRATA2010["decay_2_on"].source),
+    _log("transfer_31_on", "1/day", HIRATA2010["transfer_31_on"].value, 1.2, HIRATA2010["transfer_31_on"].source),
+    _signed("growth_3_on", "1/day", HIRATA2010["growth_3_on"].value, 0.003, HIRATA2010["growth_3_on"].source),
+    _log("growth_1_off", "1/day", 0.02, 0.7),
+    _log("transfer_12_off", "1/day", 0.05, 1.0),
+    _signed("growth_2_off", "1/day", 0.0, 0.006),
+    _signed("growth_3_off", "1/day", -0.005, 0.006),
+    _log("initial_1", "1", 0.9, 0.4),
+    _log("initial_2", "1", 0.05, 1.0),
+    _log("initial_3", "1", 0.005, 1.5),
+)
+
+HIRATA = PsaModel("Hirata-Tanaka", _HIRATA, _hirata)
+HIRATA_WASHOUT = PsaModel("Hirata-Tanaka with washout", (*_HIRATA, _log("washout", "day", 50.0, 0.6)), _hirata)
+
+
+QUOTA = 1.4  # nmol/L: about where uptake balances loss at a serum androgen of 12 nmol/L
+
+
+def _portz(values: Values, schedule: Schedule) -> tuple[Series, Series]:
+    fields = PortzKuangNagy.__dataclass_fields__
+    model = PortzKuangNagy(**{name: value for name, value in values.items() if name in fields})
+    sensitive = schedule.scale * values["cells_per_psa"]
+    initial = jnp.stack(
+        [
+            jnp.log(sensitive),
+            jnp.log(sensitive * values["initial_resistant"]),
+            jnp.log(schedule.scale * values["initial_psa"]),
+            jnp.asarray(QUOTA),
+            jnp.asarray(QUOTA),
+            values["androgen_off"],
+        ]
+    )
+    states = model.states(schedule.times, schedule.since_stop, initial)
+    return states[:, 2], 1 / (1 + jnp.exp(states[:, 0] - states[:, 1]))
+
+
+PORTZ = PsaModel(
+    "Portz-Kuang-Nagy",
+    (
+        _log("growth", "1/day", PORTZ2012["growth"].value, 0.5, PORTZ2012["growth"].source),
+        _log("least_quota_sensitive", "nmol/L", PORTZ2012["least_quota_sensitive"].value, 0.3, PORTZ2012["least_quota_sensitive"].source),
+        _log("least_quota_resistant", "nmol/L", PORTZ2012["least_quota_resistant"].value, 0.3, PORTZ2012["least_quota_resistant"].source),
+        _log("death_sensitive", "1/day", PORTZ2012["death_sensitive"].value, 0.5, PORTZ2012["death_sensitive"].source),
+        _log("death_resistant", "1/day", PORTZ2012["death_resistant"].value, 0.5, PORTZ2012["death_resistant"].source),
+        _log("androgen_off", "nmol/L", 12.0, 0.4),
+        _log("androgen_on", "nmol/L", 0.5, 0.5),
+        _log("rise_days", "day", 40.0, 0.6),
+        _log("fall_days", "day", 7.0, 0.5),
+        _log("washout", "day", 40.0, 0.6),
+        _log("secretion_sensitive", "1/day", PORTZ2012["secretion_sensitive"].value, 0.7, PORTZ2012["secretion_sensitive"].source),
+        _log("secretion_resistant", "1/day", PORTZ2012["secretion_resistant"].value, 0.7, PORTZ2012["secretion_resistant"].source),
+        _log("cells_per_psa", "1", 1.5, 0.7),
+        _log("initial_resistant", "1", 0.01, 1.5),
+        _log("initial_psa", "1", 1.0, 0.3),
+    ),
+    _portz,
+)
+
+MODELS = {"hirata": HIRATA, "hirata-washout": HIRATA_WASHOUT, "portz": PORTZ}
