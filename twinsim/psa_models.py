@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -92,7 +93,8 @@ QUOTA = 1.4  # nmol/L: about where uptake balances loss at a serum androgen of 1
 
 def _portz(values: Values, schedule: Schedule) -> tuple[Series, Series]:
     fields = PortzKuangNagy.__dataclass_fields__
-    model = PortzKuangNagy(**{name: value for name, value in values.items() if name in fields})
+    given: dict[str, Any] = {name: value for name, value in values.items() if name in fields}
+    model = PortzKuangNagy(**given)
     sensitive = schedule.scale * values["cells_per_psa"]
     initial = jnp.stack(
         [
