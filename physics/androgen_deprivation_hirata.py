@@ -10,7 +10,7 @@ from physics.parameters import Parameter, ParameterSet
 Scalar = Float[Array, ""]
 Intervals = Float[Array, " intervals"]
 
-_RANGES = "Everett 2014, Biosci Trends 8, 205, after Hirata 2010: middle of the range fitted to patients"
+_RANGES = "Hirata 2010, as in public code of the model (Everett 2014, Biosci Trends 8, 205): middle of its range; not read in print"
 
 HIRATA2010 = ParameterSet(
     "Hirata2010",

@@ -11,7 +11,7 @@ Scalar = Float[Array, ""]
 State = Float[Array, "6"]
 LOG_SENSITIVE, LOG_RESISTANT, LOG_PSA, QUOTA_SENSITIVE, QUOTA_RESISTANT, ANDROGEN = range(6)
 
-_TABLE = "Portz, Kuang and Nagy 2012, AIP Adv 2, 011002: value for one patient"
+_TABLE = "Portz, Kuang and Nagy 2012, AIP Adv 2, 011002, as in public code of the model; the printed table was not read"
 
 PORTZ2012 = ParameterSet(
     "Portz2012",
