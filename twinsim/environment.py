@@ -56,6 +56,8 @@ def set_up_jax(precision: Precision = "float32", cache: Path | None = None) -> P
     """
     if precision not in ("float32", "float64"):
         raise InputError(got=f"precision {precision!r}", expected="float32 or float64", do="choose one")
+    # XLA's alarm about slow compilation is four lines about filing a bug in the middle of a progress bar; exceptions are not affected.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     import jax
 
     jax.config.update("jax_enable_x64", precision == "float64")
