@@ -47,6 +47,7 @@ def test_no_flux_box_at_order_two():
     assert slope([1 / edge for edge in edges], found) == pytest.approx(2, abs=0.2)
 
 
+@pytest.mark.slow
 def test_a_ball_with_no_flux_converges_at_first_order():
     """-lap u = 10 z without flux at r = 1: u = z (3 - r^2)."""
     edges, found = (12, 17, 24, 34), []
@@ -63,6 +64,7 @@ def test_a_ball_with_no_flux_converges_at_first_order():
     assert found[-1] < 0.03
 
 
+@pytest.mark.slow
 def test_a_ball_held_at_its_staircase_wall_converges_at_first_order():
     """-lap u = 6 with u = 0 at r = 1: u = 1 - r^2; held on the outer faces of the voxels."""
     edges, found, core = (12, 17, 24, 34), [], []

@@ -45,7 +45,8 @@ def test_tumour_volumes_of_every_tenth_series(records):
     # Every law has weight zero among the choices, so that none may be much worse than the last value.
     assert summary["median_abs_log10_error"] < 1.3 * summary["median_abs_log10_error_persistence"]
     assert 0.75 < summary["coverage90"] <= 1.0
-    assert np.isfinite([value for key, value in summary.items() if key.endswith("_alone")]).all()
+    alone = [value for key, value in summary.items() if key.endswith("_alone") and not isinstance(value, str)]
+    assert len(alone) >= 5 and np.isfinite(alone).all()
 
 
 def test_too_few_series_are_refused(records):
