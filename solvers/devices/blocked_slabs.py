@@ -69,7 +69,7 @@ class SlabDiffusion(Stepper):
         visits, left = divmod(self.stepper.substeps, slabs.halo)
 
         def local(pieces: tuple[Array, ...], factor: Array, slab: Array) -> Array:
-            size = slab.dtype.itemsize
+            size = pieces[0].dtype.itemsize  # the layout that the pieces were padded for, whatever the field's precision
             whole = self._layout(strides, slabs.halo, size)
             coefficients = [piece[0].astype(slab.dtype) for piece in pieces]
 

@@ -10,10 +10,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from solvers import Diffusion, VoxelGrid
+from solvers import BlockedDiffusion, Diffusion, VoxelGrid
 from solvers.devices.halo import Slabs
 from solvers.devices.sharding import decomposed, device_mesh, padded_planes
-from tests.problems import noise, slitted_mask
+from solvers.steppers import blocked_march
+from tests.problems import noise, number, slitted_mask
 
 
 def environment():
@@ -66,6 +67,17 @@ def test_on_one_device_nothing_changes():
     np.testing.assert_array_equal(divided.diagonal(), operator.diagonal())
     assert float(divided.spectral_bound()) == float(operator.spectral_bound())
     assert padded_planes(jnp.ones((3, 2)), mesh).shape == (3, 2)
+
+
+def test_a_field_of_another_precision_is_marched_in_the_layout_of_the_coefficients(monkeypatch):
+    """Tiles are measured in bytes; several of them make the two precisions' layouts differ."""
+    monkeypatch.setattr(blocked_march, "TILE_BYTES", 512)
+    grid = VoxelGrid(slitted_mask((9, 6, 7)), 1.0)
+    stepper = BlockedDiffusion(Diffusion(grid, noise(grid.shape)), 4)
+    field = grid.cells(noise(grid.shape, 1)).astype(jnp.float32)
+    length, time = jnp.float32(0.3), jnp.float32(0)
+    found = decomposed(stepper, grid, device_mesh(), 2).advance(field, time, length)
+    np.testing.assert_allclose(found, stepper.advance(field.astype(float), number(0), number(0.3)), rtol=0, atol=1e-6)
 
 
 def test_slabs_overlap_and_fill_up():
