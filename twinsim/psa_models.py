@@ -10,6 +10,7 @@ from jaxtyping import Array, Float
 
 from physics.androgen_deprivation_hirata import HIRATA2010, HirataTanaka
 from physics.androgen_deprivation_portz import PORTZ2012, PortzKuangNagy
+from physics.parameters import ParameterSet
 from twinsim.prior import Prior, Values
 
 Series = Float[Array, " times"]
@@ -61,6 +62,12 @@ def _signed(name: str, unit: str, median: float, spread: float, source: str = BR
     return Prior(name, unit, median, spread, "identity", source)
 
 
+def _published(parameters: ParameterSet, name: str, spread: float, make: Callable[..., Prior] = _log) -> Prior:
+    """Around a published value, with its unit and source."""
+    known = parameters[name]
+    return make(name, known.unit, known.value, spread, known.source)
+
+
 def _hirata(values: Values, schedule: Schedule) -> tuple[Series, Series]:
     model = HirataTanaka(**{name: values.get(name, jnp.zeros(())) for name in HirataTanaka.__dataclass_fields__})
     initial = schedule.scale * jnp.stack([values["initial_1"], values["initial_2"], values["initial_3"]])
@@ -70,11 +77,11 @@ def _hirata(values: Values, schedule: Schedule) -> tuple[Series, Series]:
 
 
 _HIRATA = (
-    _log("decay_1_on", "1/day", HIRATA2010["decay_1_on"].value, 0.5, HIRATA2010["decay_1_on"].source),
-    _log("transfer_21_on", "1/day", HIRATA2010["transfer_21_on"].value, 1.0, HIRATA2010["transfer_21_on"].source),
-    _signed("decay_2_on", "1/day", HIRATA2010["decay_2_on"].value, 0.006, HIRATA2010["decay_2_on"].source),
-    _log("transfer_31_on", "1/day", HIRATA2010["transfer_31_on"].value, 1.2, HIRATA2010["transfer_31_on"].source),
-    _signed("growth_3_on", "1/day", HIRATA2010["growth_3_on"].value, 0.003, HIRATA2010["growth_3_on"].source),
+    _published(HIRATA2010, "decay_1_on", 0.5),
+    _published(HIRATA2010, "transfer_21_on", 1.0),
+    _published(HIRATA2010, "decay_2_on", 0.006, _signed),
+    _published(HIRATA2010, "transfer_31_on", 1.2),
+    _published(HIRATA2010, "growth_3_on", 0.003, _signed),
     _log("growth_1_off", "1/day", 0.02, 0.7),
     _log("transfer_12_off", "1/day", 0.05, 1.0),
     _signed("growth_2_off", "1/day", 0.0, 0.006),
@@ -113,18 +120,18 @@ def _portz(values: Values, schedule: Schedule) -> tuple[Series, Series]:
 PORTZ = PsaModel(
     "Portz-Kuang-Nagy",
     (
-        _log("growth", "1/day", PORTZ2012["growth"].value, 0.5, PORTZ2012["growth"].source),
-        _log("least_quota_sensitive", "nmol/L", PORTZ2012["least_quota_sensitive"].value, 0.3, PORTZ2012["least_quota_sensitive"].source),
-        _log("least_quota_resistant", "nmol/L", PORTZ2012["least_quota_resistant"].value, 0.3, PORTZ2012["least_quota_resistant"].source),
-        _log("death_sensitive", "1/day", PORTZ2012["death_sensitive"].value, 0.5, PORTZ2012["death_sensitive"].source),
-        _log("death_resistant", "1/day", PORTZ2012["death_resistant"].value, 0.5, PORTZ2012["death_resistant"].source),
+        _published(PORTZ2012, "growth", 0.5),
+        _published(PORTZ2012, "least_quota_sensitive", 0.3),
+        _published(PORTZ2012, "least_quota_resistant", 0.3),
+        _published(PORTZ2012, "death_sensitive", 0.5),
+        _published(PORTZ2012, "death_resistant", 0.5),
         _log("androgen_off", "nmol/L", 12.0, 0.4),
         _log("androgen_on", "nmol/L", 0.5, 0.5),
         _log("rise_days", "day", 40.0, 0.6),
         _log("fall_days", "day", 7.0, 0.5),
         _log("washout", "day", 40.0, 0.6),
-        _log("secretion_sensitive", "1/day", PORTZ2012["secretion_sensitive"].value, 0.7, PORTZ2012["secretion_sensitive"].source),
-        _log("secretion_resistant", "1/day", PORTZ2012["secretion_resistant"].value, 0.7, PORTZ2012["secretion_resistant"].source),
+        _published(PORTZ2012, "secretion_sensitive", 0.7),
+        _published(PORTZ2012, "secretion_resistant", 0.7),
         _log("cells_per_psa", "1", 1.5, 0.7),
         _log("initial_resistant", "1", 0.01, 1.5),
         _log("initial_psa", "1", 1.0, 0.3),

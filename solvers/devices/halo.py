@@ -61,11 +61,8 @@ class Slabs:
 
     def with_halo(self, slab: Array) -> Array:
         """Inside ``shard_map``: a device's own cells between copies of its neighbours' planes, zero beyond the first and last device."""
-        below, above = [], []
-        for halo, place in self.halos(slab):
-            (below if place < self.margin else above).append((place, halo))
-        order = sorted(below, key=lambda part: part[0]), sorted(above, key=lambda part: part[0])
-        return jnp.concatenate([*[halo for _, halo in order[0]], slab, *[halo for _, halo in order[1]]], axis=-1)
+        parts = sorted([*self.halos(slab), (slab, self.margin)], key=lambda part: part[1])
+        return jnp.concatenate([part for part, _ in parts], axis=-1)
 
     def halos(self, slab: Array) -> list[tuple[Array, int]]:
         """Inside ``shard_map``: pieces of the neighbours' planes, and where each begins in a slab with its halo."""
