@@ -1,5 +1,6 @@
 """Numerics only: grids, operators, steppers and the one time loop. No organ, cell, drug or patient is named here."""
 
+from solvers.devices.members import map_members as map_members
 from solvers.devices.sharding import decomposed as decomposed
 from solvers.devices.sharding import device_mesh as device_mesh
 from solvers.devices.sharding import padded_planes as padded_planes

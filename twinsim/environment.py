@@ -1,10 +1,12 @@
 """How the command line sets JAX up: precision, and compiled programs kept between runs."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
 from twinsim.errors import InputError
+from twinsim.machine import cores
 
 Precision = Literal["float32", "float64"]
 
@@ -38,8 +40,11 @@ def data_folder() -> Path | None:
     return folder.resolve()
 
 
+MOST_HOST_DEVICES = 16
+
+
 def set_up_jax(precision: Precision = "float32", cache: Path | None = None) -> Path | None:
-    """Choose JAX's precision and keep compiled programs on disk. Call before the first computation.
+    """Choose JAX's precision, one host device per core, and keep compiled programs on disk. Call before the first computation.
 
     Only the command line does: the library never touches a global switch.
 
@@ -61,6 +66,10 @@ def set_up_jax(precision: Precision = "float32", cache: Path | None = None) -> P
     import jax
 
     jax.config.update("jax_enable_x64", precision == "float64")
+    # Members of an ensemble are divided over devices, and XLA's own threads find little to do in one voxel field: cores become devices.
+    if "host_platform_device_count" not in os.environ.get("XLA_FLAGS", "") and "JAX_NUM_CPU_DEVICES" not in os.environ:
+        with suppress(RuntimeError):  # JAX has computed already: it keeps the devices that it has
+            jax.config.update("jax_num_cpu_devices", min(cores(), MOST_HOST_DEVICES))
     folder = Path(os.environ.get("JAX_COMPILATION_CACHE_DIR") or cache or cache_folder() / "compiled")
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -3,12 +3,11 @@
 from dataclasses import dataclass
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from solvers import TimeMesh, time_mesh
+from solvers import TimeMesh, map_members, time_mesh
 from solvers.status import raise_for_status
 from twinsim.glioma import MAX_STEP_DAYS, GliomaModel, GliomaTwin, negative_log_posterior
 from twinsim.glioma_priors import GLIOMA_PRIORS, TISSUE_PRIORS
@@ -72,26 +71,30 @@ def ensemble(twin: GliomaTwin, samples: int, seed: int) -> Ensemble:
     Raises:
         solvers.SimulationError: The maximum a posteriori could not be simulated.
     """
-    if twin.posterior is None:
+    posterior = twin.posterior
+    if posterior is None:
         raise ValueError("got a twin without a posterior; expected a calibrated one; do: call calibrate first")
-    draws = np.concatenate([twin.posterior.mean[None], twin.posterior.sample(2 * samples, seed)])
+    draws = np.concatenate([posterior.mean[None], posterior.sample(2 * samples, seed)])
+    twin = twin.stable_over(draws)
     z = jnp.asarray(draws, twin.model.centre.dtype)
     states, value, status = _grow_all(twin.model, twin.scan_mesh, jnp.asarray(twin.given_doses, z.dtype), z)
     raise_for_status(status[0])
-    away = draws[1:] - twin.posterior.mean
-    proposal = 0.5 * np.einsum("si,ij,sj->s", away, np.linalg.inv(twin.posterior.laplace), away)
+    away = draws[1:] - posterior.mean
+    proposal = 0.5 * np.einsum("si,ij,sj->s", away, np.linalg.inv(posterior.laplace), away)
     log_weight = np.where(np.asarray(status[1:]) == 0, proposal - np.asarray(value[1:], dtype=float), -np.inf)
     weight, power = tempered_weights(log_weight, samples / 2)
     places = (np.random.default_rng(seed).random() + np.arange(samples)) / samples
     chosen = np.minimum(np.searchsorted(np.cumsum(weight), places), 2 * samples - 1)
     kept = np.concatenate([[0], 1 + chosen])
-    if twin.posterior.resolution is None:
-        return Ensemble(z[kept], states[kept], power)
-    moved = twin.posterior.moved(draws[1 + chosen], seed)
-    z = jnp.asarray(np.concatenate([draws[:1], moved]), z.dtype)
+    if posterior.resolution is None:
+        return Ensemble(z[kept], jnp.asarray(np.asarray(states)[kept]), power)
+    moved = posterior.moved(draws[1 + chosen], seed)
+    draws = np.concatenate([draws[:1], moved])
+    twin = twin.stable_over(draws)
+    z = jnp.asarray(draws, z.dtype)
     states, _, status = _grow_all(twin.model, twin.scan_mesh, jnp.asarray(twin.given_doses, z.dtype), z)
     raise_for_status(status)
-    return Ensemble(z, states, power)
+    return Ensemble(z, jnp.asarray(np.asarray(states)), power)
 
 
 def tempered_weights(log_weight: np.ndarray, least: float) -> tuple[np.ndarray, float]:
@@ -120,7 +123,7 @@ def course_mesh(twin: GliomaTwin, days: np.ndarray, horizon_days: float) -> Time
 def forecast(twin: GliomaTwin, members: Ensemble, mesh: TimeMesh, course: Course) -> Forecast:
     """Pushes every member forward under a course of treatment."""
     doses = jnp.asarray(course.doses_gy, members.z.dtype)
-    volume, burden, probability, mean, status = _go_on_all(twin.model, mesh, doses, members.z, members.states)
+    volume, burden, probability, mean, status = _go_on_all(twin.going_on(np.asarray(members.z)), mesh, doses, members.z, members.states)
     raise_for_status(status)
     grid = twin.model.grid
     border = np.ones(grid.shape, bool)
@@ -142,7 +145,7 @@ def _grow_all(model: GliomaModel, mesh: TimeMesh, doses: Float[Array, " fraction
         states, status = model.grow(z[: len(TISSUE_PRIORS)], mesh, doses)
         return states[-1], negative_log_posterior(model, states, z), status
 
-    return jax.lax.map(one, z)
+    return map_members(one, z)
 
 
 @eqx.filter_jit
@@ -163,13 +166,7 @@ def _go_on_all(
         final, (volume, burden), status = model.go_on(z[: len(TISSUE_PRIORS)], state, mesh, doses, measure)
         start_volume, start_burden = measure(jnp.zeros(()), state)
         curves = jnp.concatenate([start_volume[None], volume]), jnp.concatenate([start_burden[None], burden])
-        return *curves, (final[-1] > threshold).astype(state.dtype), final[-1], status
+        return *curves, final[-1] > threshold, final[-1], status
 
-    def add(carry: tuple[Array, Array], pair: tuple[Array, Array]) -> tuple[tuple[Array, Array], tuple[Array, ...]]:
-        volume, burden, visible, final, status = one(pair)
-        return (carry[0] + visible, carry[1] + final), (volume, burden, status)
-
-    zero = jnp.zeros_like(states[0])
-    (visible, total), (volume, burden, status) = jax.lax.scan(add, (zero, zero), (z, states))
-    count = z.shape[0]
-    return volume, burden, visible / count, total / count, status
+    volume, burden, visible, final, status = map_members(one, (z, states))
+    return volume, burden, visible.mean(axis=0, dtype=final.dtype), final.mean(axis=0), status

@@ -7,11 +7,10 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
 from jaxtyping import Array, Float, PyTree
 
 from physics import BAKER_1999, Chemotherapy, LinearQuadratic, ProliferationInvasion, gaussian_seed, tissue_diffusion
-from solvers import Diffusion, TimeMesh, VoxelGrid, simulate, stages_for, time_mesh
+from solvers import Diffusion, TimeMesh, VoxelGrid, map_members, simulate, stages_for, time_mesh
 from solvers.shapes import Cells, Scalar
 from twinsim.anatomy import Anatomy
 from twinsim.dispersion import independent_fraction
@@ -26,7 +25,7 @@ from twinsim.prior import Values, values_of
 
 ALPHA_BETA_TUMOUR_GY = 10.0
 MAX_STEP_DAYS = 1.0
-LARGEST_DIFFUSIVITY = 1.0
+USUAL_DIFFUSIVITY = 1.0  # mm²/day times stretch: stages for it from the start spare most searches a second program
 UNSEEN_STEPS = 180
 
 
@@ -123,12 +122,25 @@ class GliomaTwin:
 
     @property
     def evaluate(self) -> Callable[[np.ndarray], tuple[float, np.ndarray, np.ndarray]]:
-        """Negative log-posterior, gradient and Gauss-Newton curvature at a point, for :func:`twinsim.gauss_newton.minimise`."""
+        """Negative log-posterior, gradient and Gauss-Newton curvature at a point, for :func:`twinsim.gauss_newton.minimise`.
+
+        A point that needs more diffusion stages gets them, and all later points too.
+        """
         doses = jnp.asarray(self.given_doses, self.model.centre.dtype)
+        twin = self
 
         def run(z: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
-            value, gradient, curvature = _linearised(self.model, self.scan_mesh, doses, _coordinates(z))
-            return float(value), np.asarray(gradient, dtype=float), np.asarray(curvature, dtype=float)
+            nonlocal twin
+            twin = twin.stable_over(z[None])
+            terms, status = _linearised(twin.model, self.scan_mesh, doses, _coordinates(z))
+            value, gradient, curvature = 0.5 * float(z @ z), np.array(z, dtype=float), np.eye(z.size)
+            # Sums in float64: a curvature summed in float32 loses the prior beside the data and is then not positive definite.
+            for weight, *term in terms:
+                loss, slope, information, jacobian = (np.asarray(part, dtype=float) for part in term)
+                value += float(weight) * loss.sum()
+                gradient += float(weight) * jacobian @ slope
+                curvature += float(weight) * (jacobian * information) @ jacobian.T
+            return (value if status == 0 else np.inf), gradient, curvature
 
         return run
 
@@ -143,9 +155,9 @@ class GliomaTwin:
     def calibrate(self, start: np.ndarray | None = None, announce: Callable[[str], None] = lambda text: None) -> "GliomaTwin":
         """Finds the maximum a posteriori by Gauss-Newton and the Laplace posterior around it.
 
-        Three rounds: the first takes every voxel as worth a twentieth of an independent one; the others estimate from the residuals
-        what voxels are worth (:func:`twinsim.dispersion.independent_fraction`), so that intervals do not pretend that neighbouring
-        voxels err independently.
+        Two rounds with weights estimated from the residuals where the round begins: what voxels are worth
+        (:func:`twinsim.dispersion.independent_fraction`), so that intervals do not pretend that neighbouring voxels err independently.
+        Without a start, whose residuals would mean something, a round that takes every voxel as worth a twentieth goes first.
 
         Args:
             start: Where to start, in standard-normal coordinates, e.g. from :meth:`searched` on coarse voxels; None is the prior's median.
@@ -155,24 +167,26 @@ class GliomaTwin:
             InputError: The likelihood is not finite at the start.
         """
         point = np.zeros(len(GLIOMA_PRIORS)) if start is None else start
-        # Coarse voxels allow a larger diffusivity per step: where a search there ended, these voxels may need more stages.
-        weighted = self.stable_for(stable_diffusivity(Posterior(GLIOMA_PRIORS, point, 0.01 * np.eye(point.size))))
-        best = minimise(weighted.evaluate, point)
+        weighted = self.stable_over(point[None])
+        if start is None:
+            weighted, best = weighted._fitted(point, "roughly calibrated", announce)
+            point = best.z
+        weighted, best = weighted.reweighted(point)._fitted(point, "calibrated", announce)
+        weighted, best = weighted.reweighted(best.z)._fitted(best.z, "refined", announce)
+        posterior = _laplace(best)
+        return replace(weighted, posterior=posterior, optimum=best, messages=_messages(self.record, posterior, best))
+
+    def _fitted(self, point: np.ndarray, what: str, announce: Callable[[str], None]) -> tuple["GliomaTwin", Optimum]:
+        """One round of the calibration: the optimum from a point, and the twin with stages enough for it."""
+        best = minimise(self.evaluate, point)
         if not np.isfinite(best.value):
             raise InputError(
                 got=f"no finite likelihood at the start of the calibration of {self.record.name}",
                 expected="a model that runs at the prior's median",
                 do="check that the lesion lies in tissue and that the voxel spacing is in mm",
             )
-        announce(f"calibrated: {best.iterations} steps, negative log-posterior {best.value:.1f}")
-        posterior = _laplace(best)
-        for _ in range(2):
-            weighted = weighted.reweighted(best.z)
-            best = minimise(weighted.evaluate, best.z)
-            posterior = _laplace(best)
-            weighted = weighted.stable_for(stable_diffusivity(posterior))
-            announce(f"refined: {best.iterations} steps, {best.gradient_norm:.3f} posterior sd from the optimum")
-        return replace(weighted, posterior=posterior, optimum=best, messages=_messages(self.record, posterior, best))
+        announce(f"{what}: {best.iterations} steps, {best.gradient_norm:.3f} posterior sd from the optimum")
+        return self.stable_over(best.z[None]), best
 
     def translated(self, z: np.ndarray, other: "GliomaTwin") -> np.ndarray:
         """Another twin's coordinates of the same patient in this one's: seed positions count from each twin's own centre."""
@@ -191,14 +205,26 @@ class GliomaTwin:
         """
         if self.posterior is None or coarse.posterior is None:
             raise ValueError("got a twin without a posterior; expected two calibrated ones; do: call calibrate first")
-        posterior = self.posterior.widened(self.translated(coarse.posterior.mean, coarse) - self.posterior.mean)
-        twin = self.stable_for(stable_diffusivity(posterior))
-        return replace(twin, posterior=posterior)
+        return replace(self, posterior=self.posterior.widened(self.translated(coarse.posterior.mean, coarse) - self.posterior.mean))
 
-    def stable_for(self, largest_diffusivity: float) -> "GliomaTwin":
-        """The twin with as many diffusion stages as its steps need for this diffusivity, mm²/day."""
-        model = replace_stages(self.model, largest_diffusivity)
-        return self if model.stages == self.model.stages else replace(self, model=model)
+    def stable_over(self, z: np.ndarray) -> "GliomaTwin":
+        """The twin with at least as many diffusion stages as growth from onset needs at all these points ``(points, parameters)``."""
+        stages = self._stages(z, stretched=True)
+        return self if stages <= self.model.stages else replace(self, model=replace(self.model, stages=stages))
+
+    def going_on(self, z: np.ndarray) -> GliomaModel:
+        """The model with just as many diffusion stages as growth after the last scan needs: its steps are not stretched."""
+        return replace(self.model, stages=self._stages(z, stretched=False))
+
+    def _stages(self, z: np.ndarray, *, stretched: bool) -> int:
+        names = [prior.name for prior in GLIOMA_PRIORS]
+        diffusivity, growth_time = (
+            np.asarray(GLIOMA_PRIORS[i].value(jnp.asarray(z[:, i]))) for i in map(names.index, ("diffusivity_white", "growth_time"))
+        )
+        stretch = np.maximum(1.0, growth_time / (UNSEEN_STEPS * MAX_STEP_DAYS)) if stretched else 1.0
+        # A hundredth more, since the same product is formed in another precision and order when a step asks whether it is stable.
+        largest = 1.01 * float((diffusivity * stretch).max())
+        return stages_for(float(self.model.diffusion.spectral_bound()) * largest * MAX_STEP_DAYS)
 
     def reweighted(self, z: np.ndarray) -> "GliomaTwin":
         """The twin with each observation's weight estimated from the residuals at a point."""
@@ -217,14 +243,13 @@ class GliomaTwin:
         return replace(self, model=model)
 
 
-def glioma_twin(record: PatientRecord, margin_mm: float = 24.0, largest_diffusivity: float = LARGEST_DIFFUSIVITY) -> GliomaTwin:
+def glioma_twin(record: PatientRecord, margin_mm: float = 24.0) -> GliomaTwin:
     """Builds the twin of a patient: the region round the lesion, the model on it, and the observations.
 
     Args:
         record: From :func:`twinsim.patient.load_patient`, on the grid to compute on.
         margin_mm: How far past the seen lesion the region reaches; choose what the tumour may grow until the horizon, and three
             front widths.
-        largest_diffusivity: Largest $D_w$ times stretch of the unseen steps that must be stable, mm²/day.
 
     Raises:
         InputError: The lesion's centre is outside of tissue, or no scan has a lesion.
@@ -262,22 +287,9 @@ def glioma_twin(record: PatientRecord, margin_mm: float = 24.0, largest_diffusiv
         drug_doses=jnp.asarray(record.chemotherapy.doses_mg_per_m2, dtype),
         observations=observations_of(record.scans, box, grid),
         unseen_until=jnp.asarray(first, dtype),
-        stages=2,
+        stages=stages_for(float(diffusion.spectral_bound()) * USUAL_DIFFUSIVITY * MAX_STEP_DAYS),
     )
-    model = replace_stages(model, largest_diffusivity)
     return GliomaTwin(record, anatomy, model, mesh, np.array([fraction.dose_gy for fraction in given]))
-
-
-def replace_stages(model: GliomaModel, largest_diffusivity: float) -> GliomaModel:
-    """The model with the fewest diffusion stages that are stable for this diffusivity, mm²/day."""
-    stages = stages_for(float(model.diffusion.spectral_bound()) * largest_diffusivity * MAX_STEP_DAYS)
-    return replace(model, stages=stages)
-
-
-def stable_diffusivity(posterior: Posterior) -> float:
-    """The largest diffusivity times stretch that the posterior makes likely, for :meth:`GliomaTwin.stable_for`."""
-    stretch = max(1.0, posterior.interval("growth_time", 0.98)[1] / (UNSEEN_STEPS * MAX_STEP_DAYS))
-    return max(LARGEST_DIFFUSIVITY, posterior.interval("diffusivity_white", 0.9999)[1] * stretch)
 
 
 def _laplace(optimum: Optimum) -> Posterior:
@@ -305,20 +317,24 @@ def negative_log_posterior(model: GliomaModel, states: Float[Array, "times cells
 @eqx.filter_jit
 def _linearised(
     model: GliomaModel, mesh: TimeMesh, doses: Float[Array, " fractions"], z: Float[Array, " parameters"]
-) -> tuple[Scalar, Float[Array, " parameters"], Float[Array, "parameters parameters"]]:
-    """Value, gradient and Gauss-Newton curvature; the Jacobian of the predictions is pushed forward, one tangent per tissue parameter."""
+) -> tuple[tuple[tuple[Array, ...], ...], Array]:
+    """Per observation its weight, and per voxel the loss, its slope, its curvature and the prediction's Jacobian; and the status.
+
+    The Jacobian is pushed forward, one tangent per tissue parameter.
+    """
     count = len(TISSUE_PRIORS)
     z_tissue, z_imaging = z[:count], z[count:]
 
     def grow(z_tissue: Array) -> tuple[Array, Array]:
         return model.grow(z_tissue, mesh, doses)
 
-    def tangent(direction: Array) -> Array:
-        (_, _), (d_states, _) = jax.jvp(grow, (z_tissue,), (direction,))
-        return d_states
+    def tangent(direction: Array) -> tuple[Array, Array, Array]:
+        (states, status), (d_states, _) = jax.jvp(grow, (z_tissue,), (direction,))
+        return states, status, d_states
 
-    states, status = grow(z_tissue)
-    d_states = lax.map(tangent, jnp.eye(count, dtype=z.dtype))
+    # Every tangent computes the states on its way; taking them from there spares a program of their own.
+    states, status, d_states = map_members(tangent, jnp.eye(count, dtype=z.dtype))
+    states, status = states[0], status[0]
 
     def predict(states: Array, z_imaging: Array) -> tuple[Array, ...]:
         return _predictions(model, states, z_imaging)
@@ -329,13 +345,11 @@ def _linearised(
     directions = jnp.eye(z_imaging.size, dtype=z.dtype)
     from_imaging = jax.vmap(lambda d: jax.jvp(predict, (states, z_imaging), (zero_states, d))[1])(directions)
 
-    value = negative_log_posterior(model, states, z)
-    gradient, curvature = z, jnp.eye(z.size, dtype=z.dtype)
-    for observation, prediction, first, second in zip(model.observations, predictions, from_tissue, from_imaging, strict=True):
-        jacobian = jnp.concatenate([first, second])
-        gradient = gradient + observation.weight * jacobian @ observation.slope(prediction)
-        curvature = curvature + observation.weight * (jacobian * observation.curvature(prediction)[None, :]) @ jacobian.T
-    return jnp.where(status == 0, value, jnp.inf), gradient, curvature
+    terms = tuple(
+        (o.weight, o.loss(p), o.slope(p), o.curvature(p), jnp.concatenate([first, second]))
+        for o, p, first, second in zip(model.observations, predictions, from_tissue, from_imaging, strict=True)
+    )
+    return terms, status
 
 
 @eqx.filter_jit

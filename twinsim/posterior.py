@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 import jax.numpy as jnp
 import numpy as np
+from scipy.optimize import brentq
 from scipy.stats import norm
 
 from twinsim.prior import Prior
@@ -33,15 +34,28 @@ class Posterior:
         return self.laplace if self.resolution is None else self.laplace + np.outer(self.resolution, self.resolution)
 
     def widened(self, difference: np.ndarray) -> "Posterior":
-        r"""The posterior plus the error of resolution: covariance $C + d\,d^T$.
+        r"""The posterior plus the error of resolution: covariance $C + d\,d^T$, no wider than the prior in any direction.
 
         Args:
             difference: $d$, the maximum on voxels twice as wide minus this one. An error that shrinks in proportion to the voxel,
                 as that of unresolved anatomy does, is as large here as the difference; one that shrinks with its square is a third.
 
-        One difference is one draw of that error: it may be small by luck, and coverage over many patients is what shows that it does.
+        Where the data say little a maximum wanders far between two grids, and means nothing: the part of $d$ kept is the one nearest to it
+        with $d^T(I-C)^{-1}d\le1$, which is $C + d\,d^T\preceq I$. One difference is one draw of that error: it may be small by luck, and
+        coverage over many patients is what shows that it does.
         """
-        return replace(self, resolution=np.asarray(difference, dtype=float))
+        spread, axes = np.linalg.eigh(self.laplace)
+        room = np.clip(1.0 - spread, 0.0, 1.0)
+        along = axes.T @ np.asarray(difference, dtype=float)
+
+        def kept(pressure: float) -> np.ndarray:
+            return along * room / (room + pressure) if pressure else np.where(room > 0, along, 0.0)
+
+        def excess(pressure: float) -> float:
+            return float(np.sum(np.divide(kept(pressure) ** 2, room, out=np.zeros_like(room), where=room > 0))) - 1.0
+
+        pressure = brentq(excess, 0.0, 1.0 + float(along @ along)) if excess(0.0) > 0 else 0.0
+        return replace(self, resolution=axes @ kept(float(pressure)))
 
     def sample(self, count: int, seed: int) -> np.ndarray:
         """Draws of the Laplace normal, ``(count, parameters)``; each with its mirror image, which halves the noise of means."""

@@ -11,7 +11,7 @@ import optimistix
 from jaxtyping import Array, Float
 
 from physics import biologically_effective_dose, doses_of_equal_effect
-from solvers import TimeMesh
+from solvers import TimeMesh, map_members
 from twinsim.glioma import GliomaModel
 
 ALPHA_BETA_LATE_GY = 2.0
@@ -104,7 +104,7 @@ def optimised(
             final, _, _ = model.go_on(pair[0], pair[1], mesh, spread(shares))
             return jnp.log(jnp.maximum(final[-1].sum(), 1e-12))
 
-        return jax.lax.map(one, (z, states)).mean()
+        return map_members(one, (z, states)).mean()
 
     @eqx.filter_jit
     def search(model: GliomaModel, z: Array, states: Array) -> Array:

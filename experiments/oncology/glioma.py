@@ -14,7 +14,7 @@ from twinsim.coarsening import coarsened
 from twinsim.errors import InputError
 from twinsim.experiment import Result
 from twinsim.forecast import Forecast, course_mesh, ensemble, forecast
-from twinsim.glioma import GliomaTwin, glioma_twin, stable_diffusivity
+from twinsim.glioma import GliomaTwin, glioma_twin
 from twinsim.glioma_measure import measure
 from twinsim.glioma_priors import GLIOMA_PRIORS
 from twinsim.glioma_region import lesion_of
@@ -163,10 +163,9 @@ def _with_optimised(
 
     def search() -> Course:
         rough = replace(glioma_twin(coarse, config.margin_mm), posterior=twin.posterior)
-        rough = rough.stable_for(1.0 if twin.posterior is None else stable_diffusivity(twin.posterior))
         few = ensemble(rough, 4, config.seed)
         mesh = course_mesh(rough, days, config.horizon_days)
-        return optimised(rough.model, mesh, few.z, few.states, standard)
+        return optimised(rough.going_on(np.asarray(few.z)), mesh, few.z, few.states, standard)
 
     return [*compared, workspace.stage("optimised-schedule", search)]
 

@@ -25,6 +25,7 @@ from solvers import (  # noqa: E402
     solve_elliptic,
     time_mesh,
 )
+from solvers.devices.members import map_members  # noqa: E402
 from solvers.devices.sharding import decomposed, device_mesh, padded_planes, placed  # noqa: E402
 from solvers.space.edge_diffusion import EdgeDiffusion  # noqa: E402
 from solvers.steppers.blocked_diffusion import BlockedDiffusion  # noqa: E402
@@ -146,6 +147,19 @@ def checks():
         slopes = jit(jax.grad(work, (0, 1)))
         found, expected = slopes(*spread), slopes(operator, field, preconditioner)
         numbers["multigrid gradient"] = gap_where_used(found, expected, (operator, field))
+    for count in (1, 2 * DEVICES + 1):
+        members = (jnp.asarray(RANDOM.random((count, 3))), jnp.arange(count))
+
+        def member(pair):
+            return {"scaled": jnp.sin(pair[0]) * field[:3] + pair[1], "sum": pair[0].sum()}
+
+        def total(members):
+            return sum(leaf.sum() for leaf in jax.tree.leaves(map_members(member, members)))
+
+        numbers[f"members {count}"] = gap(jit(lambda m: map_members(member, m))(members), jax.vmap(member)(members))
+        slope = jit(jax.grad(lambda values, m=members: total((values, m[1]))))(members[0])
+        numbers[f"members gradient {count}"] = gap(slope, jnp.cos(members[0]) * field[:3][None] + 1)
+    numbers["members not divided"] = float(len(map_members(member, members)["scaled"].sharding.device_set) != DEVICES)
     volume = padded_planes(np.ones((DEVICES + 1, 2, 2)), mesh)
     numbers["padded"] = float(volume.shape[0] != 2 * DEVICES or volume.sum() != 4 * (DEVICES + 1))
     text = jax.jit(apply).lower(divided, placed(field, grid, mesh)).compile().as_text()

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from solvers import BlockedDiffusion, Diffusion, VoxelGrid
+from solvers import BlockedDiffusion, Diffusion, VoxelGrid, map_members
 from solvers.devices.halo import Slabs
 from solvers.devices.sharding import decomposed, device_mesh, padded_planes
 from solvers.steppers import blocked_march
@@ -55,6 +55,12 @@ def test_two_processes_agree_with_one():
     finally:
         for host in hosts:
             host.kill()
+
+
+@pytest.mark.parametrize("members", [jnp.zeros((0, 3)), (jnp.zeros((2, 3)), jnp.zeros(3)), jnp.zeros(())])
+def test_members_without_a_common_count_are_refused(members):
+    with pytest.raises(ValueError, match="leading axes"):
+        map_members(lambda member: member, members)
 
 
 def test_on_one_device_nothing_changes():

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from twinsim.environment import cache_folder, set_up_jax
+from twinsim.environment import MOST_HOST_DEVICES, cache_folder, set_up_jax
 from twinsim.errors import InputError
+from twinsim.machine import cores
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -31,6 +32,16 @@ def test_precision_and_cache(precision: str, dtype: str, tmp_path: Path) -> None
     )
     done = python("-c", program, TWINSIM_CACHE=str(tmp_path))
     assert done.stdout.split() == [dtype, str(tmp_path / "compiled")], done.stderr
+
+
+def test_every_core_is_a_device_unless_the_user_chose() -> None:
+    program = "from twinsim.environment import set_up_jax; set_up_jax(); import jax; print(jax.device_count())"
+    inherited = {"XLA_FLAGS": "", "TWINSIM_CACHE": os.devnull, "JAX_PLATFORMS": "cpu"}
+    assert int(python("-c", program, **inherited).stdout) == min(cores(), MOST_HOST_DEVICES)
+    assert int(python("-c", program, **inherited | {"XLA_FLAGS": "--xla_force_host_platform_device_count=3"}).stdout) == 3
+    assert int(python("-c", program, **inherited, JAX_NUM_CPU_DEVICES="1").stdout) == 1
+    late = program.replace("set_up_jax();", "import jax; jax.devices(); set_up_jax();")
+    assert int(python("-c", late, **inherited).stdout) == 1
 
 
 def test_compiled_programs_are_kept(tmp_path: Path) -> None:

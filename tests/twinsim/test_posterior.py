@@ -1,5 +1,7 @@
 """The Laplace posterior: intervals, samples, and words about identifiability."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.stats import norm
@@ -99,3 +101,15 @@ def test_what_voxels_cannot_resolve_widens_the_intervals_and_the_draws():
     draws = wider.moved(wider.sample(20_000, seed=1), seed=1)
     np.testing.assert_allclose(np.cov(draws.T), wider.covariance, atol=0.02)
     np.testing.assert_array_equal(POSTERIOR.moved(draws, seed=1), draws)
+
+
+def test_what_voxels_cannot_resolve_never_makes_a_posterior_wider_than_the_prior():
+    """Maxima on two grids lie far apart along what the data don't know: that is no knowledge of an error."""
+    for difference in (np.array([0.4, 3.0, 0.0, -0.1]), np.array([-20.0, 5.0, 7.0, 1.0])):
+        wider = POSTERIOR.widened(difference)
+        spreads = np.linalg.eigvalsh(wider.covariance)
+        assert spreads.max() <= 1 + 1e-9
+        assert (np.diag(wider.covariance) >= np.diag(POSTERIOR.covariance) - 1e-12).all()
+        assert wider.resolution @ difference > 0
+    unknown = replace(POSTERIOR, laplace=np.eye(4))
+    np.testing.assert_allclose(unknown.widened(np.ones(4)).covariance, np.eye(4), atol=1e-12)
