@@ -84,8 +84,11 @@ def forecast(cohort: Cohort, priors: list[Normal], origin: float, draws: int, se
     return draw_forecasts(cohort.until(origin), priors, draws, seed)
 
 
-def score(truth: np.ndarray, curves: np.ndarray, readings: np.ndarray, widening: float = 1.0) -> Score:
-    """Scores of forecasts of log PSA; arrays ``(readings,)`` and ``(draws, readings)``; `widening` stretches about the median."""
+def score(truth: np.ndarray, curves: np.ndarray, readings: np.ndarray, widening: float | np.ndarray = 1.0) -> Score:
+    """Scores of forecasts of log PSA; arrays ``(readings,)`` and ``(draws, readings)``;
+
+    `widening`, one number or one per reading, stretches about the median.
+    """
     centre = np.median(curves, axis=0)
     spread = centre + widening * (readings - np.median(readings, axis=0))
     low, high = np.quantile(spread, [0.05, 0.95], axis=0)
@@ -104,6 +107,20 @@ def widening(truth: np.ndarray, curves: np.ndarray, readings: np.ndarray, probab
     low, high = np.quantile(readings, [(1 - probability) / 2, (1 + probability) / 2], axis=0)
     half = np.where(truth > centre, high - middle, middle - low)
     return float(np.quantile(np.abs(truth - centre) / np.maximum(half, 1e-9), probability))
+
+
+def widening_by_others(patient: np.ndarray, truth: np.ndarray, curves: np.ndarray, readings: np.ndarray) -> np.ndarray:
+    """Per reading, the :func:`widening` that every other patient's readings ask for: conformal correction, one patient left out.
+
+    A new patient is exchangeable with those already followed through the same window, which earlier windows of the same patient are
+    not: they are easier. Readings of one patient err alike, so that the guarantee is for patients, and rough for few.
+    Source: Vovk 2005, *Algorithmic Learning in a Random World*; by groups, Dunn 2023, J. Am. Stat. Assoc. 118:2491.
+    """
+    factors = np.empty(truth.size)
+    for one in np.unique(patient):
+        others = patient != one
+        factors[~others] = widening(truth[others], curves[:, others], readings[:, others])
+    return factors
 
 
 def persistence(record: PsaRecord, origin: float, days: np.ndarray) -> np.ndarray:

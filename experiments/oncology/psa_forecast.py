@@ -22,7 +22,7 @@ from twinsim.psa_forecast import (
     psa_cohort,
     rising_on_therapy,
     score,
-    widening,
+    widening_by_others,
 )
 from twinsim.psa_models import MODELS, PsaModel
 from twinsim.psa_record import PsaRecord, numbered, read_cohort
@@ -149,6 +149,7 @@ def _cohort(config: Config, workspace: Workspace, records: list[PsaRecord]) -> R
         "coverage90_model_alone": best["alone"].coverage90,
         "model_weight": best["weight"],
         "coverage90": scores.coverage90,
+        "coverage90_unwidened": best["unwidened"].coverage90,
         "crps": scores.crps,
         "relapse_auc": area,
         "relapse_auc_ci90_low": None if interval is None else interval[0],
@@ -185,7 +186,8 @@ def _cohort(config: Config, workspace: Workspace, records: list[PsaRecord]) -> R
     report.table(
         ["Model", "RMS error inside training", "Weight", "RMS error alone", "RMS error", "Coverage", "CRPS"],
         rows,
-        f"Model, its weight beside the cycle rule, and widening are chosen on days {inner:g} to {origin:g}, in the training window.",
+        f"Model and its weight beside the cycle rule are chosen on days {inner:g} to {origin:g}, in the training window. Intervals are "
+        "widened for each patient by what the other patients' readings of the forecast window ask for.",
     )
     report.text(
         "A scenario forecast: the days on and off therapy of the window are given, to models and cycle rule alike. Doctors chose "
@@ -204,10 +206,11 @@ def _one_model(config: Config, records: list[PsaRecord], name: str) -> dict:
     inside = _at(cohort, forecast(cohort, priors, inner_origin, config.draws, config.seed), inner_origin, horizon)
     rules = _cycles(records, cohort, inner_origin, horizon)
     weight = min(WEIGHTS, key=lambda w: score(*_stacked(inside, rules, w)).rmse)
-    stretch = widening(*_stacked(inside, rules, weight))
     draws = forecast(cohort, priors, origin, config.draws, config.seed)
     outside = _at(cohort, draws, origin, horizon)
     stacked = _stacked(outside, _cycles(records, cohort, origin, horizon), weight)
+    patient = np.nonzero(in_window(cohort, origin, horizon))[0]
+    stretch = widening_by_others(patient, *stacked)
     events = []
     for k in range(config.relapse_origins):
         later = origin + k * horizon
@@ -218,14 +221,16 @@ def _one_model(config: Config, records: list[PsaRecord], name: str) -> dict:
     at_origin = np.array([int(np.searchsorted(row, origin, side="right")) - 1 for row in cohort.times])
     resistant = _resistant(model, cohort, draws.points)[:, np.arange(cohort.size), at_origin]
     middle = np.median(draws.readings, axis=0)
-    band = middle + stretch * (np.quantile(draws.readings, [0.05, 0.95], axis=0) - middle)
+    own = np.array([np.median(stretch[patient == p]) if (patient == p).any() else np.median(stretch) for p in range(cohort.size)])
+    band = middle + own[:, None] * (np.quantile(draws.readings, [0.05, 0.95], axis=0) - middle)
     shown = range(0, cohort.size, max(1, cohort.size // 6))
     return {
         "inner": score(*_stacked(inside, rules, weight)),
-        "alone": score(*outside, widening(*inside)),
+        "alone": score(*outside, widening_by_others(patient, *outside)),
+        "unwidened": score(*stacked),
         "outer": score(*stacked, stretch),
         "weight": weight,
-        "widening": stretch,
+        "widening": float(np.median(stretch)),
         "relapse": tuple(np.concatenate([one[k] for one in events]) for k in range(3)),
         "resistant": np.median(resistant, axis=0),
         "points": (stacked[0], np.median(stacked[1], axis=0)),

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from twinsim.errors import InputError
-from twinsim.psa_forecast import area_under_curve, cycle, persistence, score
+from twinsim.psa_forecast import area_under_curve, cycle, persistence, score, widening_by_others
 from twinsim.psa_record import PsaRecord, numbered, read_record
 
 ROWS = (
@@ -72,3 +72,17 @@ def test_scores_of_a_normal_forecast():
     assert abs(found.crps - (np.sqrt(2 / np.pi) - 1 / np.sqrt(np.pi))) < 0.01
     assert found.coverage90 == 1.0 and found.rmse < 0.05
     assert area_under_curve(np.array([True, False, True]), np.array([2.0, 1.0, 1.0])) == 0.75
+
+
+@pytest.mark.parametrize("error", [0.5, 1.0, 3.0])
+def test_intervals_widened_by_the_other_patients_hold_nine_in_ten(error):
+    """Whatever the forecasts think of themselves; and a patient's own readings have no say."""
+    random = np.random.default_rng(3)
+    patient = np.repeat(np.arange(60), 5)
+    draws = random.standard_normal((400, patient.size))
+    truth = error * random.standard_normal(patient.size)
+    factors = widening_by_others(patient, truth, draws, draws)
+    assert abs(score(truth, draws, draws, factors).coverage90 - 0.9) < 0.03
+    np.testing.assert_allclose(factors, error, rtol=0.15)
+    own = np.where(patient == 7, 100.0, truth)
+    np.testing.assert_array_equal(widening_by_others(patient, own, draws, draws)[patient == 7], factors[patient == 7])
