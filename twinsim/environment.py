@@ -43,7 +43,7 @@ def data_folder() -> Path | None:
 MOST_HOST_DEVICES = 16
 
 
-def set_up_jax(precision: Precision = "float32", cache: Path | None = None) -> Path | None:
+def set_up_jax(precision: Precision = "float32", cache: Path | None = None, host_devices: int | None = None) -> Path | None:
     """Choose JAX's precision, one host device per core, and keep compiled programs on disk. Call before the first computation.
 
     Only the command line does: the library never touches a global switch.
@@ -52,6 +52,8 @@ def set_up_jax(precision: Precision = "float32", cache: Path | None = None) -> P
         precision: "float64" switches 64-bit types on, "float32" off.
         cache: Where compiled programs are kept; None is `compiled` in the user's cache folder. The
             environment variable JAX_COMPILATION_CACHE_DIR wins over both.
+        host_devices: Into how many devices the processor is divided; None is one per core, at most 16. XLA_FLAGS and
+            JAX_NUM_CPU_DEVICES win.
 
     Returns:
         The folder used, or None where it cannot be written and programs are therefore compiled in every run.
@@ -69,7 +71,7 @@ def set_up_jax(precision: Precision = "float32", cache: Path | None = None) -> P
     # Members of an ensemble are divided over devices, and XLA's own threads find little to do in one voxel field: cores become devices.
     if "host_platform_device_count" not in os.environ.get("XLA_FLAGS", "") and "JAX_NUM_CPU_DEVICES" not in os.environ:
         with suppress(RuntimeError):  # JAX has computed already: it keeps the devices that it has
-            jax.config.update("jax_num_cpu_devices", min(cores(), MOST_HOST_DEVICES))
+            jax.config.update("jax_num_cpu_devices", host_devices or min(cores(), MOST_HOST_DEVICES))
     folder = Path(os.environ.get("JAX_COMPILATION_CACHE_DIR") or cache or cache_folder() / "compiled")
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -76,7 +76,7 @@ def run(config: Config, workspace: Workspace) -> Result:
 
 def _all_patients(config: Config, workspace: Workspace) -> list[dict[str, float]]:
     """Summaries in the order of the seeds; a finished patient survives an interruption."""
-    pool = ProcessPoolExecutor(config.workers, get_context("spawn"), initializer=set_up_jax, initargs=(config.precision,))
+    pool = ProcessPoolExecutor(config.workers, get_context("spawn"), initializer=set_up_jax, initargs=(config.precision, None, 1))
     with pool, workspace.progress(config.patients, "calibrating patients", "patients") as bar:
         open_seeds = [seed for seed in range(config.patients) if not workspace.has(f"patient-{seed}")]
         running = {seed: pool.submit(_one_patient, config, seed) for seed in open_seeds}

@@ -140,6 +140,7 @@ def test_one_compartment_with_a_heavy_tail():
         check_tail(draws, STORED[ONE_COMPARTMENT]["reference"], name)
 
 
+@pytest.mark.slow
 def test_lotka_volterra_with_fewer_draws():
     """The reduced version: starts beside the first year's counts, so that little warm-up is needed."""
     of = lynx_and_hare()

@@ -42,6 +42,7 @@ def test_robertson_through_diffrax_with_our_method(method):
     np.testing.assert_allclose(states, ours, rtol=5e-5)
 
 
+@pytest.mark.slow
 def test_gradients_through_diffrax_and_a_state_of_several_leaves():
     from solvers.stiff.diffrax_rosenbrock import RosenbrockSolver
 

@@ -60,6 +60,7 @@ def test_a_new_patient_starts_from_the_population(fitted):
     assert fitted.standard_error("offset") == pytest.approx(2.0 * fitted.between("offset") / 2.0 / np.sqrt(40), rel=0.3)
 
 
+@pytest.mark.slow
 def test_the_joint_sampler_agrees():
     density = joint_density(problems(people()[:12]), between=0.6)
     start = 0.1 * jax.random.normal(jax.random.key(1), (4, density.size))
