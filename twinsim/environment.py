@@ -9,6 +9,7 @@ from twinsim.errors import InputError
 from twinsim.machine import cores
 
 Precision = Literal["float32", "float64"]
+MOST_HOST_DEVICES = 16
 
 
 def cache_folder() -> Path:
@@ -38,9 +39,6 @@ def data_folder() -> Path | None:
             do="correct or unset TWINSIM_DATA",
         )
     return folder.resolve()
-
-
-MOST_HOST_DEVICES = 16
 
 
 def set_up_jax(precision: Precision = "float32", cache: Path | None = None, host_devices: int | None = None) -> Path | None:

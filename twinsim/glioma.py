@@ -135,11 +135,12 @@ class GliomaTwin:
             terms, status = _linearised(twin.model, self.scan_mesh, doses, _coordinates(z))
             value, gradient, curvature = 0.5 * float(z @ z), np.array(z, dtype=float), np.eye(z.size)
             # Sums in float64: a curvature summed in float32 loses the prior beside the data and is then not positive definite.
-            for weight, *term in terms:
+            for observation, term in zip(twin.model.observations, terms, strict=True):
+                weight = float(observation.weight)
                 loss, slope, information, jacobian = (np.asarray(part, dtype=float) for part in term)
-                value += float(weight) * loss.sum()
-                gradient += float(weight) * jacobian @ slope
-                curvature += float(weight) * (jacobian * information) @ jacobian.T
+                value += weight * loss.sum()
+                gradient += weight * jacobian @ slope
+                curvature += weight * (jacobian * information) @ jacobian.T
             return (value if status == 0 else np.inf), gradient, curvature
 
         return run
@@ -318,7 +319,7 @@ def negative_log_posterior(model: GliomaModel, states: Float[Array, "times cells
 def _linearised(
     model: GliomaModel, mesh: TimeMesh, doses: Float[Array, " fractions"], z: Float[Array, " parameters"]
 ) -> tuple[tuple[tuple[Array, ...], ...], Array]:
-    """Per observation its weight, and per voxel the loss, its slope, its curvature and the prediction's Jacobian; and the status.
+    """Per observation and voxel the loss, its slope, its curvature and the prediction's Jacobian; and the status.
 
     The Jacobian is pushed forward, one tangent per tissue parameter.
     """
@@ -346,7 +347,7 @@ def _linearised(
     from_imaging = jax.vmap(lambda d: jax.jvp(predict, (states, z_imaging), (zero_states, d))[1])(directions)
 
     terms = tuple(
-        (o.weight, o.loss(p), o.slope(p), o.curvature(p), jnp.concatenate([first, second]))
+        (o.loss(p), o.slope(p), o.curvature(p), jnp.concatenate([first, second]))
         for o, p, first, second in zip(model.observations, predictions, from_tissue, from_imaging, strict=True)
     )
     return terms, status

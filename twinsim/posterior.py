@@ -45,17 +45,14 @@ class Posterior:
         coverage over many patients is what shows that it does.
         """
         spread, axes = np.linalg.eigh(self.laplace)
-        room = np.clip(1.0 - spread, 0.0, 1.0)
+        room = np.clip(1.0 - spread, 1e-12, 1.0)
         along = axes.T @ np.asarray(difference, dtype=float)
 
-        def kept(pressure: float) -> np.ndarray:
-            return along * room / (room + pressure) if pressure else np.where(room > 0, along, 0.0)
-
         def excess(pressure: float) -> float:
-            return float(np.sum(np.divide(kept(pressure) ** 2, room, out=np.zeros_like(room), where=room > 0))) - 1.0
+            return float(np.sum(room * (along / (room + pressure)) ** 2)) - 1.0
 
         pressure = brentq(excess, 0.0, 1.0 + float(along @ along)) if excess(0.0) > 0 else 0.0
-        return replace(self, resolution=axes @ kept(float(pressure)))
+        return replace(self, resolution=axes @ (along * room / (room + pressure)))
 
     def sample(self, count: int, seed: int) -> np.ndarray:
         """Draws of the Laplace normal, ``(count, parameters)``; each with its mirror image, which halves the noise of means."""

@@ -85,10 +85,7 @@ def forecast(cohort: Cohort, priors: list[Normal], origin: float, draws: int, se
 
 
 def score(truth: np.ndarray, curves: np.ndarray, readings: np.ndarray, widening: float | np.ndarray = 1.0) -> Score:
-    """Scores of forecasts of log PSA; arrays ``(readings,)`` and ``(draws, readings)``;
-
-    `widening`, one number or one per reading, stretches about the median.
-    """
+    """Scores of forecasts of log PSA; arrays ``(readings,)`` and ``(draws, readings)``; `widening` stretches about the median."""
     centre = np.median(curves, axis=0)
     spread = centre + widening * (readings - np.median(readings, axis=0))
     low, high = np.quantile(spread, [0.05, 0.95], axis=0)
@@ -112,8 +109,8 @@ def widening(truth: np.ndarray, curves: np.ndarray, readings: np.ndarray, probab
 def widening_by_others(patient: np.ndarray, truth: np.ndarray, curves: np.ndarray, readings: np.ndarray) -> np.ndarray:
     """Per reading, the :func:`widening` that every other patient's readings ask for: conformal correction, one patient left out.
 
-    A new patient is exchangeable with those already followed through the same window, which earlier windows of the same patient are
-    not: they are easier. Readings of one patient err alike, so that the guarantee is for patients, and rough for few.
+    A new patient is exchangeable with those already followed through the same window; earlier windows are not exchangeable with it:
+    they are easier. Readings of one patient err alike, so that the guarantee is for patients, and rough for few.
     Source: Vovk 2005, *Algorithmic Learning in a Random World*; by groups, Dunn 2023, J. Am. Stat. Assoc. 118:2491.
     """
     factors = np.empty(truth.size)

@@ -221,8 +221,9 @@ def _one_model(config: Config, records: list[PsaRecord], name: str) -> dict:
     at_origin = np.array([int(np.searchsorted(row, origin, side="right")) - 1 for row in cohort.times])
     resistant = _resistant(model, cohort, draws.points)[:, np.arange(cohort.size), at_origin]
     middle = np.median(draws.readings, axis=0)
-    own = np.array([np.median(stretch[patient == p]) if (patient == p).any() else np.median(stretch) for p in range(cohort.size)])
-    band = middle + own[:, None] * (np.quantile(draws.readings, [0.05, 0.95], axis=0) - middle)
+    own = np.full((cohort.size, 1), np.median(stretch))
+    own[patient, 0] = stretch  # the same for all readings of a patient
+    band = middle + own * (np.quantile(draws.readings, [0.05, 0.95], axis=0) - middle)
     shown = range(0, cohort.size, max(1, cohort.size // 6))
     return {
         "inner": score(*_stacked(inside, rules, weight)),

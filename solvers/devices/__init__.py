@@ -1,1 +1,1 @@
-"""One simulation on several devices and hosts."""
+"""One simulation, or the members of an ensemble, on several devices and hosts."""

@@ -15,10 +15,9 @@ from solvers.devices.sharding import AXIS, device_mesh
 def map_members(function: Callable[[Any], Any], members: PyTree[Array], mesh: Mesh | None = None) -> PyTree[Array]:
     """``function`` of every member, stacked along a new leading axis: ``jax.lax.map`` that uses every device.
 
-    Members of an ensemble need nothing from each other, so $n$ devices take $1/n$ of the time (two cores as two host devices: 1.9 times
-    as fast). On each device members run one after another, in the memory of one; put ``jax.vmap`` inside ``function`` and a second
-    leading axis on the members where a device is larger than a member. Differentiable in both modes; what ``function`` closes over is
-    copied to every device.
+    Members of an ensemble need nothing from each other, so $n$ devices take about $1/n$ of the time. On each device members run one
+    after another, in the memory of one; put ``jax.vmap`` inside ``function`` and a second leading axis on the members where a device is
+    larger than a member. Differentiable in both modes; what ``function`` closes over is copied to every device.
 
     Args:
         function: From one member to arrays.
