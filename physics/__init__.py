@@ -10,6 +10,7 @@ from physics.cell_model import CellModel as CellModel
 from physics.cell_model import RectangularPulse as RectangularPulse
 from physics.cell_model import Stimulus as Stimulus
 from physics.cell_ten_tusscher_2006 import TenTusscher2006 as TenTusscher2006
+from physics.cells import CELL_MODELS as CELL_MODELS
 from physics.chemotherapy import Chemotherapy as Chemotherapy
 from physics.equation import Equation as Equation
 from physics.glioma_parameters import BAKER_1999 as BAKER_1999

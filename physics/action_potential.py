@@ -35,22 +35,23 @@ def action_potential(times: Trace, voltage: Trace, fraction: float = 0.9) -> Act
 
     Repolarised is the first time after the peak at which $V = V_{peak} - p\,(V_{peak} - V_{rest})$, found by the parabola through the
     three samples around it; the duration counts from the largest slope. Peak and largest slope are vertices of parabolas through three
-    samples or slopes, so that every biomarker is smooth in the trace, of second order or better in the sampling interval, and
-    differentiable. $V_{rest}$ is the first sample: of a premature beat, the potential from which it rose.
+    samples or slopes, so that every biomarker is of second order in the sampling interval, and differentiable; where a slope is largest
+    just as the stimulus ends and then jumps, it is that of the interval before, and of first order. $V_{rest}$ is the first sample: of a
+    premature beat, the potential from which it rose.
 
     Args:
         times: ms, increasing, not necessarily even.
-        voltage: mV.
+        voltage: mV; at least six samples.
         fraction: The part $p$ of the amplitude that has to be gone.
 
     Fails (as numbers, not as an exception) where the peak is at an end of the trace, where the stimulus artefact is the peak, and
     where a beat does not take: compare ``peak`` with ``resting``.
     """
     last = times.shape[0] - 1
-    top = jnp.clip(jnp.argmax(voltage), 1, last - 1)
+    top = jnp.clip(jnp.argmax(voltage), 2, last - 2)
     _, peak = _vertex(times, voltage, top)
     middles, slopes = (times[1:] + times[:-1]) / 2, jnp.diff(voltage) / jnp.diff(times)
-    steepest = jnp.clip(jnp.argmax(slopes), 1, last - 2)
+    steepest = jnp.clip(jnp.argmax(slopes), 2, last - 3)
     upstroke_time, max_upstroke = _vertex(middles, slopes, steepest)
     resting = voltage[0]
     level = peak - fraction * (peak - resting)
@@ -65,28 +66,33 @@ def action_potential(times: Trace, voltage: Trace, fraction: float = 0.9) -> Act
 
 
 def _vertex(times: Trace, values: Trace, middle: Array) -> tuple[Scalar, Scalar]:
-    """Time and value of the extremum of the parabola through three samples, kept between the outer two."""
+    """Time and value of the extremum of the parabola through three samples; the middle sample where values jump."""
+    bends = [_bend(times, values, middle + shift)[2] for shift in (-1, 0, 1)]
+    # Where a stimulus ends, the slope jumps: the parabola across would overshoot. It bends far more than the ones beside it.
+    smooth = jnp.abs(bends[1]) <= 3 * jnp.minimum(jnp.abs(bends[0]), jnp.abs(bends[2]))
+    left, slope, curvature, right = _bend(times, values, middle)
+    usable = smooth & (curvature < 0)
+    offset = jnp.where(usable, -slope / (2 * jnp.where(usable, curvature, 1.0)), 0.0)
+    offset = jnp.clip(offset, left, right)
+    return times[middle] + offset, values[middle] + offset * (slope + curvature * offset)
+
+
+def _bend(times: Trace, values: Trace, middle: Array) -> tuple[Scalar, Scalar, Scalar, Scalar]:
+    """Offset to the sample before, slope and half the second derivative of the parabola at a sample, offset to the one after."""
     before, here, after = (values[middle + shift] for shift in (-1, 0, 1))
     left, right = times[middle - 1] - times[middle], times[middle + 1] - times[middle]
     down, up = (before - here) / left, (after - here) / right
     curvature = (up - down) / (right - left)
-    slope = up - curvature * right
-    flat = jnp.abs(curvature) < jnp.finfo(values.dtype).tiny
-    offset = jnp.where(flat, 0.0, -slope / (2 * jnp.where(flat, 1.0, curvature)))
-    offset = jnp.clip(offset, left, right)
-    return times[middle] + offset, here + offset * (slope + curvature * offset)
+    return left, up - curvature * right, curvature, right
 
 
 def _crossing(times: Trace, values: Trace, first: Array, level: Scalar) -> Scalar:
     """Where the parabola through samples first-1 to first+1 takes a value between the last two of them, by one Newton step."""
-    before, here, after = (values[first + shift] for shift in (-1, 0, 1))
-    left, right = times[first - 1] - times[first], times[first + 1] - times[first]
-    down, up = (before - here) / left, (after - here) / right
-    curvature = (up - down) / (right - left)
+    _, slope, curvature, right = _bend(times, values, first)
+    here, after = values[first], values[first + 1]
     # The chord's root is of second order already; one step of Newton's method from there is of fourth.
-    safe = jnp.where(up == 0, 1.0, up)
-    guess = jnp.where(up == 0, 0.0, (level - here) / safe)
-    slope = up - curvature * right
+    flat = after == here
+    guess = jnp.where(flat, 0.0, (level - here) * right / jnp.where(flat, 1.0, after - here))
     value, gradient = here + guess * (slope + curvature * guess) - level, slope + 2 * curvature * guess
     step = jnp.where(gradient == 0, 0.0, value / jnp.where(gradient == 0, 1.0, gradient))
     return times[first] + jnp.clip(guess - step, 0.0, right)
