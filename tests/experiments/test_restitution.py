@@ -5,6 +5,8 @@ import dataclasses
 import pytest
 
 from experiments.cardiac.restitution import Config, run
+from physics import MitchellSchaeffer
+from tests.problems import number
 from twinsim.errors import InputError
 from twinsim.workspace import Workspace
 
@@ -12,11 +14,11 @@ TOY = Config(beats=2, intervals_ms=(10.0, 50.0, 200.0), dt_ms=0.05)
 
 
 def test_premature_beats_of_the_epicardial_cell(tmp_path):
-    """Durations of the second beat and after 200 ms: LSODA on the same equations gives 308.07; the paper draws some 300."""
+    """LSODA on the same equations gives 307.856 ms and -85.4768 mV for the second beat (tests/versus/test_cell_pacing.py)."""
     result = run(TOY, Workspace(tmp_path, progress=False))
     summary = result.summary
-    assert summary["apd90_ms"] == pytest.approx(308.0, abs=1.0)
-    assert summary["resting_potential_mv"] == pytest.approx(-85.3, abs=0.5)
+    assert summary["apd90_ms"] == pytest.approx(307.856, abs=0.1)
+    assert summary["resting_potential_mv"] == pytest.approx(-85.4768, abs=1e-3)
     assert 30 < summary["peak_mv"] < 45 and 300 < summary["max_upstroke_v_per_s"] < 420
     assert summary["apd90_ms_at_di_10"] is None  # still refractory
     assert 150 < summary["apd90_ms_at_di_50"] < summary["apd90_ms_at_di_200"] < summary["apd90_ms"]
@@ -24,11 +26,15 @@ def test_premature_beats_of_the_epicardial_cell(tmp_path):
 
 
 def test_dynamic_pacing_of_the_simplest_cell_follows_its_closed_form(tmp_path):
-    """A steady beat at cycle length T obeys APD = f(T - APD) with the restitution curve f, up to the fast phases."""
+    """A steady beat at cycle length T lasts f(T - APD) with the restitution curve f and, at every T alike, the fast phases."""
     config = dataclasses.replace(TOY, cell_model="mitchell_schaeffer", protocol="dynamic", beats=12, cycle_lengths_ms=(600.0, 500.0))
     summary = run(config, Workspace(tmp_path, progress=False)).summary
     assert summary["apd90_ms_cl_1000"] > summary["apd90_ms_cl_600"] > summary["apd90_ms_cl_500"] > 150
     assert summary["alternans_ms_cl_500"] < 0.1
+    cell = MitchellSchaeffer.published()
+    durations = {length: summary[f"apd90_ms_cl_{length}"] for length in (1000, 600, 500)}
+    fast = [duration - float(cell.duration_after(number(length - duration))) for length, duration in durations.items()]
+    assert max(fast) - min(fast) < 0.1 * (durations[1000] - durations[500])
 
 
 @pytest.mark.parametrize(
