@@ -14,7 +14,7 @@ TOY = Config(beats=2, intervals_ms=(10.0, 50.0, 200.0), dt_ms=0.05)
 
 
 def test_premature_beats_of_the_epicardial_cell(tmp_path):
-    """LSODA on the same equations gives 307.856 ms and -85.4768 mV for the second beat (tests/versus/test_cell_pacing.py)."""
+    """CVODE on myokit's equations gives 307.856 ms and -85.4768 mV for the second beat (tests/versus/ten_tusscher_2006.json)."""
     result = run(TOY, Workspace(tmp_path, progress=False))
     summary = result.summary
     assert summary["apd90_ms"] == pytest.approx(307.856, abs=0.1)
@@ -58,4 +58,4 @@ def test_bad_options_are_refused_in_one_line(option, value, expected):
 
 def test_a_cycle_too_short_for_premature_beats_is_refused():
     with pytest.raises(InputError, match="longer cycle-length-ms"):
-        run(dataclasses.replace(TOY, beats=1, cycle_length_ms=200.0), Workspace(progress=False))
+        run(dataclasses.replace(TOY, cell_model="mitchell_schaeffer", beats=1, cycle_length_ms=200.0), Workspace(progress=False))
