@@ -1,5 +1,16 @@
 """Physiology as equations, with parameter sets named after their papers. No patient and no file format is named here."""
 
+from physics.action_potential import ActionPotential as ActionPotential
+from physics.action_potential import action_potential as action_potential
+from physics.cell_aliev_panfilov import ALIEV_PANFILOV_1996 as ALIEV_PANFILOV_1996
+from physics.cell_aliev_panfilov import AlievPanfilov as AlievPanfilov
+from physics.cell_mitchell_schaeffer import MITCHELL_SCHAEFFER_2003 as MITCHELL_SCHAEFFER_2003
+from physics.cell_mitchell_schaeffer import MitchellSchaeffer as MitchellSchaeffer
+from physics.cell_model import CellModel as CellModel
+from physics.cell_model import RectangularPulse as RectangularPulse
+from physics.cell_model import Stimulus as Stimulus
+from physics.cell_ten_tusscher_2006 import TenTusscher2006 as TenTusscher2006
+from physics.cells import CELL_MODELS as CELL_MODELS
 from physics.chemotherapy import Chemotherapy as Chemotherapy
 from physics.equation import Equation as Equation
 from physics.glioma_parameters import BAKER_1999 as BAKER_1999
@@ -20,3 +31,6 @@ from physics.radiotherapy import LinearQuadratic as LinearQuadratic
 from physics.radiotherapy import biologically_effective_dose as biologically_effective_dose
 from physics.radiotherapy import doses_of_equal_effect as doses_of_equal_effect
 from physics.radiotherapy import surviving_fraction as surviving_fraction
+from physics.ten_tusscher_parameters import TEN_TUSSCHER_2006_ENDO as TEN_TUSSCHER_2006_ENDO
+from physics.ten_tusscher_parameters import TEN_TUSSCHER_2006_EPI as TEN_TUSSCHER_2006_EPI
+from physics.ten_tusscher_parameters import TEN_TUSSCHER_2006_MID as TEN_TUSSCHER_2006_MID

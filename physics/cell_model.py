@@ -1,0 +1,130 @@
+"""What every model of a heart cell's electricity is."""
+
+from abc import abstractmethod
+from typing import Literal
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from physics.equation import Equation
+from physics.parameters import ParameterSet
+from solvers import GatedRate, RushLarsen, Stepper
+
+Scalar = Float[Array, ""]
+Cells = Float[Array, "*cells"]
+Stacked = Float[Array, "components *cells"]
+Others = Float[Array, "others *cells"]
+Gates = Float[Array, "gates *cells"]
+
+
+class Stimulus(eqx.Module):
+    """A current that is put into a cell; positive depolarises."""
+
+    @abstractmethod
+    def current(self, time: Scalar) -> Scalar:
+        """A/F, which is mV/ms, at a time in ms."""
+
+
+class RectangularPulse(Stimulus):
+    """One rectangular pulse from time zero on.
+
+    Args:
+        amplitude: A/F (or uA/uF, or mV/ms); 52 for 1 ms is about twice the threshold of a human ventricular cell.
+        duration: ms. A time mesh should have a breakpoint there, since the rates jump.
+    """
+
+    amplitude: Scalar
+    duration: Scalar
+
+    def current(self, time: Scalar) -> Scalar:
+        """See :class:`Stimulus`."""
+        return jnp.where((time >= 0) & (time < self.duration), self.amplitude, jnp.zeros_like(self.amplitude))
+
+
+class CellModel(Equation):
+    r"""One kind of excitable cell, or many alike: $\dot u = F(u, g, I)$ and gates $\dot g = (g_\infty(u) - g)/\tau(u)$.
+
+    The state is one array with a leading axis of components, named by :attr:`names`: the voltage first, gates last. Any number of
+    cells stands in the axes behind. Time is in ms and stimuli in A/F for every model; the voltage of the state is in
+    :attr:`voltage_unit`, and :meth:`millivolts` says what it is in mV.
+    """
+
+    @property
+    @abstractmethod
+    def names(self) -> tuple[str, ...]:
+        """The components in order."""
+
+    @property
+    @abstractmethod
+    def units(self) -> tuple[str, ...]:
+        """Unit of each component."""
+
+    @abstractmethod
+    def initial_state(self) -> Float[Array, " components"]:
+        """The published state at rest."""
+
+    @abstractmethod
+    def others(self, state: Stacked, stimulus: Float[Array, "#*cells"]) -> Others:
+        """Change per ms of the components that are no gates, for a stimulus in A/F, positive depolarising."""
+
+    @abstractmethod
+    def gates(self, state: Stacked) -> tuple[Gates, Gates]:
+        """Steady state and time constant (ms) of each gate."""
+
+    @abstractmethod
+    def millivolts(self, state: Stacked) -> Cells:
+        """Membrane potential, mV."""
+
+    @property
+    def voltage_unit(self) -> str:
+        """Unit of the first component."""
+        return self.units[0]
+
+    @property
+    def time_unit(self) -> str:
+        """Of every rate and time constant."""
+        return "ms"
+
+    def rate(self, state: Stacked, time: Scalar, stimulus: Float[Array, "#*cells"]) -> Stacked:
+        """Change per ms of every component; the models here do not depend on time by themselves."""
+        del time
+        steady, constant = self.gates(state)
+        return jnp.concatenate([self.others(state, stimulus), (steady - state[-steady.shape[0] :]) / constant])
+
+    def stepper(self) -> Stepper:
+        """Second-order Rush-Larsen, without a stimulus."""
+        return self.paced(None)
+
+    def paced(self, stimulus: Stimulus | None, accuracy: Literal[1, 2] = 2) -> RushLarsen:
+        """Rush-Larsen for the cell under a stimulus.
+
+        Args:
+            stimulus: What is put in; None for nothing.
+            accuracy: Order, 1 or 2.
+        """
+        return RushLarsen(StimulatedCell(self, stimulus), accuracy)
+
+    def component(self, state: Stacked, name: str) -> Cells:
+        """One component by name."""
+        if name not in self.names:
+            raise KeyError(f"got {name!r}; expected a component; do: use one of {', '.join(self.names)}")
+        return state[self.names.index(name)]
+
+
+class StimulatedCell(GatedRate):
+    """A cell and what is put into it, as the rates that a stepper takes."""
+
+    cell: CellModel
+    stimulus: Stimulus | None
+
+    def evaluate(self, state: Stacked, time: Scalar) -> tuple[Array, Array, Array]:
+        """See :class:`solvers.GatedRate`."""
+        current = jnp.zeros(()) if self.stimulus is None else self.stimulus.current(time)
+        steady, constant = self.cell.gates(state)
+        return self.cell.others(state, current.astype(state.dtype)), steady, 1 / constant
+
+
+def arrays_of(parameters: ParameterSet) -> dict[str, Scalar]:
+    """The values of a parameter set as arrays, by name."""
+    return {name: jnp.asarray(parameters[name].value, dtype=float) for name in parameters}

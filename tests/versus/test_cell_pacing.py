@@ -1,0 +1,105 @@
+"""Biomarkers of paced cells: against CVODE on myokit's equations (stored numbers), and against LSODA read off by root finding."""
+
+import json
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.integrate import solve_ivp
+from scipy.optimize import brentq, minimize_scalar
+
+from physics import CELL_MODELS, RectangularPulse, action_potential
+from solvers import simulate, time_mesh
+from tests.problems import number, quick_jit
+
+STORED = json.loads(Path(__file__).with_name("ten_tusscher_2006.json").read_text())
+AMPLITUDE, DURATION, PERIOD = (STORED["pacing"][name] for name in ("stimulus_a_per_f", "duration_ms", "period_ms"))
+
+
+def lsoda(cell, state, beats):
+    """The last beat's two solutions, with and without stimulus, after beats at tight tolerance."""
+    rate = jax.jit(lambda state, current: cell.rate(state, number(0.0), current))
+    for _ in range(beats):
+        parts = []
+        for start, stop, current in ((0.0, DURATION, AMPLITUDE), (DURATION, PERIOD, 0.0)):
+            part = solve_ivp(
+                lambda _, u, current=current: np.asarray(rate(u, current)),
+                (start, stop),
+                state,
+                method="LSODA",
+                rtol=1e-9,
+                atol=1e-12,
+                dense_output=True,
+            )
+            assert part.success
+            parts.append(part)
+            state = part.y[:, -1]
+    return parts, rate
+
+
+def exact_biomarkers(cell, start, beats):
+    parts, rate = lsoda(cell, np.asarray(start), beats)
+
+    def voltage(time):
+        return float(cell.millivolts(jnp.asarray(parts[0 if time < DURATION else 1].sol(time))))
+
+    def slope(time):
+        current = AMPLITUDE if time < DURATION else 0.0
+        return float(rate(jnp.asarray(parts[0 if time < DURATION else 1].sol(time)), current)[0]) * scale
+
+    scale = float(cell.millivolts(jnp.ones((len(cell.names),))) - cell.millivolts(jnp.zeros((len(cell.names),))))
+    coarse = np.linspace(0.0, 20.0, 801)
+    # On each side of the end of the stimulus, where the slope jumps.
+    steepest = coarse[np.argmax([slope(time) for time in coarse])]
+    low, high = (max(0.0, steepest - 0.05), min(DURATION - 1e-9, steepest + 0.05)) if steepest < DURATION else (DURATION, steepest + 0.05)
+    upstroke = minimize_scalar(lambda time: -slope(time), bounds=(low, high), method="bounded", options={"xatol": 1e-7})
+    top = coarse[np.argmax([voltage(time) for time in coarse])]
+    later = np.linspace(20.0, PERIOD, 2000)
+    highest = max(later, key=voltage)
+    top = top if voltage(top) >= voltage(highest) else highest
+    peak = minimize_scalar(lambda time: -voltage(time), bounds=(top - 0.6, top + 0.6), method="bounded", options={"xatol": 1e-7})
+    resting = voltage(0.0)
+    level = -peak.fun - 0.9 * (-peak.fun - resting)
+    end = brentq(lambda time: voltage(time) - level, 100.0, PERIOD, xtol=1e-9)
+    return {"duration": end - upstroke.x, "resting": resting, "peak": -peak.fun, "max_upstroke": -upstroke.fun}
+
+
+def found_biomarkers(cell, start, beats, step):
+    pulse = RectangularPulse(number(AMPLITUDE), number(DURATION))
+    mesh = time_mesh(0.0, [PERIOD], step, breakpoints=[DURATION])
+    beat = quick_jit(lambda state: simulate(cell.paced(pulse), state, mesh, observe=lambda _, seen: cell.millivolts(seen)))
+    before = after = start
+    for _ in range(beats):
+        before = after
+        solution = beat(before)
+        solution.raise_for_status()
+        after = solution.final
+    times = jnp.concatenate([jnp.zeros(1), mesh.times])
+    return action_potential(times, jnp.concatenate([cell.millivolts(before)[None], solution.observations]))
+
+
+def compare(found, exact):
+    assert set(exact) == {"duration", "resting", "peak", "max_upstroke"}
+    for key, value in exact.items():
+        assert float(getattr(found, key)) == pytest.approx(value, rel=1e-3), key
+
+
+@pytest.mark.parametrize("name", ["mitchell_schaeffer", "aliev_panfilov"])
+def test_the_second_beat_of_small_models_within_a_thousandth(name):
+    cell = CELL_MODELS[name]()
+    compare(found_biomarkers(cell, cell.initial_state(), 2, 0.01), exact_biomarkers(cell, cell.initial_state(), 2))
+
+
+@pytest.mark.parametrize("layer", ["epi", "endo"])
+def test_the_second_beat_within_a_thousandth_of_cvode(layer):
+    cell = CELL_MODELS[f"ten_tusscher_2006_{layer}"]()
+    compare(found_biomarkers(cell, jnp.asarray(STORED["start"]), 2, 0.01), STORED["paced"][layer]["2"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("layer", ["epi", "mid", "endo"])
+def test_the_hundredth_beat_within_a_thousandth_of_cvode(layer):
+    cell = CELL_MODELS[f"ten_tusscher_2006_{layer}"]()
+    compare(found_biomarkers(cell, jnp.asarray(STORED["start"]), 100, 0.01), STORED["paced"][layer]["100"])

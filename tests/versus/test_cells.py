@@ -1,0 +1,48 @@
+"""Rates of cells against an independent program at random states (stored numbers), and against transcriptions in NumPy."""
+
+import json
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from physics import AlievPanfilov, MitchellSchaeffer, TenTusscher2006
+from tests.problems import number, quick_jit
+
+STORED = json.loads(Path(__file__).with_name("ten_tusscher_2006.json").read_text())
+
+
+@pytest.mark.parametrize("layer", ["epi", "mid", "endo"])
+def test_ten_tusscher_2006_has_the_rates_of_myokit(layer):
+    cell = TenTusscher2006.published(layer)
+    states, expected = np.array(STORED["states"]).T, np.array(STORED["rates"][layer]).T
+    assert states.shape == expected.shape == (19, 40)
+    found = quick_jit(lambda *arguments: cell.rate(*arguments))(jnp.asarray(states), number(0.0), number(0.0))
+    np.testing.assert_allclose(found, expected, rtol=1e-10)
+
+
+def test_the_stimulus_enters_voltage_and_potassium():
+    cell = TenTusscher2006.published()
+    state = cell.initial_state()
+    change = cell.rate(state, number(0.0), number(10.0)) - cell.rate(state, number(0.0), number(0.0))
+    expected = np.zeros(19)
+    expected[0], expected[5] = 10.0, 10.0 * 185.0 / (16404.0 * 96.485)
+    np.testing.assert_allclose(change, expected, rtol=1e-9, atol=1e-12)
+
+
+def test_mitchell_schaeffer_against_a_transcription():
+    rng = np.random.default_rng(0)
+    v, h, current = rng.uniform(-0.1, 1.1, 50), rng.uniform(0, 1, 50), rng.uniform(0, 60, 50)
+    expected = [h * v * v * (1 - v) / 0.3 - v / 6 + current / 100, np.where(v < 0.13, (1 - h) / 120, -h / 150)]
+    found = MitchellSchaeffer.published().rate(jnp.stack([v, h]), number(0.0), jnp.asarray(current))
+    np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-14)
+
+
+def test_aliev_panfilov_against_a_transcription():
+    rng = np.random.default_rng(0)
+    u, w, current = rng.uniform(-0.1, 1.1, 50), rng.uniform(0, 2.5, 50), rng.uniform(0, 60, 50)
+    first = (-8 * u * (u - 0.15) * (u - 1) - u * w) / 12.9 + current / 100
+    second = (0.002 + 0.2 * w / (u + 0.3)) * (-w - 8 * u * (u - 0.15 - 1)) / 12.9
+    found = AlievPanfilov.published().rate(jnp.stack([u, w]), number(0.0), jnp.asarray(current))
+    np.testing.assert_allclose(found, [first, second], rtol=1e-10, atol=1e-14)
