@@ -4,6 +4,8 @@ import ast
 import importlib.util
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -99,6 +101,44 @@ def find(name: str, scripts: dict[str, Script], noun: str) -> Script:
         hint = near_misses(name, scripts) if scripts else "there is none yet"
         raise InputError(got=f"{noun} {name!r}", expected="a name from `twinsim list`", do=f"correct the name; {hint}")
     return scripts[name]
+
+
+@contextmanager
+def options_of(script: Script) -> Iterator[type | None]:
+    """The script's Config alone, for help that answers at once: nothing that the script imports from elsewhere is imported.
+
+    Only the standard library's imports, plain constants and dataclasses of the file are executed. None where Config needs more than that.
+    """
+    tree = ast.parse(script.path.read_text(encoding="utf-8"), filename=str(script.path))
+    tree.body = [node for node in tree.body if _is_light(node)]
+    module = ModuleType(script.module)
+    module.__file__ = str(script.path)
+    known = sys.modules.get(script.module)
+    sys.modules[script.module] = module  # where typing and inspect look for the class
+    try:
+        try:
+            exec(compile(tree, str(script.path), "exec"), module.__dict__)
+        except Exception:  # whatever it needs is not there
+            yield None
+        else:
+            yield getattr(module, "Config", None)
+    finally:
+        del sys.modules[script.module]
+        if known is not None:
+            sys.modules[script.module] = known
+
+
+def _is_light(node: ast.stmt) -> bool:
+    match node:
+        case ast.Import():
+            return all(name.name.split(".")[0] in sys.stdlib_module_names for name in node.names)
+        case ast.ImportFrom():
+            return (node.module or "").split(".")[0] in {*sys.stdlib_module_names, "tyro"}
+        case ast.Assign() | ast.AnnAssign():
+            return node.value is not None and not any(isinstance(part, ast.Call | ast.Name) for part in ast.walk(node.value))
+        case ast.ClassDef():
+            return node.name == "Config"
+    return False
 
 
 def load(script: Script) -> ModuleType:

@@ -1,9 +1,10 @@
 """The command line. Help and `twinsim list` answer at once: nothing here imports JAX before a run."""
 
+import io
 import os
 import sys
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr, suppress
 from dataclasses import dataclass, field, make_dataclass
 from importlib.machinery import ModuleSpec
 from pathlib import Path
@@ -14,7 +15,7 @@ import tyro
 from twinsim import catalogue
 from twinsim.errors import InputError, near_misses
 
-_DESCRIPTION = "Differentiable voxel twins of patients. Research use only; not a medical device."
+_DESCRIPTION = "Differentiable voxel twins of patients. Research use only; not a medical device. `twinsim --version` prints the version."
 
 _BENCH = """Run benchmarks, all where none is named.
 
@@ -128,7 +129,8 @@ def _dispatch(arguments: list[str]) -> None:
 
 
 def _parse(arguments: list[str]) -> Any:
-    return tyro.extras.subcommand_cli_from_dict(COMMANDS, prog="twinsim", description=_DESCRIPTION, args=arguments)
+    with _one_line("twinsim"):
+        return tyro.extras.subcommand_cli_from_dict(COMMANDS, prog="twinsim", description=_DESCRIPTION, args=arguments)
 
 
 def _list() -> None:
@@ -146,8 +148,11 @@ def _list() -> None:
 
 def _run(name: str, flags: list[str]) -> None:
     script = catalogue.find(name, catalogue.experiments(), "experiment")
+    from twinsim.run_options import RunOptions
+
+    _help_at_once(f"twinsim run {script.name}", script, RunOptions(), flags)
     module = catalogue.load(script)
-    from twinsim.experiment import RunOptions, run_experiment
+    from twinsim.experiment import run_experiment
     from twinsim.run_folder import stored_config
 
     default = module.Config()
@@ -164,14 +169,16 @@ def _bench(arguments: list[str]) -> None:
     from twinsim.benchmark_options import BenchOptions, CompareOptions, HistoryOptions
 
     if arguments[:1] == ["compare"]:
-        options = tyro.cli(CompareOptions, prog="twinsim bench compare", args=arguments[1:])
+        with _one_line("twinsim bench compare"):
+            options = tyro.cli(CompareOptions, prog="twinsim bench compare", args=arguments[1:])
         from twinsim.benchmark_command import compare_measurements
 
         if not compare_measurements(options) and options.fail_on_slower:
             raise SystemExit(1)
         return
     if arguments[:1] == ["history"]:
-        options = tyro.cli(HistoryOptions, prog="twinsim bench history", args=arguments[1:])
+        with _one_line("twinsim bench history"):
+            options = tyro.cli(HistoryOptions, prog="twinsim bench history", args=arguments[1:])
         from twinsim.benchmark_command import show_history
 
         return show_history(options)
@@ -179,6 +186,7 @@ def _bench(arguments: list[str]) -> None:
     named = list(dict.fromkeys(arguments[:flags]))
     if len(named) == 1:
         script = catalogue.find(named[0], catalogue.benchmarks(), "benchmark")
+        _help_at_once(f"twinsim bench {script.name}", script, BenchOptions(), arguments[flags:])
         default = catalogue.load(script).Config()
         config, options = _parse_with(f"twinsim bench {script.name}", script.summary, default, BenchOptions(), arguments[flags:])
         configs = {script.name: config}
@@ -210,6 +218,14 @@ def _set_up(config: Any) -> None:
     set_up_jax(getattr(config, "precision", "float32"))
 
 
+def _help_at_once(prog: str, script: catalogue.Script, options: Any, flags: list[str]) -> None:
+    """Prints help and exits, if it is asked for and needs no more than the script's own options."""
+    if {"-h", "--help"} & set(flags):
+        with catalogue.options_of(script) as config:
+            if config is not None:
+                _parse_with(prog, script.summary, config(), options, flags)
+
+
 def _parse_with(prog: str, description: str, config: Any, options: Any, flags: list[str]) -> tuple[Any, Any]:
     """Flags for two dataclasses at once, without prefixes; both instances give the defaults."""
     both = make_dataclass(
@@ -217,8 +233,34 @@ def _parse_with(prog: str, description: str, config: Any, options: Any, flags: l
         [("config", type(config), field(default=config)), ("results", type(options), field(default=options))],
         frozen=True,
     )
-    parsed = tyro.cli(both, prog=prog, description=description, args=flags, config=(tyro.conf.OmitArgPrefixes,))
+    with _one_line(prog):
+        parsed = tyro.cli(both, prog=prog, description=description, args=flags, config=(tyro.conf.OmitArgPrefixes,))
     return parsed.config, parsed.results
+
+
+@contextmanager
+def _one_line(prog: str) -> Iterator[None]:
+    """Turns tyro's box about a wrong argument into one line."""
+    said = io.StringIO()
+    try:
+        with redirect_stderr(said):
+            yield
+    except SystemExit as stop:
+        if stop.code in (0, None):
+            raise
+        lines = [line.strip("│ ") for line in said.getvalue().splitlines() if line[:1] != "╰"]
+        # Sections between rules; the first is the title, which a box has in its frame.
+        sections: list[list[str]] = [[]]
+        for line in lines:
+            if line[:1] == "╭" or (line and not line.strip("─-")):
+                sections.append([])
+            else:
+                sections[-1].append(line)
+        got = " ".join(sections[1]).rstrip(".") if len(sections) > 1 else "wrong arguments"
+        got = got[:1].lower() + got[1:]
+        options = [line.split()[0] for section in sections[2:] for line in section if line.startswith("--")]
+        near = f"did you mean {options[0]}? " if options and options[0] not in got else ""
+        raise InputError(got=got, expected="arguments that the help lists", do=f"{near}see `{prog} --help`") from None
 
 
 def _value_of(flag: str, flags: list[str]) -> str | None:

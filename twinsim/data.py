@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -216,18 +217,28 @@ def fetch(name: str, downloader: Callable[..., Any] | None = None) -> Path:
         try:
             pooch.retrieve(file.url, f"sha256:{file.sha256}", fname=file.name, path=folder, downloader=downloader)
         except (OSError, requests.RequestException) as error:
+            _drop_empty(folder)
             raise InputError(
                 got=f"no answer from {file.url} ({type(error).__name__})",
                 expected="a network that reaches it, and a cache that can be written",
                 do=f"connect and run `twinsim data fetch {name}` again, or put the files into {folder}",
             ) from error
         except ValueError as error:  # pooch: the checksum differs
+            _drop_empty(folder)
             raise InputError(
                 got=f"{file.url} with a content other than the one that twinsim knows",
                 expected=f"SHA-256 {file.sha256}",
                 do="try again later; the file was not kept",
             ) from error
     return folder
+
+
+def _drop_empty(folder: Path) -> None:
+    """Removes folders that a failed download made, up to the cache's own: an empty one would pass for data."""
+    with suppress(OSError):  # not empty, or not there
+        while folder != cache_folder():
+            folder.rmdir()
+            folder = folder.parent
 
 
 def show() -> None:

@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import shlex
 import shutil
 import sys
 import tempfile
@@ -10,10 +11,9 @@ from contextlib import redirect_stdout
 from dataclasses import dataclass, field
 from numbers import Integral, Real
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
-import tyro
 import xarray as xr
 from rich.console import Console
 from rich.markup import escape
@@ -23,6 +23,7 @@ from twinsim import catalogue, run_folder
 from twinsim.errors import InputError
 from twinsim.provenance import plain
 from twinsim.report import Report
+from twinsim.run_options import RunOptions
 from twinsim.store import provenance, write_json, write_nifti, write_result, write_vtk_image
 from twinsim.workspace import Workspace
 
@@ -44,20 +45,6 @@ class Result:
     report: Report
     dataset: xr.Dataset | None = None
     volumes: dict[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class RunOptions:
-    """Where the results go."""
-
-    out: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
-    """Folder for the results; default runs/<name>-<time>."""
-
-    json: Annotated[str | None, tyro.conf.arg(metavar="FILE|-")] = None
-    """Also write the summary as JSON to this file; `-` prints it, and nothing else, on standard output."""
-
-    resume: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
-    """Folder of an interrupted run to go on with; its options are taken over."""
 
 
 class Interrupted(KeyboardInterrupt):
@@ -139,7 +126,7 @@ def run_experiment(name: str, config: Any = None, options: RunOptions | None = N
             summary = checked_summary(result.summary)
             _write(folder, script.name, config, result, summary)
     except KeyboardInterrupt:
-        resume = f"twinsim run {script.name} --resume {folder}"
+        resume = f"twinsim run {script.name} --resume {shlex.quote(str(folder))}"
         raise Interrupted(f"interrupted; go on with: {resume}") from None
     except Exception:
         run_folder.abandon(folder, former)

@@ -46,6 +46,11 @@ def heading(figure: Figure, title: str) -> None:
         figure.suptitle(title, x=0.008, ha="left", fontsize=11.5, fontweight="bold", color=INK)
 
 
+def pretty(unit: str) -> str:
+    """A unit as people write it: mm² for ``mm^2``."""
+    return unit.replace("^2", "²").replace("^3", "³")
+
+
 def with_unit(text: str, unit: str) -> str:
     """``text`` and its unit for an axis or a colour bar; a plain number (``"1"`` or nothing) shows none."""
     return text if unit in ("", "1") else f"{text} ({unit})"

@@ -3,19 +3,21 @@
 from dataclasses import dataclass
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
 from solvers import TimeMesh, map_members, time_mesh
 from solvers.status import raise_for_status
-from twinsim.glioma import MAX_STEP_DAYS, GliomaModel, GliomaTwin, negative_log_posterior
+from twinsim.glioma import GliomaModel, GliomaTwin, negative_log_posterior
 from twinsim.glioma_priors import GLIOMA_PRIORS, TISSUE_PRIORS
+from twinsim.glioma_times import MAX_STEP_DAYS, growth_mesh, history_days
 from twinsim.observation import soft_volume
 from twinsim.prior import values_of
 from twinsim.treatment import Course
 
-EDGE_DENSITY = 0.02
+EDGE_DENSITY, FULL = 0.02, 0.9
 
 
 @dataclass(frozen=True)
@@ -26,11 +28,15 @@ class Ensemble:
         z: Coordinates, ``(samples, parameters)``; the first is the maximum a posteriori.
         states: Density at the last scan, ``(samples, cells)``.
         power: How far the draws were moved from the Laplace normal (0) to the exact posterior (1).
+        history_days: Days from the first scan to the last.
+        history_mm3: Visible volume on those days, ``(samples, days)``.
     """
 
     z: Array
     states: Array
     power: float
+    history_days: np.ndarray
+    history_mm3: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -44,6 +50,7 @@ class Forecast:
         burden_mm3: All tumour cells as a volume at carrying capacity, ``(samples, days)``.
         probability: Chance per voxel that the density is above the visible threshold at the horizon.
         edge_density: Largest mean density on the border of the region: above 0.02 the region was too small.
+        filled: Share of the region's tissue that is visible tumour at the horizon in the sample with most of it.
     """
 
     course: Course
@@ -52,6 +59,12 @@ class Forecast:
     burden_mm3: np.ndarray
     probability: np.ndarray
     edge_density: float
+    filled: float
+
+    @property
+    def capped(self) -> bool:
+        """Whether the region or its tissue held the tumour back, so that volumes and their upper bounds are too small."""
+        return self.edge_density > EDGE_DENSITY or self.filled > FULL
 
     def interval(self, values: np.ndarray, probability: float) -> tuple[np.ndarray, np.ndarray]:
         """Central interval over the samples (without the maximum a posteriori)."""
@@ -75,26 +88,32 @@ def ensemble(twin: GliomaTwin, samples: int, seed: int) -> Ensemble:
     if posterior is None:
         raise ValueError("got a twin without a posterior; expected a calibrated one; do: call calibrate first")
     draws = np.concatenate([posterior.mean[None], posterior.sample(2 * samples, seed)])
-    twin = twin.stable_over(draws)
-    z = jnp.asarray(draws, twin.model.centre.dtype)
-    states, value, status = _grow_all(twin.model, twin.scan_mesh, jnp.asarray(twin.given_doses, z.dtype), z)
+    days = history_days(twin.record)
+    mesh, at_scans = growth_mesh(twin.record, days), tuple(days.index(scan.day) for scan in twin.record.scans)
+    doses = jnp.asarray(twin.given_doses, twin.model.centre.dtype)
+
+    def grown(draws: np.ndarray) -> tuple[Array, Array, np.ndarray, Array, np.ndarray]:
+        nonlocal twin
+        twin = twin.stable_over(draws)  # no fewer stages the second time, which would be another program
+        z = jnp.asarray(draws, doses.dtype)
+        states, volumes, value, status = _grow_all(twin.model, mesh, at_scans, doses, z)
+        return z, states, np.asarray(volumes, dtype=float), value, np.asarray(status)
+
+    z, states, volumes, value, status = grown(draws)
     raise_for_status(status[0])
     away = draws[1:] - posterior.mean
     proposal = 0.5 * np.einsum("si,ij,sj->s", away, np.linalg.inv(posterior.laplace), away)
-    log_weight = np.where(np.asarray(status[1:]) == 0, proposal - np.asarray(value[1:], dtype=float), -np.inf)
+    log_weight = np.where(status[1:] == 0, proposal - np.asarray(value[1:], dtype=float), -np.inf)
     weight, power = tempered_weights(log_weight, samples / 2)
     places = (np.random.default_rng(seed).random() + np.arange(samples)) / samples
     chosen = np.minimum(np.searchsorted(np.cumsum(weight), places), 2 * samples - 1)
-    kept = np.concatenate([[0], 1 + chosen])
     if posterior.resolution is None:
-        return Ensemble(z[kept], jnp.asarray(np.asarray(states)[kept]), power)
+        kept = np.concatenate([[0], 1 + chosen])
+        return Ensemble(z[kept], jnp.asarray(np.asarray(states)[kept]), power, np.array(days), volumes[kept])
     moved = posterior.moved(draws[1 + chosen], seed)
-    draws = np.concatenate([draws[:1], moved])
-    twin = twin.stable_over(draws)
-    z = jnp.asarray(draws, z.dtype)
-    states, _, status = _grow_all(twin.model, twin.scan_mesh, jnp.asarray(twin.given_doses, z.dtype), z)
+    z, states, volumes, _, status = grown(np.concatenate([draws[:1], moved]))
     raise_for_status(status)
-    return Ensemble(z, jnp.asarray(np.asarray(states)), power)
+    return Ensemble(z, jnp.asarray(np.asarray(states)), power, np.array(days), volumes)
 
 
 def tempered_weights(log_weight: np.ndarray, least: float) -> tuple[np.ndarray, float]:
@@ -129,21 +148,31 @@ def forecast(twin: GliomaTwin, members: Ensemble, mesh: TimeMesh, course: Course
     border = np.ones(grid.shape, bool)
     border[1:-1, 1:-1, 1:-1] = False
     density = np.asarray(grid.volume(mean), dtype=float)
+    volume = np.asarray(volume, dtype=float)
+    tissue = float(np.asarray(grid.mask).sum()) * grid.voxel_volume
     return Forecast(
         course,
         np.concatenate([[twin.last_day], np.asarray(mesh.times, dtype=float)]),
-        np.asarray(volume, dtype=float),
+        volume,
         np.asarray(burden, dtype=float),
         np.asarray(grid.volume(probability), dtype=float),
         float(density[border].max()),
+        float(volume[:, -1].max()) / tissue,
     )
 
 
 @eqx.filter_jit
-def _grow_all(model: GliomaModel, mesh: TimeMesh, doses: Float[Array, " fractions"], z: Array) -> tuple[Array, Array, Array]:
-    def one(z: Array) -> tuple[Array, Array, Array]:
+def _grow_all(
+    model: GliomaModel, mesh: TimeMesh, at_scans: tuple[int, ...], doses: Float[Array, " fractions"], z: Array
+) -> tuple[Array, Array, Array, Array]:
+    """State at the last scan, visible volume at every saved day, negative log-posterior and status, for every member."""
+    active = model.grid.mask.reshape(-1).astype(z.dtype)
+
+    def one(z: Array) -> tuple[Array, Array, Array, Array]:
         states, status = model.grow(z[: len(TISSUE_PRIORS)], mesh, doses)
-        return states[-1], negative_log_posterior(model, states, z), status
+        threshold = values_of(GLIOMA_PRIORS, z)["threshold_oedema"]
+        volumes = jax.vmap(lambda state: soft_volume(state, threshold, active, model.grid.voxel_volume))(states)
+        return states[-1], volumes, negative_log_posterior(model, states[jnp.array(at_scans)], z), status
 
     return map_members(one, z)
 

@@ -10,23 +10,23 @@ import numpy as np
 from jaxtyping import Array, Float, PyTree
 
 from physics import BAKER_1999, Chemotherapy, LinearQuadratic, ProliferationInvasion, gaussian_seed, tissue_diffusion
-from solvers import Diffusion, TimeMesh, VoxelGrid, map_members, simulate, stages_for, time_mesh
+from solvers import Diffusion, TimeMesh, VoxelGrid, map_members, simulate, stages_for
 from solvers.shapes import Cells, Scalar
 from twinsim.anatomy import Anatomy
 from twinsim.dispersion import independent_fraction
 from twinsim.errors import InputError
 from twinsim.gauss_newton import Optimum, minimise
 from twinsim.glioma_priors import GLIOMA_PRIORS, IMAGING_PRIORS, SEED_SPREAD_MM, TISSUE_PRIORS
-from twinsim.glioma_region import lesion_of, observations_of, seed_centre
+from twinsim.glioma_region import abnormal, lesion_of, observations_of, seed_centre
+from twinsim.glioma_times import MAX_STEP_DAYS, UNSEEN_STEPS, first_day, growth_mesh
 from twinsim.observation import Observation
 from twinsim.patient import PatientRecord
 from twinsim.posterior import Posterior
 from twinsim.prior import Values, values_of
 
 ALPHA_BETA_TUMOUR_GY = 10.0
-MAX_STEP_DAYS = 1.0
 USUAL_DIFFUSIVITY = 1.0  # mm²/day times stretch: stages for it from the start spare most searches a second program
-UNSEEN_STEPS = 180
+MOST_TISSUE = 0.5
 
 
 class GliomaModel(eqx.Module):
@@ -268,17 +268,7 @@ def glioma_twin(record: PatientRecord, margin_mm: float = 24.0) -> GliomaTwin:
     centre = seed_centre(lesion_of(record.scans[:1])[box], anatomy)
     dose_map = record.radiotherapy.dose_map
     dtype = diffusion.scale.dtype
-    last = record.scans[-1].day
-    first = min([record.scans[0].day, *record.chemotherapy.days, *(f.day for f in record.radiotherapy.fractions)])
-    onset = first - UNSEEN_STEPS * MAX_STEP_DAYS
-    given = [fraction for fraction in record.radiotherapy.fractions if fraction.day < last]
-    mesh = time_mesh(
-        onset,
-        [scan.day for scan in record.scans],
-        MAX_STEP_DAYS,
-        events=[fraction.day for fraction in given],
-        breakpoints=record.chemotherapy.days,
-    )
+    given = [fraction for fraction in record.radiotherapy.fractions if fraction.day < record.scans[-1].day]
     model = GliomaModel(
         grid=grid,
         diffusion=diffusion,
@@ -287,9 +277,10 @@ def glioma_twin(record: PatientRecord, margin_mm: float = 24.0) -> GliomaTwin:
         drug_times=jnp.asarray(record.chemotherapy.days, dtype),
         drug_doses=jnp.asarray(record.chemotherapy.doses_mg_per_m2, dtype),
         observations=observations_of(record.scans, box, grid),
-        unseen_until=jnp.asarray(first, dtype),
+        unseen_until=jnp.asarray(first_day(record), dtype),
         stages=stages_for(float(diffusion.spectral_bound()) * USUAL_DIFFUSIVITY * MAX_STEP_DAYS),
     )
+    mesh = growth_mesh(record, [scan.day for scan in record.scans])
     return GliomaTwin(record, anatomy, model, mesh, np.array([fraction.dose_gy for fraction in given]))
 
 
@@ -364,6 +355,13 @@ def _scores(model: GliomaModel, mesh: TimeMesh, doses: Float[Array, " fractions"
 def _messages(record: PatientRecord, posterior: Posterior, optimum: Optimum) -> tuple[str, ...]:
     """What the data can't identify, and whether the search ended well."""
     found = []
+    tissue = record.anatomy.mask
+    full = [scan.day for scan in record.scans if (abnormal(scan) & tissue).sum() > MOST_TISSUE * tissue.sum()]
+    if full:
+        found.append(
+            f"The abnormal region fills more than {MOST_TISSUE:.0%} of the tissue on day {', '.join(f'{day:g}' for day in full)}: there is "
+            "little room left to see growth in; check the segmentation."
+        )
     if not optimum.converged:
         found.append(
             f"The search stopped {optimum.gradient_norm:.2f} posterior standard deviations from the optimum: read intervals with care."

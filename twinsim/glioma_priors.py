@@ -12,13 +12,21 @@ TISSUE_PRIORS = (
     Prior("seed_x", "mm", 0.0, SEED_SPREAD_MM, "identity", "about the centre of the first scan's lesion"),
     Prior("seed_y", "mm", 0.0, SEED_SPREAD_MM, "identity", "about the centre of the first scan's lesion"),
     Prior("seed_z", "mm", 0.0, SEED_SPREAD_MM, "identity", "about the centre of the first scan's lesion"),
-    Prior("initial_burden", "mm^3", 5.0, 2.6, "log", "wide: a young tumour that no scan saw"),
-    Prior("growth_time", "day", 180.0, 0.8, "log", "wide: from that young tumour to the first scan, 48 to 671 days"),
+    Prior("initial_burden", "mm^3", 5.0, 2.6, "log", "wide: a young tumour that no scan saw", convention=True),
+    Prior("growth_time", "day", 180.0, 0.8, "log", "wide: from that young tumour to the first scan, 48 to 671 days", convention=True),
 )
 
 IMAGING_PRIORS = (
-    Prior("threshold_core", "1", 0.80, 0.25, "logit", "contrast enhancement at 80 % of capacity: Swanson 2008, Br. J. Cancer 98:113"),
-    Prior("threshold_oedema", "1", 0.16, 0.25, "logit", "T2 or FLAIR abnormality at 16 % of capacity: same"),
+    Prior(
+        "threshold_core",
+        "1",
+        0.80,
+        0.25,
+        "logit",
+        "contrast enhancement at 80 % of capacity: Swanson 2008, Br. J. Cancer 98:113",
+        convention=True,
+    ),
+    Prior("threshold_oedema", "1", 0.16, 0.25, "logit", "T2 or FLAIR abnormality at 16 % of capacity: same", convention=True),
 )
 
 GLIOMA_PRIORS = TISSUE_PRIORS + IMAGING_PRIORS

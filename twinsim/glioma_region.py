@@ -14,15 +14,22 @@ from twinsim.patient import Scan
 FIRST_WEIGHT = 0.05
 
 
+def abnormal(scan: Scan) -> np.ndarray:
+    """Every voxel that the scan calls abnormal; of a cellularity map the part above 5 %."""
+    parts = [mask for mask in (scan.enhancing_core, scan.oedema) if mask is not None]
+    if scan.cellularity is not None:
+        trusted = np.ones(scan.cellularity.shape, bool) if scan.cellularity_mask is None else scan.cellularity_mask
+        parts.append((scan.cellularity > 0.05) & trusted)
+    return np.logical_or.reduce(parts) if parts else np.zeros((1, 1, 1), bool)
+
+
 def lesion_of(scans: Sequence[Scan]) -> np.ndarray:
-    """Every voxel that some scan calls abnormal; of a cellularity map the part above 5 %."""
-    parts = []
-    for scan in scans:
-        parts += [mask for mask in (scan.enhancing_core, scan.oedema) if mask is not None]
-        if scan.cellularity is not None:
-            trusted = np.ones(scan.cellularity.shape, bool) if scan.cellularity_mask is None else scan.cellularity_mask
-            parts.append((scan.cellularity > 0.05) & trusted)
-    region = np.logical_or.reduce(parts) if parts else np.zeros((1, 1, 1), bool)
+    """Every voxel that some scan calls abnormal.
+
+    Raises:
+        InputError: There is none.
+    """
+    region = np.logical_or.reduce([abnormal(scan) for scan in scans])
     if not region.any():
         raise InputError(
             got=f"no abnormal voxel in the scans of days {[scan.day for scan in scans]}",

@@ -52,15 +52,16 @@ class PatientFile:
         def value_of(match: re.Match[str]) -> str:
             name = match[1] or match[2]
             value = os.environ.get(name)
-            cached = cache_folder() / "data"
-            if not value and name == "TWINSIM_DATA" and cached.is_dir():
+            cached, ours = cache_folder() / "data", name == "TWINSIM_DATA"
+            if not value and ours and cached.is_dir():
                 return str(cached)
             if not value:
+                do = "run `twinsim data fetch NAME` for the set (`twinsim data` lists them)" if ours else "write the path out"
                 raise self.error(
                     location,
                     f"the environment variable {name}, which is not set",
                     f"a value for {name}",
-                    f"export {name}=FOLDER before running, or write the path out",
+                    f"export {name}=FOLDER before running, or {do}",
                 )
             return value
 

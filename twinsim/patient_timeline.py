@@ -10,6 +10,9 @@ from twinsim.patient_schema import Time
 EARLIEST_TREATMENT_DAYS = 365.0
 """A treatment that lies further before the first scan is taken for a typing mistake."""
 
+LONGEST_GAP_DAYS = 3653.0
+"""Two scans that lie further apart, or a treatment that lies further past the last scan, are taken for typing mistakes."""
+
 type Event = tuple[float, float, Location]
 """Day, dose, and where it stands in the file."""
 
@@ -50,6 +53,13 @@ class Timeline:
                     f"line {self.file.line('scans', index - 1, location[-1])})",
                     "scans in order of time",
                     "sort them, or correct the date",
+                )
+            if days and day - days[-1] > LONGEST_GAP_DAYS:
+                raise self.file.error(
+                    location,
+                    f"a scan {day - days[-1]:g} days after the one before it",
+                    f"at most {LONGEST_GAP_DAYS:g} days",
+                    "check the year",
                 )
             days.append(day)
         return tuple(days)
@@ -98,7 +108,7 @@ class Timeline:
 
     def check_flags(self, scan_days: tuple[float, ...], treatments: tuple[Event, ...]) -> None:
         """Refuse scans whose ``pre_treatment`` or ``post_treatment`` contradicts the dates, and treatments
-        long before all scans.
+        long before or after all scans.
         """
         first = min(treatments, default=None)
         if first is not None and first[0] < scan_days[0] - EARLIEST_TREATMENT_DAYS:
@@ -106,6 +116,14 @@ class Timeline:
                 first[2],
                 f"a treatment {scan_days[0] - first[0]:g} days before the first scan",
                 f"at most {EARLIEST_TREATMENT_DAYS:g} days",
+                "check the year",
+            )
+        last = max(treatments, default=None)
+        if last is not None and last[0] > scan_days[-1] + LONGEST_GAP_DAYS:
+            raise self.file.error(
+                last[2],
+                f"a treatment {last[0] - scan_days[-1]:g} days after the last scan",
+                f"at most {LONGEST_GAP_DAYS:g} days",
                 "check the year",
             )
         for index, (scan, day) in enumerate(zip(self.file.content.scans, scan_days, strict=True)):

@@ -28,6 +28,8 @@ class Prior:
         source: Where median and spread come from.
         low: Lower bound of ``logit``, $g(v)=\log\frac{v-\text{low}}{\text{high}-v}$.
         high: Upper bound of ``logit``.
+        convention: Whether the value means something only within the model (a round seed, a threshold of imaging), so that a
+            narrow posterior is no statement about biology.
 
     Since $z$ is the coordinate that estimators move in, the density of $z$ is the standard normal and needs no determinant; that of the
     value is :meth:`log_density`.
@@ -41,6 +43,7 @@ class Prior:
     source: str
     low: float = 0.0
     high: float = 1.0
+    convention: bool = False
 
     def __post_init__(self) -> None:
         """Refuses a spread that is not positive and a median outside of what the transform can reach."""

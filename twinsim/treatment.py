@@ -15,6 +15,7 @@ from solvers import TimeMesh, map_members
 from twinsim.glioma import GliomaModel
 
 ALPHA_BETA_LATE_GY = 2.0
+OPTIMISED = "optimised schedule"
 STANDARD = (("60 Gy in 30", 60.0, 30), ("40 Gy in 15", 40.0, 15))
 
 
@@ -24,11 +25,18 @@ class Course:
 
     Attributes:
         name: What the report calls it.
-        doses_gy: Dose on each of the days that the comparison shares; zero where nothing is given.
+        days: Days that the comparison shares.
+        doses_gy: Dose on each of them; zero where nothing is given.
     """
 
     name: str
+    days: np.ndarray
     doses_gy: np.ndarray
+
+    @property
+    def fractions(self) -> list[tuple[float, float]]:
+        """Day and dose (Gy) of every fraction, those under a hundredth of a gray left out."""
+        return [(float(day), float(dose)) for day, dose in zip(self.days, self.doses_gy, strict=True) if dose >= 0.01]
 
     @property
     def late_effect_gy(self) -> float:
@@ -52,7 +60,7 @@ def courses(days: np.ndarray, given_gy: Sequence[float], planned: Sequence[tuple
     Returns:
         The courses, and a sentence for every prescription that cannot be completed.
     """
-    found = [Course("no further treatment", np.zeros(days.size))]
+    found = [Course("no further treatment", days, np.zeros(days.size))]
     notes = []
     for name, total, count in STANDARD:
         left, remaining = count - len(given_gy), total - float(sum(given_gy))
@@ -61,12 +69,12 @@ def courses(days: np.ndarray, given_gy: Sequence[float], planned: Sequence[tuple
             continue
         doses = np.zeros(days.size)
         doses[:left] = remaining / left
-        found.append(Course(name, doses))
+        found.append(Course(name, days, doses))
     if planned:
         doses = np.zeros(days.size)
         for day, dose in planned:
             doses[np.flatnonzero(days == day)[0]] += dose
-        found.append(Course("as planned in the file", doses))
+        found.append(Course("as planned in the file", days, doses))
     return found, notes
 
 
@@ -78,7 +86,7 @@ def optimised(
     like: Course,
     steps: int = 25,
 ) -> Course:
-    r"""The dose of every fraction that makes the expected log burden at the horizon smallest, at the late effect of another course.
+    r"""The doses that make the expected log burden at the horizon smallest, on the days and at the late effect of another course.
 
     Minimises $\frac1S\sum_s\log\int u_s(T)\,dV$ over $d_1..d_n$ with $\sum_i d_i(1+d_i/2\,\mathrm{Gy})$ fixed. The fractions share the
     late effect by a softmax, so the constraint holds exactly at every step and BFGS is free; the gradient is the adjoint through the
@@ -93,9 +101,11 @@ def optimised(
         steps: Most iterations.
     """
     total = like.late_effect_gy
+    given = np.flatnonzero(like.doses_gy > 0)  # the same days, so that the gain is not one of timing
 
     def spread(shares: Array) -> Array:
-        return doses_of_equal_effect(jax.nn.softmax(shares), total, ALPHA_BETA_LATE_GY)
+        doses = doses_of_equal_effect(jax.nn.softmax(shares), total, ALPHA_BETA_LATE_GY)
+        return jnp.zeros(like.doses_gy.size, doses.dtype).at[given].set(doses)
 
     def expected_log_burden(shares: Array, arguments: tuple) -> Array:
         model, z, states = arguments
@@ -109,8 +119,8 @@ def optimised(
     @eqx.filter_jit
     def search(model: GliomaModel, z: Array, states: Array) -> Array:
         solver = optimistix.BFGS(rtol=1e-4, atol=1e-4)
-        start = jnp.zeros(like.doses_gy.size, states.dtype)
+        start = jnp.zeros(given.size, states.dtype)
         found = optimistix.minimise(expected_log_burden, solver, start, (model, z, states), max_steps=steps, throw=False)
         return spread(found.value)
 
-    return Course("optimised schedule", np.asarray(search(model, z, states), dtype=float))
+    return Course(OPTIMISED, like.days, np.asarray(search(model, z, states), dtype=float))

@@ -99,13 +99,23 @@ def read_volume(path: str | Path, allow_nonfinite: bool = False) -> Volume:
 
 
 def read_mask(path: str | Path) -> Volume:
-    """Read a mask: True where the value is at least one half.
+    """Read a mask: True where the value is at least half of the largest, which is 1 or the one other value than 0, as in 0 and 255.
 
     Raises:
-        InputError: As `read_volume`, and when no voxel is set.
+        InputError: As `read_volume`, when no voxel is set, and for negative values or several labels.
     """
     volume = read_volume(path)
-    mask = volume.array >= 0.5
+    largest = float(volume.array.max(initial=0))
+    largest = 1.0 if largest < 1.001 else largest  # fractions may be rounded
+    values = np.unique(volume.array) if largest > 1 or volume.array.min(initial=0) < 0 else np.zeros(1)
+    if values[0] < 0 or np.count_nonzero(values) > 1:
+        shown = ", ".join(f"{value:g}" for value in values[:6]) + (" ..." if values.size > 6 else "")
+        raise InputError(
+            f"{path} with the values {shown}",
+            "a mask of 0 and one other value, or of fractions from 0 to 1",
+            "name labels under `segmentation:`, or export the mask again",
+        )
+    mask = volume.array >= 0.5 * largest
     if not mask.any():
         raise InputError(
             f"{path}, an empty mask (no voxel of {mask.size} is set)",

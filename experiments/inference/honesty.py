@@ -45,8 +45,8 @@ class Config:
 
     replicates: int = 200
     """Simulated patients per estimator and problem."""
-    estimators: tuple[str, ...] = (*SAMPLERS, POPULATION)
-    """Which estimators; population is the joint sampler of several patients."""
+    estimators: tuple[str, ...] = ()
+    """Which estimators, all where none is named; population is the joint sampler of several patients."""
     problems: tuple[Literal["growth", "invasion"], ...] = ("growth", "invasion")
     """Logistic growth (an ordinary differential equation) and invasion of tissue (a partial one)."""
     seed: int = 0
@@ -99,16 +99,17 @@ def population(of: Problem, patients: int = 3) -> JointDensity:
 def run(config: Config, workspace: Workspace) -> Result:
     """Runs every check and says of each whether it passed."""
     known = (*SAMPLERS, POPULATION)
-    for name in config.estimators:
+    estimators = config.estimators or known
+    for name in estimators:
         if name not in known:
             raise InputError(got=f"estimator {name!r}", expected=f"one of {', '.join(known)}", do=near_misses(name, known))
     if config.replicates < 20:
         raise InputError(got=f"--replicates {config.replicates}", expected="at least 20", do="raise it: fewer see nothing")
     of = {"growth": growth(), "invasion": invasion()}
     tests: dict[tuple[str, str], RankTest] = {}
-    with workspace.progress(len(config.estimators) * len(config.problems), "ranking truths among draws", "checks") as bar:
+    with workspace.progress(len(estimators) * len(config.problems), "ranking truths among draws", "checks") as bar:
         for which in config.problems:
-            for estimator in config.estimators:
+            for estimator in estimators:
                 subject = population(of[which]) if estimator == POPULATION else of[which]
                 sampler = population_sampler if estimator == POPULATION else SAMPLERS[estimator]
                 tests[estimator, which] = simulation_based_calibration(subject, sampler, config.replicates, config.seed)

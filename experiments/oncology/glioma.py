@@ -13,14 +13,15 @@ from twinsim.cli import run_script
 from twinsim.coarsening import coarsened
 from twinsim.errors import InputError
 from twinsim.experiment import Result
-from twinsim.forecast import Forecast, course_mesh, ensemble, forecast
+from twinsim.forecast import EDGE_DENSITY, FULL, Ensemble, Forecast, course_mesh, ensemble, forecast
 from twinsim.glioma import GliomaTwin, glioma_twin
 from twinsim.glioma_measure import measure
 from twinsim.glioma_priors import GLIOMA_PRIORS
 from twinsim.glioma_region import lesion_of
 from twinsim.glioma_report import Findings, glioma_report
 from twinsim.patient import PatientRecord, load_patient, save_patient
-from twinsim.treatment import Course, courses, optimised, treatment_days
+from twinsim.posterior import Posterior
+from twinsim.treatment import OPTIMISED, Course, courses, optimised, treatment_days
 from twinsim.virtual_patient import Truth, virtual_patient
 from twinsim.workspace import Workspace
 
@@ -82,12 +83,12 @@ def run(config: Config, workspace: Workspace) -> Result:
 
     if members.power < 0.5:
         notes.append("The posterior is far from normal here: forecast bands are those of its normal approximation, and rough.")
-    warnings = [*record.notes, *twin.messages, *notes, *_region_warning(best_guess), *_horizon_warning(config, days, twin)]
+    warnings = [*record.notes, *twin.messages, *notes, *_region_warnings(arms), *_horizon_warning(config, days, twin)]
     for warning in warnings:
         workspace.message(f"note: {warning}")
     grid = twin.model.grid
     density = np.asarray(grid.volume(members.states[0]), dtype=np.float32)
-    report = glioma_report(Findings(twin, density, best_guess, arms, warnings, truth))
+    report = glioma_report(Findings(twin, density, members, best_guess, arms, warnings, truth))
     summary = _summary(config, twin, best_guess, arms, truth) | (measure(twin, mesh) if config.timings else {})
     summary["peak_memory_mib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     affine = twin.anatomy.affine
@@ -96,7 +97,7 @@ def run(config: Config, workspace: Workspace) -> Result:
         "probability_visible_at_horizon": (best_guess.probability.astype(np.float32), affine),
         "tissue_white": (np.asarray(twin.anatomy.white, dtype=np.float32), affine),
     }
-    return Result(summary, report, _dataset(twin, best_guess, arms, density), volumes)
+    return Result(summary, report, _dataset(twin, members, best_guess, arms, density), volumes)
 
 
 def _check(config: Config) -> None:
@@ -141,15 +142,14 @@ def _calibrated(config: Config, workspace: Workspace, record: PatientRecord, coa
     active = int(np.asarray(region.mask).sum())
     workspace.message(f"calibrating {len(GLIOMA_PRIORS)} parameters on {' x '.join(map(str, region.shape))} voxels ({active:,} in tissue)")
 
-    def calibrate() -> GliomaTwin:
+    def search() -> GliomaTwin:
         starts = [np.array([d, r, *[0.0] * (len(GLIOMA_PRIORS) - 2)]) for d, r in STARTS]
         rough = glioma_twin(coarse, config.margin_mm)
-        rough = rough.calibrate(rough.searched(starts, workspace.message))
-        if rough.posterior is None:
-            raise ValueError("got no posterior from calibrate; expected one; do: report this")
-        return twin.calibrate(twin.translated(rough.posterior.mean, rough), workspace.message).widened_by(rough)
+        return rough.calibrate(rough.searched(starts, workspace.message))
 
-    return workspace.stage("calibration", calibrate)
+    rough = workspace.stage("coarse-calibration", search)
+    start = twin.translated(_posterior(rough).mean, rough)
+    return workspace.stage("calibration", lambda: twin.calibrate(start, workspace.message).widened_by(rough))
 
 
 def _with_optimised(
@@ -157,12 +157,14 @@ def _with_optimised(
 ) -> list[Course]:
     """Adds the schedule optimised at the late effect of the first standard course, found on coarse voxels with a few samples."""
     standard = next((course for course in compared if course.name.startswith("60 Gy")), None)
-    if standard is None or twin.posterior is None:
+    if standard is None:
         return compared
-    workspace.message("optimising the dose of every fraction")
+    workspace.message("optimising the dose of every fraction (about as long as the calibration)")
 
     def search() -> Course:
-        rough = replace(glioma_twin(coarse, config.margin_mm), posterior=twin.posterior)
+        rough = glioma_twin(coarse, config.margin_mm)
+        posterior = _posterior(twin)
+        rough = replace(rough, posterior=replace(posterior, mean=rough.translated(posterior.mean, twin)))
         few = ensemble(rough, 4, config.seed)
         mesh = course_mesh(rough, days, config.horizon_days)
         return optimised(rough.going_on(np.asarray(few.z)), mesh, few.z, few.states, standard)
@@ -170,10 +172,24 @@ def _with_optimised(
     return [*compared, workspace.stage("optimised-schedule", search)]
 
 
-def _region_warning(found: Forecast) -> list[str]:
-    if found.edge_density <= 0.02:
-        return []
-    return [f"Forecast density reaches {found.edge_density:.2f} at the border of the simulated region: use a larger --margin-mm."]
+def _region_warnings(arms: list[Forecast]) -> list[str]:
+    found = []
+    for arm in arms:
+        course = f"The forecast ({arm.course.name})"
+        if arm.edge_density > EDGE_DENSITY:
+            found.append(
+                f"{course} reaches a density of {arm.edge_density:.2f} at the border of the simulated region, which holds it back: "
+                "volumes and upper bounds are too small; use a larger --margin-mm."
+            )
+        elif arm.filled > FULL:
+            found.append(f"{course} fills {arm.filled:.0%} of the tissue: its upper bound is that of the tissue, not of growth.")
+    return found
+
+
+def _posterior(twin: GliomaTwin) -> Posterior:
+    if twin.posterior is None:
+        raise ValueError("got a twin without a posterior; expected a calibrated one; do: call calibrate first")
+    return twin.posterior
 
 
 def _horizon_warning(config: Config, days: np.ndarray, twin: GliomaTwin) -> list[str]:
@@ -185,9 +201,7 @@ def _horizon_warning(config: Config, days: np.ndarray, twin: GliomaTwin) -> list
 def _summary(
     config: Config, twin: GliomaTwin, found: Forecast, arms: list[Forecast], truth: Truth | None
 ) -> dict[str, float | int | str | None]:
-    posterior = twin.posterior
-    if posterior is None:
-        raise ValueError("got a twin without a posterior; expected a calibrated one; do: call calibrate first")
+    posterior = _posterior(twin)
     summary: dict[str, float | int | str | None] = {"patient": twin.record.name, "scans": len(twin.record.scans), "seed": config.seed}
     for name, key in KEY_PARAMETERS.items():
         if truth is not None:
@@ -204,6 +218,9 @@ def _summary(
         "forecast_volume_mm3_median": float(np.median(volume[1:])),
         "forecast_volume_mm3_ci90_low": float(low),
         "forecast_volume_mm3_ci90_high": float(high),
+        "forecast_capped_by_region": found.capped,
+        "forecast_edge_density": found.edge_density,
+        "forecast_largest_filled_fraction": found.filled,
         "best_treatment": arms[0].course.name if config.treatments else None,
         "active_voxels": int(np.asarray(twin.model.grid.mask).sum()),
         "calibration_distance_to_optimum_sd": twin.optimum.gradient_norm if twin.optimum else None,
@@ -211,10 +228,21 @@ def _summary(
     for arm in arms:
         key = arm.course.name.replace(" ", "_").lower()
         summary[f"burden_mm3_median_{key}"] = float(np.median(arm.burden_mm3[1:, -1]))
-    return summary
+        summary[f"late_effect_gy_{key}"] = arm.course.late_effect_gy
+    return summary | _gain(arms)
 
 
-def _dataset(twin: GliomaTwin, found: Forecast, arms: list[Forecast], density: np.ndarray) -> xr.Dataset:
+def _gain(arms: list[Forecast]) -> dict[str, float | int | str | None]:
+    """By what factor the optimised schedule leaves less than the course whose late effect and days it shares."""
+    ends = {arm.course.name.split(" in ")[0]: arm.burden_mm3[1:, -1] for arm in arms}
+    if OPTIMISED not in ends:
+        return {}
+    ratio = np.log(ends["60 Gy"] / ends[OPTIMISED])
+    low, high = np.exp(np.quantile(ratio, [0.05, 0.95]))
+    return {"optimised_gain": float(np.exp(ratio.mean())), "optimised_gain_ci90_low": float(low), "optimised_gain_ci90_high": float(high)}
+
+
+def _dataset(twin: GliomaTwin, members: Ensemble, found: Forecast, arms: list[Forecast], density: np.ndarray) -> xr.Dataset:
     axes = {
         name: (name, np.arange(n) * h, {"units": "mm", "long_name": f"{name} from the centre of the first voxel"})
         for name, n, h in zip("xyz", twin.anatomy.shape, twin.anatomy.spacing_mm, strict=True)
@@ -229,6 +257,16 @@ def _dataset(twin: GliomaTwin, found: Forecast, arms: list[Forecast], density: n
             ),
             "tissue": (("x", "y", "z"), twin.anatomy.mask, {"long_name": "voxels that can carry tumour"}),
             "visible_volume": (("sample", "day"), found.volume_mm3, {"units": "mm3", "long_name": "visible volume, sample 0 is the MAP"}),
+            "history": (
+                ("sample", "scan_time"),
+                members.history_mm3,
+                {"units": "mm3", "long_name": "visible volume from the first scan to the last"},
+            ),
+            "dose": (
+                ("course", "fraction_day"),
+                np.stack([arm.course.doses_gy for arm in arms]),
+                {"units": "Gy", "long_name": "dose of each fraction after the last scan"},
+            ),
             "burden": (
                 ("course", "sample", "day"),
                 np.stack([arm.burden_mm3 for arm in arms]),
@@ -238,6 +276,8 @@ def _dataset(twin: GliomaTwin, found: Forecast, arms: list[Forecast], density: n
         coords={
             **axes,
             "day": ("day", found.days, {"units": "day", "long_name": "day of the patient's record"}),
+            "scan_time": ("scan_time", members.history_days, {"units": "day", "long_name": "day of the patient's record"}),
+            "fraction_day": ("fraction_day", found.course.days, {"units": "day", "long_name": "day of the patient's record"}),
             "course": ("course", [arm.course.name for arm in arms]),
         },
     )

@@ -1,5 +1,7 @@
 """Forecasts: the posterior pushed forward, per treatment."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -10,8 +12,8 @@ from twinsim.treatment import Course, treatment_days
 HORIZON = 28.0
 SAMPLES = 6
 DAYS = treatment_days(60.0, 10)
-NONE = Course("no further treatment", np.zeros(10))
-TREATED = Course("20 Gy in 10", np.full(10, 2.0))
+NONE = Course("no further treatment", np.arange(10.0), np.zeros(10))
+TREATED = Course("20 Gy in 10", np.arange(10.0), np.full(10, 2.0))
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +40,22 @@ def test_samples_spread_as_the_posterior_does(members):
     twin = tiny.informed_twin()
     away = (np.asarray(members.z[1:]) - twin.posterior.mean) / np.sqrt(np.diag(twin.posterior.covariance))
     assert 0.3 < np.sqrt(np.mean(away**2)) < 2.0
+
+
+def test_the_history_leads_from_the_first_scan_to_where_the_forecast_starts(members, arms):
+    assert members.history_days[0] == tiny.informed_twin().record.scans[0].day and members.history_days[-1] == 60.0
+    assert np.diff(members.history_days).max() <= 10.5
+    assert members.history_mm3.shape == (SAMPLES + 1, members.history_days.size)
+    np.testing.assert_allclose(members.history_mm3[:, -1], arms[NONE.name].volume_mm3[:, 0], rtol=1e-9)
+
+
+def test_a_forecast_says_when_the_region_or_its_tissue_holds_it_back(arms):
+    free = replace(arms[NONE.name], edge_density=0.01, filled=0.5)
+    assert not free.capped
+    assert replace(free, edge_density=0.03).capped
+    assert replace(free, filled=0.95).capped
+    tissue = float(np.asarray(tiny.informed_twin().model.grid.mask).sum()) * 64.0
+    assert arms[NONE.name].filled == pytest.approx(arms[NONE.name].volume_mm3[:, -1].max() / tissue)
 
 
 def test_the_same_seed_gives_the_same_members(members):

@@ -64,19 +64,24 @@ def test_the_plan_in_the_file_falls_on_its_own_days():
 
 
 def test_the_late_effect_is_the_bed_of_the_brain():
-    assert Course("test", np.array([2.0, 2.0, 0.0])).late_effect_gy == pytest.approx(2 * 2 * (1 + 2 / 2))
+    assert Course("test", np.arange(3.0), np.array([2.0, 2.0, 0.0])).late_effect_gy == pytest.approx(2 * 2 * (1 + 2 / 2))
+
+
+def test_fractions_are_the_days_that_get_a_dose():
+    assert Course("test", np.array([1.0, 2.0, 5.0]), np.array([2.0, 0.0, 1.5])).fractions == [(1.0, 2.0), (5.0, 1.5)]
 
 
 def test_the_optimised_schedule_keeps_the_late_effect_and_beats_the_equal_split():
     twin = tiny.informed_twin()
     z = jnp.asarray(np.stack([tiny.Z_TRUTH, tiny.Z_TRUTH + 0.1]))
     states = jnp.asarray(tiny.grown(twin)[-1].reshape(1, -1) * np.array([[1.0], [0.8]]))
-    days = treatment_days(60.0, 6)
+    days = treatment_days(60.0, 7)
     mesh = course_mesh(twin, days, 20.0)
-    like = Course("12 Gy in 6", np.full(6, 2.0))
+    like = Course("12 Gy in 6", days, np.array([2.0] * 6 + [0.0]))
     found = optimised(twin.model, mesh, z, states, like, steps=6)
     assert found.name == "optimised schedule"
-    assert found.doses_gy.shape == (6,) and (found.doses_gy >= 0).all()
+    assert found.doses_gy.shape == (7,) and (found.doses_gy >= 0).all()
+    assert found.doses_gy[6] == 0, "a day on which the other course gives nothing"
     assert found.late_effect_gy == pytest.approx(like.late_effect_gy, rel=1e-5)
 
     @eqx.filter_jit
@@ -87,6 +92,6 @@ def test_the_optimised_schedule_keeps_the_late_effect_and_beats_the_equal_split(
 
         return jax.lax.map(one, (z, states)).mean()
 
-    equal = doses_of_equal_effect(jnp.full(6, 1 / 6), like.late_effect_gy, ALPHA_BETA_LATE_GY)
+    equal = jnp.append(doses_of_equal_effect(jnp.full(6, 1 / 6), like.late_effect_gy, ALPHA_BETA_LATE_GY), 0.0)
     np.testing.assert_allclose(equal, like.doses_gy, rtol=1e-12)
     assert float(objective(jnp.asarray(found.doses_gy))) <= float(objective(equal)) + 1e-9

@@ -155,6 +155,11 @@ def test_empty_mask(tmp_path):
         read_mask(write(tmp_path / "a.nii.gz", np.zeros((2, 3, 4), np.uint8)))
     soft = np.array([0.2, 0.5, 0.7], np.float32).reshape(3, 1, 1)
     assert read_mask(write(tmp_path / "b.nii.gz", soft)).array.ravel().tolist() == [False, True, True]
+    bytes_ = np.array([0, 255, 0], np.uint8).reshape(3, 1, 1)
+    assert read_mask(write(tmp_path / "c.nii.gz", bytes_)).array.ravel().tolist() == [False, True, False]
+    for bad, shown in ((np.array([0, 1, 4], np.uint8), "0, 1, 4"), (np.array([-1, 0, 1], np.int16), "-1, 0, 1")):
+        with pytest.raises(InputError, match=f"values {shown}; expected a mask of 0 and one other value"):
+            read_mask(write(tmp_path / "d.nii.gz", bad.reshape(3, 1, 1)))
 
 
 def test_grids_that_differ():
