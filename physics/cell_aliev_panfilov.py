@@ -20,7 +20,7 @@ ALIEV_PANFILOV_1996 = ParameterSet(
     amplitude_mv=Parameter(100.0, "mV", (10.0, 200.0), f"{_PAPER}, E = 100 u - 80"),
 )
 
-FRONT = 3.3  # front time over the time of the excitation
+FRONT = 25.0  # front time over the time of the excitation, measured on cables at spacings of 3 and 4.5 sqrt(D ms)
 
 
 class AlievPanfilov(CellModel):

@@ -20,7 +20,7 @@ MITCHELL_SCHAEFFER_2003 = ParameterSet(
     amplitude_mv=Parameter(100.0, "mV", (10.0, 200.0), _CHOICE),
 )
 
-FRONT = 3.3  # front time over the constant of the inward current
+FRONT = 48.0  # front time over the constant of the inward current, measured on cables at spacings of 1.2 and 1.8 sqrt(D ms)
 
 
 class MitchellSchaeffer(CellModel):

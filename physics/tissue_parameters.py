@@ -1,5 +1,6 @@
 """Conductivities, capacitance and surface of heart tissue, and what they make as a diffusivity."""
 
+import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array
 
@@ -25,7 +26,7 @@ def monodomain_conductivity(intracellular: ArrayLike, extracellular: ArrayLike) 
 
     It makes the monodomain equal to the bidomain along that axis where no current is injected outside of the cells.
     """
-    return 1 / (1 / intracellular + 1 / extracellular)  # pyright: ignore[reportOperatorIssue, reportReturnType]
+    return 1 / (1 / jnp.asarray(intracellular) + 1 / jnp.asarray(extracellular))
 
 
 def tissue_diffusivity(conductivity: ArrayLike, surface_to_volume: ArrayLike, capacitance: ArrayLike) -> Array:
@@ -33,7 +34,7 @@ def tissue_diffusivity(conductivity: ArrayLike, surface_to_volume: ArrayLike, ca
 
     1 S/m is 1 mS/mm, and mS/uF is 1/ms, so that no factor is left. 0.1334 S/m with 140 /mm and 0.01 uF/mm² is 0.0953 mm²/ms.
     """
-    return conductivity / (surface_to_volume * capacitance)  # pyright: ignore[reportOperatorIssue, reportReturnType]
+    return jnp.asarray(conductivity) / (jnp.asarray(surface_to_volume) * jnp.asarray(capacitance))
 
 
 def niederer_diffusivities() -> tuple[float, float]:

@@ -36,7 +36,9 @@ class TissueStimulus(eqx.Module):
     duration: Scalar
     starts: Float[Array, " starts"]
 
-    def __init__(self, grid: VoxelGrid, region: ArrayLike, amplitude: ArrayLike, duration: ArrayLike, starts: ArrayLike = 0.0) -> None:
+    def __init__(
+        self, grid: VoxelGrid, region: ArrayLike, amplitude: ArrayLike, duration: ArrayLike, starts: ArrayLike | Sequence[float] = 0.0
+    ) -> None:
         self.region = _checked_region(grid, region)
         self.amplitude, self.duration = jnp.asarray(amplitude, dtype=float), jnp.asarray(duration, dtype=float)
         self.starts = jnp.sort(jnp.atleast_1d(jnp.asarray(starts, dtype=float)))
