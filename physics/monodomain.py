@@ -47,7 +47,7 @@ class Monodomain(Equation):
 
     A wave moves at $c\,\sqrt{D_n}$ with $D_n = n^T D n$; $c$ is 1.99 /√ms for :class:`physics.TenTusscher2006` at rest. Good values: steps
     of 0.01 ms (0.005 to 0.02), voxels no wider than half of $\sqrt{D_n\cdot 1\,ms}$ in every direction, which is 0.15 mm along and
-    0.06 mm across the fibre with :data:`physics.NIEDERER_2011`; at 0.2 mm second-order volumes are 9 % slow along and 34 % across.
+    0.06 mm across the fibre with :data:`physics.NIEDERER_2011`; at 0.2 mm second-order volumes are 9 % slow along and 35 % across.
     ``LatticeDiffusion`` with :func:`physics.front_fit` is made for that.
 
     It fails where extracellular potential matters (defibrillation, a bath, unequal anisotropy under stimuli), at length scales of single
