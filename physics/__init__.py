@@ -2,6 +2,10 @@
 
 from physics.action_potential import ActionPotential as ActionPotential
 from physics.action_potential import action_potential as action_potential
+from physics.activation import ActivationRecord as ActivationRecord
+from physics.activation import Observed as Observed
+from physics.activation import RecordActivation as RecordActivation
+from physics.activation import until_activated as until_activated
 from physics.cell_aliev_panfilov import ALIEV_PANFILOV_1996 as ALIEV_PANFILOV_1996
 from physics.cell_aliev_panfilov import AlievPanfilov as AlievPanfilov
 from physics.cell_mitchell_schaeffer import MITCHELL_SCHAEFFER_2003 as MITCHELL_SCHAEFFER_2003
@@ -13,6 +17,9 @@ from physics.cell_ten_tusscher_2006 import TenTusscher2006 as TenTusscher2006
 from physics.cells import CELL_MODELS as CELL_MODELS
 from physics.chemotherapy import Chemotherapy as Chemotherapy
 from physics.equation import Equation as Equation
+from physics.fibres import fibre_tensor as fibre_tensor
+from physics.front_fit import FrontFit as FrontFit
+from physics.front_fit import front_fit as front_fit
 from physics.glioma_parameters import BAKER_1999 as BAKER_1999
 from physics.glioma_parameters import PEDICINI_2014 as PEDICINI_2014
 from physics.glioma_parameters import SWANSON_2000 as SWANSON_2000
@@ -20,10 +27,14 @@ from physics.glucose_minimal import GlucoseMinimal as GlucoseMinimal
 from physics.indirect_response import IndirectResponse as IndirectResponse
 from physics.logistic_log_kill import LogisticLogKill as LogisticLogKill
 from physics.logistic_log_kill import bernoulli as bernoulli
+from physics.monodomain import Monodomain as Monodomain
 from physics.parameters import Parameter as Parameter
 from physics.parameters import ParameterSet as ParameterSet
 from physics.pharmacokinetics import OneCompartment as OneCompartment
 from physics.pharmacokinetics_transit import TransitCompartment as TransitCompartment
+from physics.plane_wave import continuum_symbol as continuum_symbol
+from physics.plane_wave import lattice_symbol as lattice_symbol
+from physics.plane_wave import plane_wave_speed as plane_wave_speed
 from physics.proliferation_invasion import ProliferationInvasion as ProliferationInvasion
 from physics.proliferation_invasion import gaussian_seed as gaussian_seed
 from physics.proliferation_invasion import tissue_diffusion as tissue_diffusion
@@ -34,3 +45,9 @@ from physics.radiotherapy import surviving_fraction as surviving_fraction
 from physics.ten_tusscher_parameters import TEN_TUSSCHER_2006_ENDO as TEN_TUSSCHER_2006_ENDO
 from physics.ten_tusscher_parameters import TEN_TUSSCHER_2006_EPI as TEN_TUSSCHER_2006_EPI
 from physics.ten_tusscher_parameters import TEN_TUSSCHER_2006_MID as TEN_TUSSCHER_2006_MID
+from physics.tissue_parameters import NIEDERER_2011 as NIEDERER_2011
+from physics.tissue_parameters import monodomain_conductivity as monodomain_conductivity
+from physics.tissue_parameters import niederer_diffusivities as niederer_diffusivities
+from physics.tissue_parameters import tissue_diffusivity as tissue_diffusivity
+from physics.tissue_stimulus import TissueStimulus as TissueStimulus
+from physics.tissue_stimulus import box_fraction as box_fraction

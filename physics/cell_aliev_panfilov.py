@@ -20,6 +20,8 @@ ALIEV_PANFILOV_1996 = ParameterSet(
     amplitude_mv=Parameter(100.0, "mV", (10.0, 200.0), f"{_PAPER}, E = 100 u - 80"),
 )
 
+FRONT = 25.0  # front time over the time of the excitation, measured on cables at spacings of 3 and 4.5 sqrt(D ms)
+
 
 class AlievPanfilov(CellModel):
     r"""Voltage $u$ from 0 to 1 and a recovery variable $w$.
@@ -72,6 +74,10 @@ class AlievPanfilov(CellModel):
         u, w = state
         change = self.excitation_rate * u * (1 - u) * (u - self.threshold) - u * w
         return (change / self.time_scale + stimulus / self.amplitude_mv)[None]
+
+    def front_time(self) -> Scalar:
+        """See :class:`physics.CellModel`; the factor is measured."""
+        return FRONT * self.time_scale / self.excitation_rate
 
     def gates(self, state: Stacked) -> tuple[Gates, Gates]:
         """See :class:`physics.CellModel`."""

@@ -76,6 +76,13 @@ class CellModel(Equation):
     def millivolts(self, state: Stacked) -> Cells:
         """Membrane potential, mV."""
 
+    @abstractmethod
+    def front_time(self) -> Scalar:
+        """Square of the width of a travelling front over the diffusivity, ms: how fine voxels must be, from one cell to another.
+
+        Scaled so that second-order volumes of the spacing $s\\sqrt{D\\,t_f}$ slow the fronts of all cells alike, 1 for ten Tusscher 2006.
+        """
+
     @property
     def voltage_unit(self) -> str:
         """Unit of the first component."""

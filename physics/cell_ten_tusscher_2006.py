@@ -121,6 +121,10 @@ class TenTusscher2006(CellModel):
         """The first component."""
         return state[0]
 
+    def front_time(self) -> Scalar:
+        """1 ms, by definition."""
+        return jnp.ones_like(self.capacitance)
+
     def currents(self, state: Stacked) -> dict[str, Cells]:
         """Every membrane current by its name in the paper, A/F; positive is outward."""
         v, calcium, _, subspace, sodium, potassium, m, h, j, xr1, xr2, xs, r, s, d, f, f2, fcass, _ = state

@@ -51,8 +51,10 @@ from solvers.space.differences import gradient as gradient
 from solvers.space.diffusion import Diffusion as Diffusion
 from solvers.space.edge_diffusion import EdgeDiffusion as EdgeDiffusion
 from solvers.space.exchange import exchange as exchange
+from solvers.space.lattice_diffusion import LatticeDiffusion as LatticeDiffusion
 from solvers.space.mass import BlendedDiffusion as BlendedDiffusion
 from solvers.space.mass import BlendedMass as BlendedMass
+from solvers.space.mass_solved import MassSolved as MassSolved
 from solvers.space.monotone_diffusion import MonotoneDiffusion as MonotoneDiffusion
 from solvers.space.sources import point_source as point_source
 from solvers.space.sources import surface_area as surface_area

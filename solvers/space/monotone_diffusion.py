@@ -79,7 +79,7 @@ class MonotoneDiffusion(Operator):
         directions: tuple[Direction, ...] | None = None,
         loss: ArrayLike | None = None,
     ) -> None:
-        tensor = _in_voxels(checked_tensor(tensor, grid), grid)
+        tensor = in_voxels(checked_tensor(tensor, grid), grid)
         bases = jax.jit(_obtuse_bases)(lax.stop_gradient(tensor))
         weights, edges = _decomposed(tensor, bases)
         known = directions is not None
@@ -140,7 +140,7 @@ class MonotoneDiffusion(Operator):
         return total
 
 
-def _in_voxels(tensor: Array, grid: VoxelGrid) -> Array:
+def in_voxels(tensor: Array, grid: VoxelGrid) -> Array:
     """$D_{ab}/(h_a h_b)$ as ``(voxels, 3, 3)``; the identity where inactive, no off-diagonal entries along axes of one voxel."""
     lengths = np.asarray(grid.spacing)
     keep = np.array([n > 1 for n in grid.shape])

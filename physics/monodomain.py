@@ -1,0 +1,127 @@
+"""The monodomain equation: excitable cells coupled by diffusion of their potential."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Literal
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from physics.cell_model import CellModel, Scalar, Stacked
+from physics.equation import Equation
+from physics.tissue_stimulus import TissueStimulus
+from solvers import (
+    ExactDiffusion,
+    GatedRate,
+    Lie,
+    OnComponents,
+    Operator,
+    RungeKuttaChebyshev2,
+    RushLarsen,
+    SpectralDiffusion,
+    Stepper,
+    Strang,
+    TimeMesh,
+    VoxelGrid,
+    check_step,
+    stages_for,
+    time_mesh,
+)
+
+
+class Monodomain(Equation):
+    r"""$\partial_t V = \nabla\cdot(D\nabla V) + I_{st}(x,t) - I_{ion}(V, s)$ and $\dot s = G(V, s)$ in every cell, no flux at walls.
+
+    $D = \sigma/(\chi C_m)$ in mm²/ms (:func:`physics.tissue_diffusivity`, from S/m, 1/mm and uF/mm²), currents in A/F, time in ms.
+
+    State: ``(components, cells)``, the components of the cell model in their order with the potential first, the cells of the whole box
+    in C order. Cells outside of the mask are not coupled and stay near rest.
+
+    Args:
+        cell: The model of the cells, in the precision of the run; its parameters may be one per cell, ``(cells,)``: tissue types.
+        diffusion: $\nabla\cdot D\nabla$ on flat fields. ``Diffusion`` for conductivities along the grid's axes (orthotropic, or one field
+            of scars), ``TensorDiffusion``, ``MonotoneDiffusion`` or ``LatticeDiffusion`` for a tensor of :func:`physics.fibre_tensor`.
+        stimuli: What is put in, added up.
+        stages: Applications of the diffusion per half step; :meth:`for_step` finds the fewest that are stable.
+
+    A wave moves at $c\,\sqrt{D_n}$ with $D_n = n^T D n$; $c$ is 1.99 /√ms for :class:`physics.TenTusscher2006` at rest. Good values: steps
+    of 0.01 ms (0.005 to 0.02), voxels no wider than half of $\sqrt{D_n\cdot 1\,ms}$ in every direction, which is 0.15 mm along and
+    0.06 mm across the fibre with :data:`physics.NIEDERER_2011`; at 0.2 mm second-order volumes are 9 % slow along and 35 % across.
+    ``LatticeDiffusion`` with :func:`physics.front_fit` is made for that.
+
+    It fails where extracellular potential matters (defibrillation, a bath, unequal anisotropy under stimuli), at length scales of single
+    cells, and where the potential leaves the range of the cell model. Source: Sundnes et al. (2006), *Computing the Electrical
+    Activity in the Heart*, sections 2.2-2.3 and 3.2 (splitting); Niederer et al. (2011), Phil. Trans. R. Soc. A 369, 4331.
+    """
+
+    cell: CellModel
+    diffusion: Operator
+    stimuli: tuple[TissueStimulus, ...] = ()
+    stages: int = eqx.field(static=True, default=2)
+
+    def initial_state(self, grid: VoxelGrid) -> Stacked:
+        """Every cell of the box in the cell model's state at rest."""
+        rest = self.cell.initial_state()
+        return jnp.broadcast_to(rest.reshape(-1, 1), (rest.shape[0], grid.size))
+
+    def stepper(self) -> Stepper:
+        """Strang: half a step of diffusion, a step of cells by second-order Rush-Larsen, half a step of diffusion. Order two."""
+        return Strang(self._diffused(), self._cells(2))
+
+    def godunov(self) -> Stepper:
+        """A step of cells by first-order Rush-Larsen, then one of diffusion: half the cost, order one, 1.6 % slow at 0.01 ms."""
+        return Lie((self._cells(1), self._diffused()))
+
+    def for_step(self, length: float) -> "Monodomain":
+        """This equation with the fewest stages that are stable for steps of ``length`` ms in :meth:`stepper`.
+
+        Raises:
+            ValueError: More than 40, where an implicit method is the better choice.
+        """
+        stages = stages_for(length / 2 * float(self.diffusion.spectral_bound()))
+        if stages > 40:
+            raise ValueError(
+                f"got a step of {length:g} ms that takes {stages} stages of diffusion; expected at most 40; do: shorten the step, or check "
+                "the unit of conductivity and spacing"
+            )
+        return replace(self, stages=stages)
+
+    def mesh(self, save: Sequence[float], longest: float, start: float = 0.0) -> TimeMesh:
+        """Steps that end at every edge of a stimulus, checked against the explicit limits.
+
+        Args:
+            save: Times to save at, ms.
+            longest: Longest step, ms.
+            start: ms.
+
+        Raises:
+            ValueError: A step that the stepper calls unstable, or longer than 0.2 ms, where no upstroke is resolved.
+        """
+        if not 0 < longest <= 0.2:
+            raise ValueError(f"got a step of {longest:g} ms; expected above 0 and up to 0.2 ms; do: use 0.01 ms, the upstroke takes one ms")
+        check_step(self.stepper(), longest)
+        return time_mesh(start, save, longest, breakpoints=[edge for stimulus in self.stimuli for edge in stimulus.edges()])
+
+    def _cells(self, accuracy: Literal[1, 2]) -> RushLarsen:
+        return RushLarsen(StimulatedTissue(self.cell, self.stimuli), accuracy)
+
+    def _diffused(self) -> Stepper:
+        if isinstance(self.diffusion, SpectralDiffusion):
+            return OnComponents(ExactDiffusion(self.diffusion), 0, 1)
+        return OnComponents(RungeKuttaChebyshev2(self.diffusion, self.stages), 0, 1)
+
+
+class StimulatedTissue(GatedRate):
+    """Cells and the stimuli put into them, as the rates that a stepper takes; a stimulus acts in its own region."""
+
+    cell: CellModel
+    stimuli: tuple[TissueStimulus, ...]
+
+    def evaluate(self, state: Stacked, time: Scalar) -> tuple[Array, Array, Array]:
+        """See :class:`solvers.GatedRate`."""
+        current: Float[Array, " cells"] = jnp.zeros_like(state[0])
+        for stimulus in self.stimuli:
+            current = current + stimulus.current(time).astype(state.dtype)
+        steady, constant = self.cell.gates(state)
+        return self.cell.others(state, current), steady, 1 / constant

@@ -1,0 +1,32 @@
+"""Tissue, its recorded activation and the gradient lower for cpu, cuda and tpu in float32, no accelerator needed."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import export
+
+from physics import CELL_MODELS, Monodomain, RecordActivation, TissueStimulus, box_fraction, fibre_tensor, front_fit
+from solvers import LatticeDiffusion, VoxelGrid, simulate
+
+
+def test_activation_times_and_their_gradient_lower():
+    with jax.enable_x64(False):
+        grid = VoxelGrid(np.ones((6, 4, 1), bool), 0.2)
+        fibres = (0.6, 0.8, 0.0)
+        cell = CELL_MODELS["mitchell_schaeffer"]()
+        directions = LatticeDiffusion(grid, fibre_tensor(grid, 0.095, 0.0126, fibres)).directions
+        pulse = TissueStimulus(grid, box_fraction(grid, (0, 0, 0), (0.4, 9, 9)), 60.0, 1.0)
+
+        mesh = Monodomain(cell, LatticeDiffusion(grid, fibre_tensor(grid, 0.095, 0.0126, fibres)), (pulse,)).mesh([2.0], 0.1)
+
+        def total(along):
+            tensor = fibre_tensor(grid, along, 0.0126, fibres)
+            equation = Monodomain(cell, LatticeDiffusion(grid, tensor, front_fit(cell), directions=directions), (pulse,))
+            recorder = RecordActivation(equation.stepper(), cell)
+            return simulate(recorder, recorder.start(equation.initial_state(grid)), mesh).final.record.activated.sum()
+
+        program = jax.jit(jax.value_and_grad(total))
+        text = export.export(program, platforms=("cpu", "cuda", "tpu"))(jnp.asarray(0.095)).mlir_module()
+    assert "f32" in text
+    assert "f64" not in text
+    assert "callback" not in text
