@@ -90,8 +90,8 @@ def glioma_report(findings: Findings) -> Report:
 _ARMS_CAPTION = (
     "Smallest burden at the horizon first, median and 90 % interval. Gain: expected factor by which the course shrinks the burden against "
     "the next one in the table, with its 90 % interval over the posterior. Late effect: BED for brain tissue at alpha/beta 2 Gy of the "
-    "fractions to come; where it differs, courses do not cost the same. The optimised schedule keeps the days and the late effect of 60 Gy in "
-    "30: equal fractions give the most dose for a late effect, so only regrowth between them leaves something to gain."
+    "fractions to come; where it differs, courses do not cost the same. The optimised schedule keeps the days and the late effect of 60 Gy "
+    "in 30: equal fractions give the most dose for a late effect, so only regrowth between them leaves something to gain."
 )
 
 
