@@ -1,9 +1,11 @@
 """How well the glioma twin does on many virtual patients: errors of parameters and forecast, and coverage of its intervals."""
 
+import os
+import threading
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from typing import Literal
 
 import numpy as np
@@ -11,7 +13,7 @@ from matplotlib.figure import Figure
 
 from experiments.oncology import glioma
 from twinsim.cli import run_script
-from twinsim.environment import set_up_jax
+from twinsim.environment import Precision, set_up_jax
 from twinsim.errors import InputError
 from twinsim.experiment import Result
 from twinsim.report import Report
@@ -76,7 +78,7 @@ def run(config: Config, workspace: Workspace) -> Result:
 
 def _all_patients(config: Config, workspace: Workspace) -> list[dict[str, float]]:
     """Summaries in the order of the seeds; a finished patient survives an interruption."""
-    pool = ProcessPoolExecutor(config.workers, get_context("spawn"), initializer=set_up_jax, initargs=(config.precision, None, 1))
+    pool = ProcessPoolExecutor(config.workers, get_context("spawn"), initializer=_start_worker, initargs=(config.precision,))
     with pool, workspace.progress(config.patients, "calibrating patients", "patients") as bar:
         open_seeds = [seed for seed in range(config.patients) if not workspace.has(f"patient-{seed}")]
         running = {seed: pool.submit(_one_patient, config, seed) for seed in open_seeds}
@@ -87,6 +89,19 @@ def _all_patients(config: Config, workspace: Workspace) -> list[dict[str, float]
             workspace.message(f"patient {seed}: {_line(found[-1])}")
             bar.advance(1)
     return found
+
+
+def _start_worker(precision: Precision) -> None:
+    set_up_jax(precision, None, 1)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """A worker whose parent was killed would go on for minutes."""
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _one_patient(config: Config, seed: int) -> dict[str, float]:
