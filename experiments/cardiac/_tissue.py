@@ -1,7 +1,6 @@
 """What the experiments on tissue share: discretisations by name."""
 
 import math
-from typing import Literal, get_args
 
 import jax.numpy as jnp
 
@@ -9,8 +8,7 @@ from physics import CellModel, fibre_tensor, front_fit
 from solvers import BlendedDiffusion, BlendedMass, Diffusion, LatticeDiffusion, MassSolved, Operator, TensorDiffusion, VoxelGrid
 from twinsim.errors import InputError
 
-Scheme = Literal["lattice", "finite_volume", "blended_mass"]
-SCHEMES: tuple[str, ...] = get_args(Scheme)
+SCHEMES = ("lattice", "finite_volume", "blended_mass")
 BLEND = 0.5  # of the masses: fourth order
 
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 import xarray as xr
 
-from experiments.cardiac._tissue import SCHEMES, Scheme, conduction, fibre
+from experiments.cardiac._tissue import SCHEMES, conduction, fibre
 from physics import CELL_MODELS, CellModel, continuum_symbol, lattice_symbol, niederer_diffusivities, plane_wave_speed
 from solvers import MassSolved, VoxelGrid
 from twinsim.cli import run_script
@@ -33,7 +33,7 @@ class Config:
     """Edge of a voxel, in mm."""
     dt_ms: float = 0.01
     """Longest time step, in ms."""
-    scheme: Scheme = "lattice"
+    scheme: Literal["lattice", "finite_volume", "blended_mass"] = "lattice"
     """Discretisation in space: lattice (fitted speed at every angle), finite_volume (second order), blended_mass (fibres along an axis)."""
     cell_model: str = "ten_tusscher_2006_epi"
     """ten_tusscher_2006_epi, _mid or _endo, mitchell_schaeffer, aliev_panfilov."""

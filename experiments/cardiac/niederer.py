@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import xarray as xr
 
-from experiments.cardiac._tissue import SCHEMES, Scheme, conduction
+from experiments.cardiac._tissue import SCHEMES, conduction
 from physics import (
     CELL_MODELS,
     NIEDERER_2011,
@@ -48,7 +48,7 @@ class Config:
     """Longest time step, in ms."""
     fibre_angle_deg: float = 0.0
     """Angle of the fibres to the long axis, in the plane of the two longer ones; 0 in the publication. In degrees."""
-    scheme: Scheme = "lattice"
+    scheme: Literal["lattice", "finite_volume", "blended_mass"] = "lattice"
     """Discretisation in space: lattice (fitted speed at every angle), finite_volume (second order), blended_mass (fibres along an axis)."""
     splitting: Literal["strang", "godunov"] = "strang"
     """Splitting of cells and diffusion: of second or of first order in time."""
