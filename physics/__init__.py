@@ -6,8 +6,13 @@ from physics.activation import ActivationRecord as ActivationRecord
 from physics.activation import Observed as Observed
 from physics.activation import RecordActivation as RecordActivation
 from physics.activation import until_activated as until_activated
+from physics.bueno_orovio_parameters import BUENO_OROVIO_2008_ENDO as BUENO_OROVIO_2008_ENDO
+from physics.bueno_orovio_parameters import BUENO_OROVIO_2008_EPI as BUENO_OROVIO_2008_EPI
+from physics.bueno_orovio_parameters import BUENO_OROVIO_2008_MID as BUENO_OROVIO_2008_MID
 from physics.cell_aliev_panfilov import ALIEV_PANFILOV_1996 as ALIEV_PANFILOV_1996
 from physics.cell_aliev_panfilov import AlievPanfilov as AlievPanfilov
+from physics.cell_bueno_orovio_2008 import BuenoOrovio2008 as BuenoOrovio2008
+from physics.cell_courtemanche_1998 import Courtemanche1998 as Courtemanche1998
 from physics.cell_mitchell_schaeffer import MITCHELL_SCHAEFFER_2003 as MITCHELL_SCHAEFFER_2003
 from physics.cell_mitchell_schaeffer import MitchellSchaeffer as MitchellSchaeffer
 from physics.cell_model import CellModel as CellModel
@@ -16,6 +21,7 @@ from physics.cell_model import Stimulus as Stimulus
 from physics.cell_ten_tusscher_2006 import TenTusscher2006 as TenTusscher2006
 from physics.cells import CELL_MODELS as CELL_MODELS
 from physics.chemotherapy import Chemotherapy as Chemotherapy
+from physics.courtemanche_parameters import COURTEMANCHE_1998 as COURTEMANCHE_1998
 from physics.equation import Equation as Equation
 from physics.fibres import fibre_tensor as fibre_tensor
 from physics.front_fit import FrontFit as FrontFit

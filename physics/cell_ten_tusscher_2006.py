@@ -8,6 +8,7 @@ from jax.nn import sigmoid
 from jaxtyping import Array, Float
 
 from physics.cell_model import CellModel, Cells, Gates, Others, Scalar, Stacked, arrays_of
+from physics.exponential_ratio import over_expm1
 from physics.ten_tusscher_parameters import (
     RESTING_STATES,
     STATE_NAMES,
@@ -142,7 +143,7 @@ class TenTusscher2006(CellModel):
         rectified = opening / (opening + closing * sigmoid(0.5 * above))
         # The factor g_CaL 4 (V - 15) F^2/(RT) / (e^x - 1) is g_CaL 2 F x / (e^x - 1), which is smooth.
         x = 2 * (v - 15) / thermal
-        influx = 2 * FARADAY * _over_expm1(x) * (0.25 * subspace * jnp.exp(x) - self.outer_calcium)
+        influx = 2 * FARADAY * over_expm1(x) * (0.25 * subspace * jnp.exp(x) - self.outer_calcium)
         pumped = (
             self.outer_potassium / (self.outer_potassium + self.pump_potassium_constant) * sodium / (sodium + self.pump_sodium_constant)
         )
@@ -263,10 +264,3 @@ def _inactivation(v: Cells) -> tuple[Cells, Cells]:
 def _free(calcium: Cells, buffer: Scalar, constant: Scalar) -> Cells:
     """Share of a change of total calcium that stays free, with a buffer in equilibrium."""
     return 1 / (1 + buffer * constant / (calcium + constant) ** 2)
-
-
-def _over_expm1(x: Cells) -> Cells:
-    """x / (e^x - 1), and its series where that is 0/0; the first term left out is x^4/720."""
-    small = jnp.abs(x) < 1e-3
-    safe = jnp.where(small, 1.0, x)
-    return jnp.where(small, 1 - x / 2 + x**2 / 12, safe / jnp.expm1(safe))

@@ -7,17 +7,24 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from physics import AlievPanfilov, MitchellSchaeffer, TenTusscher2006
+from physics import CELL_MODELS, AlievPanfilov, MitchellSchaeffer, TenTusscher2006
 from tests.problems import number, quick_jit
 
-STORED = json.loads(Path(__file__).with_name("ten_tusscher_2006.json").read_text())
+HERE = Path(__file__).parent
+LAYERS = ("epi", "mid", "endo")
+# Stored file, layer, and how the cell is made.
+STORED = [
+    *[("ten_tusscher_2006", layer, CELL_MODELS[f"ten_tusscher_2006_{layer}"]) for layer in LAYERS],
+    *[("bueno_orovio_2008", layer, CELL_MODELS[f"bueno_orovio_2008_{layer}"]) for layer in LAYERS],
+    ("courtemanche_1998", "", CELL_MODELS["courtemanche_1998"]),
+]
 
 
-@pytest.mark.parametrize("layer", ["epi", "mid", "endo"])
-def test_ten_tusscher_2006_has_the_rates_of_myokit(layer):
-    cell = TenTusscher2006.published(layer)
-    states, expected = np.array(STORED["states"]).T, np.array(STORED["rates"][layer]).T
-    assert states.shape == expected.shape == (19, 40)
+@pytest.mark.parametrize(("family", "layer", "make"), STORED, ids=[f"{family} {layer}" for family, layer, _ in STORED])
+def test_every_rate_is_that_of_myokit(family, layer, make):
+    cell, stored = make(), json.loads((HERE / f"{family}.json").read_text())
+    states, expected = np.array(stored["states"]).T, np.array(stored["rates"][layer]).T
+    assert states.shape == expected.shape == (len(cell.names), 40)
     found = quick_jit(lambda *arguments: cell.rate(*arguments))(jnp.asarray(states), number(0.0), number(0.0))
     np.testing.assert_allclose(found, expected, rtol=1e-10)
 

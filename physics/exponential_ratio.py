@@ -1,0 +1,11 @@
+"""A quotient that channel gates and fluxes through membranes share, smooth where its formula is 0/0."""
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+
+def over_expm1(x: Float[Array, "*cells"]) -> Float[Array, "*cells"]:
+    """x / (e^x - 1), and its series where that is 0/0; the first term left out is x^4/720."""
+    small = jnp.abs(x) < 1e-3
+    safe = jnp.where(small, 1.0, x)
+    return jnp.where(small, 1 - x / 2 + x**2 / 12, safe / jnp.expm1(safe))
