@@ -159,7 +159,7 @@ def _with_optimised(
     standard = next((course for course in compared if course.name.startswith("60 Gy")), None)
     if standard is None:
         return compared
-    workspace.message("optimising the dose of every fraction (about as long as the calibration)")
+    workspace.message("optimising the dose of every fraction")
 
     def search() -> Course:
         rough = glioma_twin(coarse, config.margin_mm)
