@@ -7,7 +7,7 @@ from jaxtyping import Array
 from solvers.operator import Operator
 from solvers.shapes import Cells, Faces, Scalar
 from solvers.space.diffusion import Diffusion
-from solvers.space.exchange import exchange
+from solvers.space.exchange import exchange, shifted
 from solvers.space.tensor_diffusion import PAIRS, TensorDiffusion
 
 
@@ -83,19 +83,12 @@ def _tensor_edges(operator: TensorDiffusion) -> tuple[tuple[int, ...], tuple[Fac
         (s, ahead), (t, aside) = ((operator.strides[axis], operator.open_faces[axis]) for axis in (a, b))
         if s <= t:  # an axis of one voxel between: no diagonal neighbours
             continue
-        back, front = _shifted(ahead, -s), _shifted(aside, -t)  # open towards the neighbour behind
+        back, front = shifted(ahead, -s), shifted(aside, -t)  # open towards the neighbour behind
         weight = operator.cross[number] / (4 * operator.spacing[a] * operator.spacing[b])
         for axis, stride, opened, net in ((a, s, ahead, aside - front), (b, t, aside, ahead - back)):
-            along[axis] = along[axis] + opened * (weight * net - _shifted(weight * net, stride))
-        up = _shifted(weight * ahead * front, t) + _shifted(weight * back * aside, s)
-        down = -_shifted(weight * ahead * aside, -t) - _shifted(weight * back * front, s)
+            along[axis] = along[axis] + opened * (weight * net - shifted(weight * net, stride))
+        up = shifted(weight * ahead * front, t) + shifted(weight * back * aside, s)
+        down = -shifted(weight * ahead * aside, -t) - shifted(weight * back * front, s)
         diagonal += [(s + t, up), (s - t, down)]
     pairs = [*zip(operator.strides, along, strict=True), *diagonal]
     return tuple(stride for stride, _ in pairs), tuple(jnp.pad(edge, (stride, 0))[: cells + stride] for stride, edge in pairs)
-
-
-def _shifted(values: Array, by: int) -> Array:
-    """``values[i + by]`` at position ``i``, zero where there is none."""
-    if by >= 0:
-        return jnp.pad(values[by:], (0, by))
-    return jnp.pad(values[:by], (-by, 0))

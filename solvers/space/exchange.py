@@ -38,6 +38,13 @@ def exchange(strides: Strides, faces: tuple[Faces, ...], field: Cells) -> Cells:
     return _exchange.bind(*faces, field, strides=strides)
 
 
+def shifted(values: Array, by: int) -> Array:
+    """``values[i + by]`` at position ``i``, zero where there is none."""
+    if by >= 0:
+        return jnp.pad(values[by:], (0, by))
+    return jnp.pad(values[:by], (-by, 0))
+
+
 def _exchange_plain(*operands: Array, strides: Strides) -> Array:
     *faces, field = operands
     reach, cells = max(strides), field.shape[-1]

@@ -9,10 +9,11 @@ from jaxtyping import Array, Float
 
 from solvers.grid import VoxelGrid
 from solvers.operator import Operator
-from solvers.shapes import Cells, Faces, Scalar
-from solvers.space.exchange import exchange
+from solvers.shapes import Cells, Scalar
+from solvers.space.exchange import exchange, shifted
 from solvers.space.monotone_diffusion import Direction, MonotoneDiffusion, in_voxels
 from solvers.space.tensor_diffusion import checked_tensor
+from solvers.stiff.linear_structure_small import apply_matrix, inverse
 
 Fit = Callable[[Array], Array]
 
@@ -56,13 +57,14 @@ class LatticeDiffusion(Operator):
         directions: tuple[Direction, ...] | None = None,
     ) -> None:
         self.base = MonotoneDiffusion(grid, tensor, scale, directions)
-        inverse = _inverse(in_voxels(checked_tensor(tensor, grid), grid))
+        of_voxels = in_voxels(checked_tensor(tensor, grid), grid)
+        inverted = inverse([[of_voxels[:, a, b] for b in range(3)] for a in range(3)])
         active = grid.mask.reshape(-1)
         responses, bends = [], []
         inside = [d for d in self.base.directions if all(abs(step) < n for step, n in zip(d, grid.shape, strict=True))]
         for direction, stride, face in zip(inside, self.base.strides, self.base.faces, strict=True):
-            e = jnp.asarray(direction, inverse.dtype)
-            spacing = jnp.sqrt(jnp.einsum("nab,a,b->n", inverse, e, e, precision="highest"))
+            e = [jnp.asarray(step, of_voxels.dtype) for step in direction]
+            spacing = jnp.sqrt(sum(a * b for a, b in zip(e, apply_matrix(inverted, e), strict=True)))
             bend = jnp.full_like(spacing, 1 / 12) if fit is None else fit(spacing).astype(spacing.dtype)
             largest = jnp.maximum(face[stride:], face[: grid.size])
             used = (largest > 0) & active
@@ -97,25 +99,10 @@ class LatticeDiffusion(Operator):
         for stride, face, response in zip(self.base.strides, self.base.faces, self.responses, strict=True):
             above, below = face[stride:], face[: self._cells]
             total = total + above + below + response * (above + below) ** 2
-            total = total + _following(response, stride) * above**2 + _preceding(response, stride) * below**2
+            total = total + shifted(response, stride) * above**2 + shifted(response, -stride) * below**2
         return -self.base.scale * total
 
     @property
     def _cells(self) -> int:
         x, y, z = self.base.shape
         return x * y * z
-
-
-def _following(values: Faces, stride: int) -> Array:
-    return jnp.pad(values[stride:], (0, stride))
-
-
-def _preceding(values: Faces, stride: int) -> Array:
-    return jnp.pad(values[: values.shape[0] - stride], (stride, 0))
-
-
-def _inverse(tensor: Float[Array, "voxels 3 3"]) -> Float[Array, "voxels 3 3"]:
-    """Of symmetric matrices, by cofactors: the cross products of the rows over the determinant."""
-    a, b, c = tensor[:, 0], tensor[:, 1], tensor[:, 2]
-    cofactors = jnp.stack([jnp.cross(b, c), jnp.cross(c, a), jnp.cross(a, b)], axis=-1)
-    return cofactors / jnp.sum(a * cofactors[..., 0], axis=-1)[:, None, None]
