@@ -1,6 +1,7 @@
 """Forecasts of a calibrated twin: the posterior pushed forward, per treatment."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 import equinox as eqx
 import jax
@@ -62,9 +63,22 @@ class Forecast:
     filled: float
 
     @property
+    def held_back_by(self) -> Literal["border", "tissue"] | None:
+        """The region's border, or the end of tissue, where it kept the tumour from growing: volumes and upper bounds are then too small."""
+        if self.edge_density > EDGE_DENSITY:
+            return "border"
+        return "tissue" if self.filled > FULL else None
+
+    @property
     def capped(self) -> bool:
-        """Whether the region or its tissue held the tumour back, so that volumes and their upper bounds are too small."""
-        return self.edge_density > EDGE_DENSITY or self.filled > FULL
+        """Whether anything did."""
+        return self.held_back_by is not None
+
+    def gain_over(self, other: "Forecast") -> tuple[float, float, float]:
+        """Expected factor by which this course leaves a smaller burden at the horizon than another one, and its 90 % interval."""
+        ratio = np.log(other.burden_mm3[1:, -1] / self.burden_mm3[1:, -1])
+        low, high = np.quantile(ratio, [0.05, 0.95])
+        return float(np.exp(ratio.mean())), float(np.exp(low)), float(np.exp(high))
 
     def interval(self, values: np.ndarray, probability: float) -> tuple[np.ndarray, np.ndarray]:
         """Central interval over the samples (without the maximum a posteriori)."""
@@ -84,9 +98,7 @@ def ensemble(twin: GliomaTwin, samples: int, seed: int) -> Ensemble:
     Raises:
         solvers.SimulationError: The maximum a posteriori could not be simulated.
     """
-    posterior = twin.posterior
-    if posterior is None:
-        raise ValueError("got a twin without a posterior; expected a calibrated one; do: call calibrate first")
+    posterior = twin.calibrated
     draws = np.concatenate([posterior.mean[None], posterior.sample(2 * samples, seed)])
     days = history_days(twin.record)
     mesh, at_scans = growth_mesh(twin.record, days), tuple(days.index(scan.day) for scan in twin.record.scans)

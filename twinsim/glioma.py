@@ -18,7 +18,7 @@ from twinsim.errors import InputError
 from twinsim.gauss_newton import Optimum, minimise
 from twinsim.glioma_priors import GLIOMA_PRIORS, IMAGING_PRIORS, SEED_SPREAD_MM, TISSUE_PRIORS
 from twinsim.glioma_region import abnormal, lesion_of, observations_of, seed_centre
-from twinsim.glioma_times import MAX_STEP_DAYS, UNSEEN_STEPS, first_day, growth_mesh
+from twinsim.glioma_times import MAX_STEP_DAYS, UNSEEN_STEPS, first_day, given_fractions, growth_mesh
 from twinsim.observation import Observation
 from twinsim.patient import PatientRecord
 from twinsim.posterior import Posterior
@@ -116,6 +116,17 @@ class GliomaTwin:
     messages: tuple[str, ...] = ()
 
     @property
+    def calibrated(self) -> Posterior:
+        """The posterior of a twin that must have one.
+
+        Raises:
+            ValueError: There is none.
+        """
+        if self.posterior is None:
+            raise ValueError("got a twin without a posterior; expected a calibrated one; do: call calibrate first")
+        return self.posterior
+
+    @property
     def last_day(self) -> float:
         """Day of the last scan."""
         return self.record.scans[-1].day
@@ -204,9 +215,8 @@ class GliomaTwin:
         Residuals don't show this error, since the parameters absorb it: folds and thin grey matter inside a voxel lower the
         conductivity, and the fitted diffusivity follows. See :meth:`twinsim.posterior.Posterior.widened`.
         """
-        if self.posterior is None or coarse.posterior is None:
-            raise ValueError("got a twin without a posterior; expected two calibrated ones; do: call calibrate first")
-        return replace(self, posterior=self.posterior.widened(self.translated(coarse.posterior.mean, coarse) - self.posterior.mean))
+        mine = self.calibrated
+        return replace(self, posterior=mine.widened(self.translated(coarse.calibrated.mean, coarse) - mine.mean))
 
     def stable_over(self, z: np.ndarray) -> "GliomaTwin":
         """The twin with at least as many diffusion stages as growth from onset needs at all these points ``(points, parameters)``."""
@@ -268,7 +278,6 @@ def glioma_twin(record: PatientRecord, margin_mm: float = 24.0) -> GliomaTwin:
     centre = seed_centre(lesion_of(record.scans[:1])[box], anatomy)
     dose_map = record.radiotherapy.dose_map
     dtype = diffusion.scale.dtype
-    given = [fraction for fraction in record.radiotherapy.fractions if fraction.day < record.scans[-1].day]
     model = GliomaModel(
         grid=grid,
         diffusion=diffusion,
@@ -281,7 +290,7 @@ def glioma_twin(record: PatientRecord, margin_mm: float = 24.0) -> GliomaTwin:
         stages=stages_for(float(diffusion.spectral_bound()) * USUAL_DIFFUSIVITY * MAX_STEP_DAYS),
     )
     mesh = growth_mesh(record, [scan.day for scan in record.scans])
-    return GliomaTwin(record, anatomy, model, mesh, np.array([fraction.dose_gy for fraction in given]))
+    return GliomaTwin(record, anatomy, model, mesh, np.array([fraction.dose_gy for fraction in given_fractions(record)]))
 
 
 def _laplace(optimum: Optimum) -> Posterior:

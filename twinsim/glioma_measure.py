@@ -22,9 +22,7 @@ def measure(twin: GliomaTwin, mesh: TimeMesh) -> dict[str, float]:
     Returns:
         ``forward_seconds`` and ``gradient_seconds`` (value included), the smaller of two warm runs, and ``compile_seconds`` of both.
     """
-    if twin.posterior is None:
-        raise ValueError("got a twin without a posterior; expected a calibrated one; do: call calibrate first")
-    z = jnp.asarray(twin.posterior.mean[: len(TISSUE_PRIORS)], twin.model.centre.dtype)
+    z = jnp.asarray(twin.calibrated.mean[: len(TISSUE_PRIORS)], twin.model.centre.dtype)
     doses = jnp.asarray(twin.given_doses, z.dtype)
     later = jnp.zeros(int(mesh.event.max()) + 1, z.dtype)
     arguments = (twin.model, twin.scan_mesh, mesh, doses, later)

@@ -51,7 +51,7 @@ class Findings:
 def glioma_report(findings: Findings) -> Report:
     """Builds the report."""
     twin, forecast = findings.twin, findings.forecast
-    posterior = _calibrated(twin)
+    posterior = twin.calibrated
     horizon = forecast.days[-1] - forecast.days[0]
     report = Report("Glioma twin", f"{twin.record.name}: {len(twin.record.scans)} scan(s), forecast {horizon:.0f} days past the last")
     report.figure(
@@ -130,23 +130,17 @@ def _fractions_text(arm: Forecast) -> str:
     return "; ".join(texts) or "none"
 
 
-def _calibrated(twin: GliomaTwin) -> Posterior:
-    if twin.posterior is None:
-        raise ValueError("got a twin without a posterior; expected a calibrated one; do: call calibrate first")
-    return twin.posterior
-
-
 def _levels(findings: Findings) -> tuple[float, ...]:
     """Fitted thresholds that the density of some voxel reaches."""
-    posterior, top = _calibrated(findings.twin), float(findings.density.max())
+    posterior, top = findings.twin.calibrated, float(findings.density.max())
     return tuple(level for name in ("threshold_oedema", "threshold_core") if (level := round(posterior.value(name), 2)) < top)
 
 
 def _slices_text(horizon: float, levels: Sequence[float]) -> tuple[str, str]:
-    contours = f" (contours at {' and '.join(f'{level:.0%}' for level in levels)} of capacity)" if levels else ""
+    contours = f" (contours at the fitted thresholds, {' and '.join(f'{level:.0%}' for level in levels)} of capacity)" if levels else ""
     caption = (
         f"Chance that tumour is visible {horizon:.0f} days after the last scan (colour), the abnormal region that the last scan saw "
-        f"(outline) and the density fitted to it{contours}; contours at the fitted imaging thresholds."
+        f"(outline) and the density fitted to it{contours}."
     )
     return caption, "slices"
 
@@ -229,9 +223,8 @@ def _arms_table(arms: Sequence[Forecast]) -> tuple[list[str], list[list[object]]
         low, high = np.quantile(burden, [0.05, 0.95])
         gain, interval = "", ""
         if number + 1 < len(arms):
-            ratio = np.log(arms[number + 1].burden_mm3[1:, -1] / burden)
-            gain = f"{np.exp(ratio.mean()):.3g} x"
-            interval = " to ".join(f"{np.exp(q):.3g}" for q in np.quantile(ratio, [0.05, 0.95]))
+            mean, lowest, highest = arm.gain_over(arms[number + 1])
+            gain, interval = f"{mean:.3g} x", f"{lowest:.3g} to {highest:.3g}"
         late = f"{arm.course.late_effect_gy:.1f}"
         rows.append([arm.course.name, f"{np.median(burden):.3g}", f"{low:.3g} to {high:.3g}", gain, interval, late])
     return columns, rows

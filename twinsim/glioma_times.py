@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 
 from solvers import TimeMesh, time_mesh
-from twinsim.patient import PatientRecord
+from twinsim.patient import PatientRecord, RadiotherapyFraction
 
 MAX_STEP_DAYS = 1.0
 UNSEEN_STEPS = 180
@@ -18,9 +18,14 @@ def first_day(record: PatientRecord) -> float:
     return min([record.scans[0].day, *record.chemotherapy.days, *(f.day for f in record.radiotherapy.fractions)])
 
 
+def given_fractions(record: PatientRecord) -> list[RadiotherapyFraction]:
+    """Fractions before the last scan; the others are the plan."""
+    return [fraction for fraction in record.radiotherapy.fractions if fraction.day < record.scans[-1].day]
+
+
 def growth_mesh(record: PatientRecord, save: Sequence[float]) -> TimeMesh:
     """Steps from onset to the last of the days to save, with an event for every fraction given before the last scan."""
-    given = [fraction.day for fraction in record.radiotherapy.fractions if fraction.day < record.scans[-1].day]
+    given = [fraction.day for fraction in given_fractions(record)]
     onset = first_day(record) - UNSEEN_STEPS * MAX_STEP_DAYS
     return time_mesh(onset, save, MAX_STEP_DAYS, events=given, breakpoints=record.chemotherapy.days)
 

@@ -17,6 +17,7 @@ from twinsim.glioma import GliomaModel
 ALPHA_BETA_LATE_GY = 2.0
 OPTIMISED = "optimised schedule"
 STANDARD = (("60 Gy in 30", 60.0, 30), ("40 Gy in 15", 40.0, 15))
+REFERENCE = STANDARD[0][0]  # the course whose days and late effect the optimised one keeps
 
 
 @dataclass(frozen=True)

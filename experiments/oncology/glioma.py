@@ -13,15 +13,14 @@ from twinsim.cli import run_script
 from twinsim.coarsening import coarsened
 from twinsim.errors import InputError
 from twinsim.experiment import Result
-from twinsim.forecast import EDGE_DENSITY, FULL, Ensemble, Forecast, course_mesh, ensemble, forecast
+from twinsim.forecast import Ensemble, Forecast, course_mesh, ensemble, forecast
 from twinsim.glioma import GliomaTwin, glioma_twin
 from twinsim.glioma_measure import measure
 from twinsim.glioma_priors import GLIOMA_PRIORS
 from twinsim.glioma_region import lesion_of
 from twinsim.glioma_report import Findings, glioma_report
 from twinsim.patient import PatientRecord, load_patient, save_patient
-from twinsim.posterior import Posterior
-from twinsim.treatment import OPTIMISED, Course, courses, optimised, treatment_days
+from twinsim.treatment import OPTIMISED, REFERENCE, Course, courses, optimised, treatment_days
 from twinsim.virtual_patient import Truth, virtual_patient
 from twinsim.workspace import Workspace
 
@@ -148,7 +147,7 @@ def _calibrated(config: Config, workspace: Workspace, record: PatientRecord, coa
         return rough.calibrate(rough.searched(starts, workspace.message))
 
     rough = workspace.stage("coarse-calibration", search)
-    start = twin.translated(_posterior(rough).mean, rough)
+    start = twin.translated(rough.calibrated.mean, rough)
     return workspace.stage("calibration", lambda: twin.calibrate(start, workspace.message).widened_by(rough))
 
 
@@ -156,14 +155,14 @@ def _with_optimised(
     config: Config, workspace: Workspace, coarse: PatientRecord, twin: GliomaTwin, compared: list[Course], days: np.ndarray
 ) -> list[Course]:
     """Adds the schedule optimised at the late effect of the first standard course, found on coarse voxels with a few samples."""
-    standard = next((course for course in compared if course.name.startswith("60 Gy")), None)
+    standard = next((course for course in compared if course.name == REFERENCE), None)
     if standard is None:
         return compared
     workspace.message("optimising the dose of every fraction")
 
     def search() -> Course:
         rough = glioma_twin(coarse, config.margin_mm)
-        posterior = _posterior(twin)
+        posterior = twin.calibrated
         rough = replace(rough, posterior=replace(posterior, mean=rough.translated(posterior.mean, twin)))
         few = ensemble(rough, 4, config.seed)
         mesh = course_mesh(rough, days, config.horizon_days)
@@ -176,20 +175,14 @@ def _region_warnings(arms: list[Forecast]) -> list[str]:
     found = []
     for arm in arms:
         course = f"The forecast ({arm.course.name})"
-        if arm.edge_density > EDGE_DENSITY:
+        if arm.held_back_by == "border":
             found.append(
                 f"{course} reaches a density of {arm.edge_density:.2f} at the border of the simulated region, which holds it back: "
                 "volumes and upper bounds are too small; use a larger --margin-mm."
             )
-        elif arm.filled > FULL:
+        elif arm.held_back_by == "tissue":
             found.append(f"{course} fills {arm.filled:.0%} of the tissue: its upper bound is that of the tissue, not of growth.")
     return found
-
-
-def _posterior(twin: GliomaTwin) -> Posterior:
-    if twin.posterior is None:
-        raise ValueError("got a twin without a posterior; expected a calibrated one; do: call calibrate first")
-    return twin.posterior
 
 
 def _horizon_warning(config: Config, days: np.ndarray, twin: GliomaTwin) -> list[str]:
@@ -201,7 +194,7 @@ def _horizon_warning(config: Config, days: np.ndarray, twin: GliomaTwin) -> list
 def _summary(
     config: Config, twin: GliomaTwin, found: Forecast, arms: list[Forecast], truth: Truth | None
 ) -> dict[str, float | int | str | None]:
-    posterior = _posterior(twin)
+    posterior = twin.calibrated
     summary: dict[str, float | int | str | None] = {"patient": twin.record.name, "scans": len(twin.record.scans), "seed": config.seed}
     for name, key in KEY_PARAMETERS.items():
         if truth is not None:
@@ -234,12 +227,11 @@ def _summary(
 
 def _gain(arms: list[Forecast]) -> dict[str, float | int | str | None]:
     """By what factor the optimised schedule leaves less than the course whose late effect and days it shares."""
-    ends = {arm.course.name.split(" in ")[0]: arm.burden_mm3[1:, -1] for arm in arms}
-    if OPTIMISED not in ends:
+    named = {arm.course.name: arm for arm in arms}
+    if OPTIMISED not in named:
         return {}
-    ratio = np.log(ends["60 Gy"] / ends[OPTIMISED])
-    low, high = np.exp(np.quantile(ratio, [0.05, 0.95]))
-    return {"optimised_gain": float(np.exp(ratio.mean())), "optimised_gain_ci90_low": float(low), "optimised_gain_ci90_high": float(high)}
+    gain, low, high = named[OPTIMISED].gain_over(named[REFERENCE])
+    return {"optimised_gain": gain, "optimised_gain_ci90_low": low, "optimised_gain_ci90_high": high}
 
 
 def _dataset(twin: GliomaTwin, members: Ensemble, found: Forecast, arms: list[Forecast], density: np.ndarray) -> xr.Dataset:
