@@ -19,11 +19,11 @@ Gates = Float[Array, "gates *cells"]
 
 
 class Stimulus(eqx.Module):
-    """A current that is put into a cell; positive depolarises."""
+    """A current that is put into cells; positive depolarises."""
 
     @abstractmethod
-    def current(self, time: Scalar) -> Scalar:
-        """A/F, which is mV/ms, at a time in ms."""
+    def current(self, time: Scalar) -> Float[Array, "#*cells"]:
+        """A/F, which is mV/ms, at a time in ms: one number for all cells, or one for each."""
 
 
 class RectangularPulse(Stimulus):
@@ -110,7 +110,7 @@ class CellModel(Equation):
             stimulus: What is put in; None for nothing.
             accuracy: Order, 1 or 2.
         """
-        return RushLarsen(StimulatedCell(self, stimulus), accuracy)
+        return RushLarsen(StimulatedCells(self, () if stimulus is None else (stimulus,)), accuracy)
 
     def component(self, state: Stacked, name: str) -> Cells:
         """One component by name."""
@@ -119,17 +119,19 @@ class CellModel(Equation):
         return state[self.names.index(name)]
 
 
-class StimulatedCell(GatedRate):
-    """A cell and what is put into it, as the rates that a stepper takes."""
+class StimulatedCells(GatedRate):
+    """Cells and what is put into them, added up, as the rates that a stepper takes."""
 
     cell: CellModel
-    stimulus: Stimulus | None
+    stimuli: tuple[Stimulus, ...]
 
     def evaluate(self, state: Stacked, time: Scalar) -> tuple[Array, Array, Array]:
         """See :class:`solvers.GatedRate`."""
-        current = jnp.zeros(()) if self.stimulus is None else self.stimulus.current(time)
+        current = jnp.zeros((), state.dtype)
+        for stimulus in self.stimuli:
+            current = current + stimulus.current(time).astype(state.dtype)
         steady, constant = self.cell.gates(state)
-        return self.cell.others(state, current.astype(state.dtype)), steady, 1 / constant
+        return self.cell.others(state, current), steady, 1 / constant
 
 
 def arrays_of(parameters: ParameterSet) -> dict[str, Scalar]:

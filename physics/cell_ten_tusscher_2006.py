@@ -37,7 +37,7 @@ class TenTusscher2006(CellModel):
 
     State: ``(19, *cells)`` in the order of :attr:`names`; V in mV, concentrations in mmol/L, gates from 0 to 1. Currents in A/F (pA/pF),
     time in ms. Good values: :data:`physics.TEN_TUSSCHER_2006_EPI` and its siblings, by :meth:`published`. Endocardial cells also have
-    another kinetics of the gate s, which is no parameter but ``endocardial``.
+    another kinetics of the gate s, which is no parameter but ``layer``.
 
     Two formulas go round for the time constant of f2. This is the one of the paper and of CellML (562 ms, 27 mV, 240 mV^2, 80 ms); the
     authors' own program has 600, 25, 170 and 16 instead.

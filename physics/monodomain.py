@@ -6,14 +6,12 @@ from typing import Literal
 
 import equinox as eqx
 import jax.numpy as jnp
-from jaxtyping import Array, Float
 
-from physics.cell_model import CellModel, Scalar, Stacked
+from physics.cell_model import CellModel, Stacked, StimulatedCells
 from physics.equation import Equation
 from physics.tissue_stimulus import TissueStimulus
 from solvers import (
     ExactDiffusion,
-    GatedRate,
     Lie,
     OnComponents,
     Operator,
@@ -104,24 +102,9 @@ class Monodomain(Equation):
         return time_mesh(start, save, longest, breakpoints=[edge for stimulus in self.stimuli for edge in stimulus.edges()])
 
     def _cells(self, accuracy: Literal[1, 2]) -> RushLarsen:
-        return RushLarsen(StimulatedTissue(self.cell, self.stimuli), accuracy)
+        return RushLarsen(StimulatedCells(self.cell, self.stimuli), accuracy)
 
     def _diffused(self) -> Stepper:
         if isinstance(self.diffusion, SpectralDiffusion):
             return OnComponents(ExactDiffusion(self.diffusion), 0, 1)
         return OnComponents(RungeKuttaChebyshev2(self.diffusion, self.stages), 0, 1)
-
-
-class StimulatedTissue(GatedRate):
-    """Cells and the stimuli put into them, as the rates that a stepper takes; a stimulus acts in its own region."""
-
-    cell: CellModel
-    stimuli: tuple[TissueStimulus, ...]
-
-    def evaluate(self, state: Stacked, time: Scalar) -> tuple[Array, Array, Array]:
-        """See :class:`solvers.GatedRate`."""
-        current: Float[Array, " cells"] = jnp.zeros_like(state[0])
-        for stimulus in self.stimuli:
-            current = current + stimulus.current(time).astype(state.dtype)
-        steady, constant = self.cell.gates(state)
-        return self.cell.others(state, current), steady, 1 / constant

@@ -9,9 +9,8 @@ from jaxtyping import Array, Float
 
 from physics.activation import RecordActivation, until_activated
 from physics.cell_model import CellModel, Cells, Scalar
-from physics.monodomain import StimulatedTissue
 from physics.tissue_stimulus import TissueStimulus, box_fraction
-from solvers import BlendedMass, OnComponents, Operator, RushLarsen, Stepper, Strang, VoxelGrid
+from solvers import BlendedMass, OnComponents, Operator, Stepper, Strang, VoxelGrid
 from solvers.linear.transforms import basis, product_along
 
 Symbol = Callable[[np.ndarray], np.ndarray]
@@ -74,7 +73,7 @@ def plane_wave_speed(
     waves = np.pi * np.arange(count) / (count * spacing)
     modes = ModalFlow(jnp.asarray(-symbol(waves)), count)
     pulse = TissueStimulus(grid, box_fraction(grid, (0, 0, 0), (START * width, 1, 1)), 100.0, 1.0)
-    stepper = Strang(OnComponents(modes, 0, 1), RushLarsen(StimulatedTissue(cell, (pulse,)), 2))
+    stepper = Strang(OnComponents(modes, 0, 1), cell.paced(pulse))
     recorder = RecordActivation(stepper, cell, level)
     rest = cell.initial_state()
     state = recorder.start(jnp.broadcast_to(rest.reshape(-1, 1), (rest.shape[0], count)))

@@ -2,18 +2,17 @@
 
 from collections.abc import Sequence
 
-import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-from physics.cell_model import Scalar
+from physics.cell_model import Scalar, Stimulus
 from solvers import VoxelGrid
 
 
-class TissueStimulus(eqx.Module):
+class TissueStimulus(Stimulus):
     """A current into the cells of a region, the same at its ``starts``, for ``duration``; positive depolarises.
 
     Args:

@@ -1,15 +1,35 @@
-"""What the experiments on tissue share: discretisations by name."""
+"""What the experiments on the heart share: refusals, and discretisations by name."""
 
 import math
+from typing import SupportsFloat
 
 import jax.numpy as jnp
 
-from physics import CellModel, fibre_tensor, front_fit
+from physics import CELL_MODELS, CellModel, fibre_tensor, front_fit
 from solvers import BlendedDiffusion, BlendedMass, Diffusion, LatticeDiffusion, MassSolved, Operator, TensorDiffusion, VoxelGrid
-from twinsim.errors import InputError
+from twinsim.errors import InputError, near_misses
 
 SCHEMES = ("lattice", "finite_volume", "blended_mass")
 BLEND = 0.5  # of the masses: fourth order
+
+
+def check_cell_and_step(cell_model: str, dt_ms: float) -> None:
+    """Refuses a cell model that nobody knows, and steps that resolve no upstroke."""
+    if cell_model not in CELL_MODELS:
+        raise InputError(f"cell-model {cell_model!r}", "the name of a cell model", near_misses(cell_model, CELL_MODELS))
+    if not (0.0005 <= dt_ms <= 0.1):
+        raise InputError(f"dt-ms {dt_ms:g}", "0.0005 to 0.1 ms", "use 0.01; above 0.1 the upstroke is not resolved")
+
+
+def check_scheme(scheme: str) -> None:
+    """Refuses a discretisation that nobody knows."""
+    if scheme not in SCHEMES:
+        raise InputError(f"scheme {scheme!r}", "the name of a discretisation", near_misses(scheme, SCHEMES))
+
+
+def finite(value: SupportsFloat) -> float | None:
+    """A number for a summary, which says None where there is none."""
+    return float(value) if math.isfinite(float(value)) else None
 
 
 def fibre(angle_deg: float) -> tuple[float, float, float]:

@@ -12,10 +12,11 @@ import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 
+from experiments.cardiac._shared import check_cell_and_step, finite
 from physics import CELL_MODELS, ActionPotential, CellModel, RectangularPulse, action_potential
 from solvers import Solution, TimeMesh, simulate, time_mesh
 from twinsim.cli import run_script
-from twinsim.errors import InputError, near_misses
+from twinsim.errors import InputError
 from twinsim.experiment import Result
 from twinsim.figure_style import BLUE, SOFT, VERMILION, new_figure, quiet
 from twinsim.report import Report
@@ -69,7 +70,7 @@ def run(config: Config, workspace: Workspace) -> Result:
     trace = pacing.trace(before, config.cycle_length_ms)
     last = trace.marks
     summary |= {
-        "apd90_ms": _finite(last.duration),
+        "apd90_ms": finite(last.duration),
         "resting_potential_mv": float(last.resting),
         "peak_mv": float(last.peak),
         "max_upstroke_v_per_s": float(last.max_upstroke),
@@ -90,8 +91,7 @@ def run(config: Config, workspace: Workspace) -> Result:
 
 def _check(config: Config) -> None:
     """Refuses what no protocol can be made of."""
-    if config.cell_model not in CELL_MODELS:
-        raise InputError(f"cell-model {config.cell_model!r}", "the name of a cell model", near_misses(config.cell_model, CELL_MODELS))
+    check_cell_and_step(config.cell_model, config.dt_ms)
     if config.beats < 1 or config.steady_beats < 1:
         raise InputError(f"beats {config.beats}, steady-beats {config.steady_beats}", "at least 1", "raise it")
     lengths = {"cycle-length-ms": (config.cycle_length_ms,), "cycle-lengths-ms": config.cycle_lengths_ms}
@@ -108,8 +108,6 @@ def _check(config: Config) -> None:
         )
     if not (0 < config.stimulus_duration_ms <= 20):
         raise InputError(f"stimulus-duration-ms {config.stimulus_duration_ms:g}", "above 0 and up to 20 ms", "give it in ms")
-    if not (0.0005 <= config.dt_ms <= 0.1):
-        raise InputError(f"dt-ms {config.dt_ms:g}", "0.0005 to 0.1 ms", "use 0.01; above 0.1 the upstroke is not resolved")
 
 
 @dataclass(frozen=True)
@@ -178,7 +176,7 @@ class _Pacing:
         curve: dict[float, float | None] = {}
         for number, interval in enumerate(intervals):
             one = jax.tree.map(lambda part, number=number: part[number], marks)
-            curve[interval] = _finite(one.duration) if _taken(one, last) else None
+            curve[interval] = finite(one.duration) if _taken(one, last) else None
         return curve, (np.asarray(times), np.asarray(voltage).T)
 
     def dynamic(
@@ -186,7 +184,7 @@ class _Pacing:
     ) -> tuple[dict[float, float | None], dict[float, float | None], tuple[np.ndarray, np.ndarray]]:
         """Durations at one cycle length after another, and by how much the last two beats of each differ."""
         lengths = [length for length in self.config.cycle_lengths_ms if length != self.config.cycle_length_ms]
-        curve: dict[float, float | None] = {self.config.cycle_length_ms: _finite(last.duration)}
+        curve: dict[float, float | None] = {self.config.cycle_length_ms: finite(last.duration)}
         alternans: dict[float, float | None] = {}
         kept = []
         for length in lengths:
@@ -198,7 +196,7 @@ class _Pacing:
                 return traces[-1].final, traces
 
             state, traces = self.workspace.stage(f"cycle-{length:g}".replace(".", "_"), paced)
-            found = [_finite(one.marks.duration) if _taken(one.marks, last) else None for one in traces]
+            found = [finite(one.marks.duration) if _taken(one.marks, last) else None for one in traces]
             curve[length] = found[-1]
             if len(found) > 1:
                 alternans[length] = None if found[0] is None or found[-1] is None else abs(found[-1] - found[0])
@@ -240,10 +238,6 @@ def _steepest(curve: dict[float, float | None]) -> float | None:
     points = sorted((x, y) for x, y in curve.items() if y is not None)
     slopes = [(b[1] - a[1]) / (b[0] - a[0]) for a, b in pairwise(points)]
     return max(slopes, default=None)
-
-
-def _finite(value: jax.Array) -> float | None:
-    return float(value) if np.isfinite(float(value)) else None
 
 
 def _words(values: Sequence[float]) -> str:
