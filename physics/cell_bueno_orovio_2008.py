@@ -8,6 +8,7 @@ from jaxtyping import Array, Float
 
 from physics.bueno_orovio_parameters import BUENO_OROVIO_2008_ENDO, BUENO_OROVIO_2008_EPI, BUENO_OROVIO_2008_MID
 from physics.cell_model import CellModel, Cells, Gates, Others, Scalar, Stacked, arrays_of
+from solvers import stack_rows
 
 FRONT = 9.1  # front time over the constant of the fast inward current, measured on cables at spacings of 0.9 and 1.2 sqrt(D ms)
 
@@ -143,7 +144,7 @@ class BuenoOrovio2008(CellModel):
             jnp.where(slow, self.slow_closing, recovery),
             jnp.where(slow, self.activation_high, self.activation_low) * one,
         ]
-        return jnp.stack(steady), jnp.stack(constant)
+        return stack_rows(steady), stack_rows(constant)
 
 
 def _rise(u: Cells, steepness: Scalar, centre: Scalar) -> Cells:

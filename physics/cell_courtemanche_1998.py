@@ -7,6 +7,7 @@ from jaxtyping import Array, Float
 from physics.cell_model import CellModel, Cells, Gates, Others, Scalar, Stacked, arrays_of
 from physics.courtemanche_parameters import COURTEMANCHE_1998, COURTEMANCHE_NAMES, COURTEMANCHE_REST
 from physics.exponential_ratio import over_expm1
+from solvers import stack_rows
 
 FARADAY, GAS = 96.4867, 8.3143  # C/mmol and J/mol/K, as the model has them
 GATES = 15
@@ -148,7 +149,7 @@ class Courtemanche1998(CellModel):
         bound = _bound(calcium, self.troponin, self.troponin_constant) + _bound(calcium, self.calmodulin, self.calmodulin_constant)
         sodium = 3 * (i["INaK"] + i["INaCa"]) + i["IbNa"] + i["INa"]
         potassium = i["IK1"] + i["Ito"] + i["IKur"] + i["IKr"] + i["IKs"] - 2 * i["INaK"] - stimulus
-        return jnp.stack(
+        return stack_rows(
             [
                 stimulus - sum(i.values()),
                 -sodium * per_charge,
@@ -206,7 +207,7 @@ class Courtemanche1998(CellModel):
             1.91 + 2.09 * sigmoid((flux - 341.75) / 1.367),
             6 / (5 * over_expm1(w_reduced) * (1 + 0.3 * jnp.exp(w_reduced))),
         ]
-        return jnp.stack(steady), jnp.stack(constant)
+        return stack_rows(steady), stack_rows(constant)
 
     def _release(self, state: Stacked) -> Cells:
         """Calcium that leaves its store, mmol/L of the store per ms."""

@@ -4,9 +4,9 @@ from typing import Literal
 
 import equinox as eqx
 import jax.numpy as jnp
-from jax.nn import sigmoid
 from jaxtyping import Array, Float
 
+from physics.boltzmann import Boltzmann
 from physics.cell_model import CellModel, Cells, Gates, Others, Scalar, Stacked, arrays_of
 from physics.exponential_ratio import over_expm1
 from physics.ten_tusscher_parameters import (
@@ -16,9 +16,11 @@ from physics.ten_tusscher_parameters import (
     TEN_TUSSCHER_2006_EPI,
     TEN_TUSSCHER_2006_MID,
 )
+from solvers import stack_rows
 
 FARADAY, GAS = 96.485, 8.314  # C/mmol and J/mol/K, rounded as in the CellML version, so that both agree to round-off
 GATES = 13
+EXP_MINUS_ONE = 0.36787944117144233
 UNITS = ("mV", *["mmol/L"] * 5, *["1"] * GATES)
 
 
@@ -138,19 +140,23 @@ class TenTusscher2006(CellModel):
         e_slow = thermal * jnp.log((self.outer_potassium + share * self.outer_sodium) / (potassium + share * sodium))
         above = v - e_potassium
         root = jnp.sqrt(self.outer_potassium / 5.4)
-        closing = 3 * jnp.exp(0.0002 * (above + 100)) + jnp.exp(0.1 * (above - 10))
-        opening = 0.1 * sigmoid(-0.06 * (above - 200))
-        rectified = opening / (opening + closing * sigmoid(0.5 * above))
+        # alpha/(alpha + beta) with alpha = 0.1/(1 + e^{0.06 (a - 200)}), beta = (3 e^{0.0002 (a + 100)} + e^{0.1 (a - 10)})/(1 + e^{-0.5 a}).
+        rising = jnp.exp(0.1 * above)
+        closing = 3 * jnp.exp(0.0002 * (above + 100)) + EXP_MINUS_ONE * rising
+        rectified = 0.1 / (0.1 + closing * (1 + jnp.exp(0.06 * (above - 200))) / (1 + 1 / rising**5))
         # The factor g_CaL 4 (V - 15) F^2/(RT) / (e^x - 1) is g_CaL 2 F x / (e^x - 1), which is smooth.
         x = 2 * (v - 15) / thermal
-        influx = 2 * FARADAY * over_expm1(x) * (0.25 * subspace * jnp.exp(x) - self.outer_calcium)
+        quotient = over_expm1(x)  # x / (e^x - 1), and x e^x / (e^x - 1) is x more
+        influx = 2 * FARADAY * (0.25 * subspace * (quotient + x) - self.outer_calcium * quotient)
         pumped = (
             self.outer_potassium / (self.outer_potassium + self.pump_potassium_constant) * sodium / (sodium + self.pump_sodium_constant)
         )
-        blocked = 1 + 0.1245 * jnp.exp(-0.1 * reduced) + 0.0353 * jnp.exp(-reduced)
-        backward = jnp.exp((self.exchanger_voltage_share - 1) * reduced)
-        forward = jnp.exp(self.exchanger_voltage_share * reduced) * sodium**3 * self.outer_calcium
-        exchanged = forward - backward * self.outer_sodium**3 * calcium * self.exchanger_asymmetry
+        tenth = jnp.exp(-0.1 * reduced)
+        whole = tenth**10
+        blocked = 1 + 0.1245 * tenth + 0.0353 * whole
+        inward = jnp.exp(self.exchanger_voltage_share * reduced)
+        backward = inward * whole
+        exchanged = inward * sodium**3 * self.outer_calcium - backward * self.outer_sodium**3 * calcium * self.exchanger_asymmetry
         bound = (self.exchanger_sodium_constant**3 + self.outer_sodium**3) * (self.exchanger_calcium_constant + self.outer_calcium)
         return {
             "INa": self.sodium_conductance * m**3 * h * j * (v - e_sodium),
@@ -162,7 +168,7 @@ class TenTusscher2006(CellModel):
             "INaCa": self.exchanger * exchanged / (bound * (1 + self.exchanger_saturation * backward)),
             "INaK": self.sodium_potassium_pump * pumped / blocked,
             "IpCa": self.calcium_pump * calcium / (calcium + self.calcium_pump_constant),
-            "IpK": self.plateau_potassium_conductance * above * sigmoid((v - 25) / 5.98),
+            "IpK": self.plateau_potassium_conductance * above * Boltzmann(v, 5.98).rise(25),
             "IbCa": self.background_calcium_conductance * (v - e_calcium),
             "IbNa": self.background_sodium_conductance * (v - e_sodium),
         }
@@ -186,7 +192,7 @@ class TenTusscher2006(CellModel):
         to_subspace = (-i["ICaL"] * per_charge / 2 + release * stores - transfer) / spaces
         sodium = i["INa"] + i["IbNa"] + 3 * (i["INaK"] + i["INaCa"])
         potassium = i["IK1"] + i["Ito"] + i["IKr"] + i["IKs"] + i["IpK"] - 2 * i["INaK"] - stimulus
-        return jnp.stack(
+        return stack_rows(
             [
                 stimulus - sum(i.values()),
                 to_cytosol * _free(calcium, self.cytosol_buffer, self.cytosol_buffer_constant),
@@ -200,64 +206,71 @@ class TenTusscher2006(CellModel):
     def gates(self, state: Stacked) -> tuple[Gates, Gates]:
         """See :class:`physics.CellModel`; the last two depend on calcium, the others on the voltage."""
         v, store, subspace = state[0], state[2], state[3]
-        h_steady = sigmoid(-(v + 71.55) / 7.43) ** 2
-        h_constant, j_constant = _inactivation(v)
+        by_20, by_14, by_15, by_24 = (Boltzmann(v, width) for width in (20, 14, 15, 24))
+        h_steady = Boltzmann(v, 7.43).fall(-71.55) ** 2
+        h_constant, j_constant = _inactivation(v, by_20.rise(-32, 10))
         crowding = (subspace / 0.05) ** 2
         factor = self.release_largest_factor - (self.release_largest_factor - self.release_smallest_factor) / (
             1 + (self.release_half_store / store) ** 2
         )
         closing = self.release_inactivation * factor * subspace
-        s_steady, s_constant = self._transient_outward_inactivation(v)
+        s_steady, s_constant = self._transient_outward_inactivation(v, by_20)
         steady = [
-            sigmoid((v + 56.86) / 9.03) ** 2,
+            Boltzmann(v, 9.03).rise(-56.86) ** 2,
             h_steady,
             h_steady,
-            sigmoid((v + 26) / 7),
-            sigmoid(-(v + 88) / 24),
-            sigmoid((v + 5) / 14),
-            sigmoid((v - 20) / 6),
+            by_14.rise(-26, 7),
+            by_24.fall(-88),
+            by_14.rise(-5),
+            by_24.rise(20, 6),
             s_steady,
-            sigmoid((v + 8) / 7.5),
-            sigmoid(-(v + 20) / 7),
-            0.67 * sigmoid(-(v + 35) / 7) + 0.33,
+            by_15.rise(-8, 7.5),
+            by_14.fall(-20, 7),
+            0.67 * by_14.fall(-35, 7) + 0.33,
             0.6 / (1 + crowding) + 0.4,
             self.release_recovery / (self.release_recovery + closing),
         ]
-        down_30, bell_27 = sigmoid(-(v + 30) / 10), (v + 27) ** 2
+        down_30, bell_27 = by_20.fall(-30, 10), (v + 27) ** 2
         constant = [
-            sigmoid((v + 60) / 5) * 0.1 * (sigmoid(-(v + 35) / 5) + sigmoid(-(v - 50) / 200)),
+            by_20.rise(-60, 5) * 0.1 * (by_20.fall(-35, 5) + Boltzmann(v, 200).fall(50)),
             h_constant,
             j_constant,
-            450 * sigmoid((v + 45) / 10) * 6 * sigmoid(-(v + 30) / 11.5),
-            3 * sigmoid((v + 60) / 20) * 1.12 * sigmoid(-(v - 60) / 20),
-            1400 * jnp.sqrt(sigmoid((v - 5) / 6)) * sigmoid(-(v - 35) / 15) + 80,
+            450 * by_20.rise(-45, 10) * 6 * Boltzmann(v, 11.5).fall(-30),
+            3 * by_20.rise(-60) * 1.12 * by_20.fall(60),
+            1400 * jnp.sqrt(by_24.rise(5, 6)) * by_15.fall(35) + 80,
             9.5 * jnp.exp(-((v + 40) ** 2) / 1800) + 0.8,
             s_constant,
-            (1.4 * sigmoid((v + 35) / 13) + 0.25) * 1.4 * sigmoid(-(v + 5) / 5) + sigmoid((v - 50) / 20),
-            1102.5 * jnp.exp(-bell_27 / 225) + 200 * sigmoid((v - 13) / 10) + 180 * down_30 + 20,
-            562 * jnp.exp(-bell_27 / 240) + 31 * sigmoid((v - 25) / 10) + 80 * down_30,
+            (1.4 * Boltzmann(v, 13).rise(-35) + 0.25) * 1.4 * by_20.fall(-5, 5) + by_20.rise(50),
+            1102.5 * jnp.exp(-bell_27 / 225) + 200 * by_20.rise(13, 10) + 180 * down_30 + 20,
+            562 * jnp.exp(-bell_27 / 240) + 31 * by_20.rise(25, 10) + 80 * down_30,
             80 / (1 + crowding) + 2,
             1 / (self.release_recovery + closing),
         ]
-        return jnp.stack(steady), jnp.stack(constant)
+        return stack_rows(steady), stack_rows(constant)
 
-    def _transient_outward_inactivation(self, v: Cells) -> tuple[Cells, Cells]:
+    def _transient_outward_inactivation(self, v: Cells, by_20: Boltzmann) -> tuple[Cells, Cells]:
         if self.layer == "endo":
-            return sigmoid(-(v + 28) / 5), 1000 * jnp.exp(-((v + 67) ** 2) / 1000) + 8
-        down = sigmoid(-(v - 20) / 5)
-        return sigmoid(-(v + 20) / 5), 85 * jnp.exp(-((v + 45) ** 2) / 320) + 5 * down + 3
+            return by_20.fall(-28, 5), 1000 * jnp.exp(-((v + 67) ** 2) / 1000) + 8
+        return by_20.fall(-20, 5), 85 * jnp.exp(-((v + 45) ** 2) / 320) + 5 * by_20.fall(20, 5) + 3
 
 
-def _inactivation(v: Cells) -> tuple[Cells, Cells]:
-    """Time constants of h and j, ms, which have one formula below -40 mV and another above."""
+def _inactivation(v: Cells, up_32: Cells) -> tuple[Cells, Cells]:
+    """Time constants of h and j, ms, which have one formula below -40 mV and another above.
+
+    Args:
+        v: mV.
+        up_32: The Boltzmann curve with centre -32 mV and width 10 mV.
+    """
     # Each branch sees only voltages of its own: the other's exponentials would overflow, and spoil the gradient of the branch taken.
-    low, high = jnp.minimum(v, -40.0), jnp.maximum(v, -40.0)
-    h_low = 0.057 * jnp.exp(-(low + 80) / 6.8) + 2.7 * jnp.exp(0.079 * low) + 310000 * jnp.exp(0.3485 * low)
-    h_high = 0.77 / 0.13 * sigmoid((high + 10.66) / 11.1)
-    opening = (-25428 * jnp.exp(0.2444 * low) - 6.948e-6 * jnp.exp(-0.04391 * low)) * (low + 37.78) * sigmoid(-0.311 * (low + 79.23))
-    j_low = opening + 0.02424 * jnp.exp(-0.01052 * low) * sigmoid(0.1378 * (low + 40.14))
-    j_high = 0.6 * jnp.exp(0.057 * high) * sigmoid(0.1 * (high + 32))
-    below = v < -40
+    below, low, high = v < -40, jnp.minimum(v, -40.0), jnp.maximum(v, -40.0)
+    # One exponential for both branches where each needs one.
+    of_h = jnp.exp(jnp.where(below, -(low + 80) / 6.8, -(high + 10.66) / 11.1))
+    of_j = jnp.exp(jnp.where(below, 0.2444 * low, 0.057 * high))
+    h_low = 0.057 * of_h + 2.7 * jnp.exp(0.079 * low) + 310000 * jnp.exp(0.3485 * low)
+    h_high = 0.77 / 0.13 / (1 + of_h)
+    opening = (-25428 * of_j - 6.948e-6 * jnp.exp(-0.04391 * low)) * (low + 37.78) / (1 + jnp.exp(0.311 * (low + 79.23)))
+    j_low = opening + 0.02424 * jnp.exp(-0.01052 * low) / (1 + jnp.exp(-0.1378 * (low + 40.14)))
+    j_high = 0.6 * of_j * up_32
     return 1 / jnp.where(below, h_low, h_high), 1 / jnp.where(below, j_low, j_high)
 
 

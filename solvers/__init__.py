@@ -36,6 +36,8 @@ from solvers.operator import Operator as Operator
 from solvers.rate import Affine as Affine
 from solvers.rate import Rate as Rate
 from solvers.rate import Sum as Sum
+from solvers.rows import join_rows as join_rows
+from solvers.rows import stack_rows as stack_rows
 from solvers.simulate import Jump as Jump
 from solvers.simulate import Solution as Solution
 from solvers.simulate import simulate as simulate

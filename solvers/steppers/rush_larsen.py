@@ -7,6 +7,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from solvers.rows import join_rows
 from solvers.shapes import Flag, Scalar
 from solvers.stepper import Stepper
 
@@ -74,4 +75,4 @@ def _frozen(state: Stacked, length: Scalar, rest: Array, steady: Array, speed: A
     """One step with constant coefficients, as increments: a step of length zero changes nothing."""
     others = state.shape[0] - steady.shape[0]
     gates = state[others:]
-    return jnp.concatenate([state[:others] + length * rest, gates - (steady - gates) * jnp.expm1(-length * speed)])
+    return join_rows([state[:others] + length * rest, gates - (steady - gates) * jnp.expm1(-length * speed)])
