@@ -140,7 +140,7 @@ class TenTusscher2006(CellModel):
         e_slow = thermal * jnp.log((self.outer_potassium + share * self.outer_sodium) / (potassium + share * sodium))
         above = v - e_potassium
         root = jnp.sqrt(self.outer_potassium / 5.4)
-        # alpha/(alpha + beta) with alpha = 0.1/(1 + e^{0.06 (a - 200)}), beta = (3 e^{0.0002 (a + 100)} + e^{0.1 (a - 10)})/(1 + e^{-0.5 a}).
+        # alpha/(alpha + beta) with alpha = 0.1/(1 + e^{0.06 (a - 200)}), beta = (3 e^{0.0002 (a+100)} + e^{0.1 (a-10)})/(1 + e^{-0.5 a}).
         rising = jnp.exp(0.1 * above)
         closing = 3 * jnp.exp(0.0002 * (above + 100)) + EXP_MINUS_ONE * rising
         rectified = 0.1 / (0.1 + closing * (1 + jnp.exp(0.06 * (above - 200))) / (1 + 1 / rising**5))

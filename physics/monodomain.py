@@ -1,18 +1,25 @@
 """The monodomain equation: excitable cells coupled by diffusion of their potential."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Literal
 
 import equinox as eqx
 import jax.numpy as jnp
+from jax.sharding import Mesh
 
 from physics.cell_model import CellModel, Stacked, StimulatedCells
 from physics.equation import Equation
 from physics.tissue_stimulus import TissueStimulus
 from solvers import (
+    BlockedDiffusion,
+    Diffusion,
+    EdgeDiffusion,
     ExactDiffusion,
+    LatticeDiffusion,
     Lie,
+    MonotoneDiffusion,
     OnComponents,
     Operator,
     RungeKuttaChebyshev2,
@@ -20,9 +27,13 @@ from solvers import (
     SpectralDiffusion,
     Stepper,
     Strang,
+    TensorDiffusion,
+    Tiled,
     TimeMesh,
     VoxelGrid,
     check_step,
+    decomposed,
+    placed,
     stages_for,
     time_mesh,
 )
@@ -41,7 +52,10 @@ class Monodomain(Equation):
         diffusion: $\nabla\cdot D\nabla$ on flat fields. ``Diffusion`` for conductivities along the grid's axes (orthotropic, or one field
             of scars), ``TensorDiffusion``, ``MonotoneDiffusion`` or ``LatticeDiffusion`` for a tensor of :func:`physics.fibre_tensor`.
         stimuli: What is put in, added up.
-        stages: Applications of the diffusion per half step; :meth:`for_step` finds the fewest that are stable.
+        stages: Applications of the diffusion per half step of :meth:`stepper`; :meth:`for_step` finds the fewest that are stable.
+        substeps: Euler steps of the diffusion per step of :meth:`godunov`, likewise.
+        grid: Where ``devices`` are given; by :meth:`on_devices`.
+        devices: Which share the cells in slabs along x, by :meth:`on_devices`; None for one device and the threads of XLA.
 
     A wave moves at $c\,\sqrt{D_n}$ with $D_n = n^T D n$; $c$ is 1.99 /√ms for :class:`physics.TenTusscher2006` at rest. Good values: steps
     of 0.01 ms (0.005 to 0.02), voxels no wider than half of $\sqrt{D_n\cdot 1\,ms}$ in every direction, which is 0.15 mm along and
@@ -57,19 +71,43 @@ class Monodomain(Equation):
     diffusion: Operator
     stimuli: tuple[TissueStimulus, ...] = ()
     stages: int = eqx.field(static=True, default=2)
+    substeps: int = eqx.field(static=True, default=1)
+    grid: VoxelGrid | None = None
+    devices: Mesh | None = eqx.field(static=True, default=None)
 
     def initial_state(self, grid: VoxelGrid) -> Stacked:
         """Every cell of the box in the cell model's state at rest."""
         rest = self.cell.initial_state()
-        return jnp.broadcast_to(rest.reshape(-1, 1), (rest.shape[0], grid.size))
+        state = jnp.broadcast_to(rest.reshape(-1, 1), (rest.shape[0], grid.size))
+        return state if self.devices is None else placed(state, grid, self.devices)
+
+    def on_devices(self, grid: VoxelGrid, devices: Mesh) -> "Monodomain":
+        """This equation divided over devices: two are 1.6 times as fast as one with two threads; see ``benchmarks/monodomain.py``.
+
+        Args:
+            grid: The voxels.
+            devices: From :func:`solvers.device_mesh`. One device on CPU is one core.
+
+        Raises:
+            ValueError: The devices do not divide the planes along x, or the diffusion couples all of them (transforms, masses).
+        """
+        if grid.shape[0] % devices.size:
+            raise ValueError(
+                f"got {grid.shape[0]} planes along x on {devices.size} devices; expected a multiple; do: pad the mask with padded_planes"
+            )
+        _planes(self.diffusion, grid)
+        return replace(self, grid=grid, devices=devices)
 
     def stepper(self) -> Stepper:
         """Strang: half a step of diffusion, a step of cells by second-order Rush-Larsen, half a step of diffusion. Order two."""
         return Strang(self._diffused(), self._cells(2))
 
     def godunov(self) -> Stepper:
-        """A step of cells by first-order Rush-Larsen, then one of diffusion: half the cost, order one, 1.6 % slow at 0.01 ms."""
-        return Lie((self._cells(1), self._diffused()))
+        """A step of cells by first-order Rush-Larsen, then one of diffusion by Euler: half the cost, order one, 1.6 % slow at 0.01 ms.
+
+        What most programs of tissue do. ``LatticeDiffusion``, which has no fast Euler steps, takes Chebyshev's as in :meth:`stepper`.
+        """
+        return Lie((self._cells(1), self._diffused(euler=True)))
 
     def for_step(self, length: float) -> "Monodomain":
         """This equation with the fewest stages that are stable for steps of ``length`` ms in :meth:`stepper`.
@@ -77,13 +115,14 @@ class Monodomain(Equation):
         Raises:
             ValueError: More than 40, where an implicit method is the better choice.
         """
-        stages = stages_for(length / 2 * float(self.diffusion.spectral_bound()))
+        bound = float(self.diffusion.spectral_bound())
+        stages = stages_for(length / 2 * bound)
         if stages > 40:
             raise ValueError(
                 f"got a step of {length:g} ms that takes {stages} stages of diffusion; expected at most 40; do: shorten the step, or check "
                 "the unit of conductivity and spacing"
             )
-        return replace(self, stages=stages)
+        return replace(self, stages=stages, substeps=BlockedDiffusion.substeps_for(length * bound))
 
     def mesh(self, save: Sequence[float], longest: float, start: float = 0.0) -> TimeMesh:
         """Steps that end at every edge of a stimulus, checked against the explicit limits.
@@ -101,10 +140,34 @@ class Monodomain(Equation):
         check_step(self.stepper(), longest)
         return time_mesh(start, save, longest, breakpoints=[edge for stimulus in self.stimuli for edge in stimulus.edges()])
 
-    def _cells(self, accuracy: Literal[1, 2]) -> RushLarsen:
-        return RushLarsen(StimulatedCells(self.cell, self.stimuli), accuracy)
+    def _cells(self, accuracy: Literal[1, 2]) -> Stepper:
+        cells = RushLarsen(StimulatedCells(self.cell, self.stimuli), accuracy)
+        return cells if self.devices is None else Tiled(cells, mesh=self.devices)
 
-    def _diffused(self) -> Stepper:
+    def _diffused(self, euler: bool = False) -> Stepper:
         if isinstance(self.diffusion, SpectralDiffusion):
             return OnComponents(ExactDiffusion(self.diffusion), 0, 1)
-        return OnComponents(RungeKuttaChebyshev2(self.diffusion, self.stages), 0, 1)
+        stepper: Stepper = RungeKuttaChebyshev2(self.diffusion, self.stages)
+        halo = self.stages if self.grid is None else self.stages * _planes(self.diffusion, self.grid)
+        if euler and isinstance(self.diffusion, Diffusion | TensorDiffusion):
+            with suppress(ValueError):  # of fourth order, or with walls that are no sum over edges
+                stepper = BlockedDiffusion(EdgeDiffusion.of(self.diffusion), self.substeps)
+                halo = self.substeps
+        if self.devices is not None and self.grid is not None:
+            stepper = decomposed(stepper, self.grid, self.devices, halo)
+        return OnComponents(stepper, 0, 1)
+
+
+def _planes(diffusion: Operator, grid: VoxelGrid) -> int:
+    """How many planes along x one application looks to either side."""
+    plane = grid.strides[0]
+    if isinstance(diffusion, LatticeDiffusion):
+        return 2 * -(-max(diffusion.base.strides) // plane)
+    if isinstance(diffusion, MonotoneDiffusion):
+        return -(-max(diffusion.strides) // plane)
+    if isinstance(diffusion, Diffusion | TensorDiffusion) and diffusion.wraps is None:
+        return 2
+    raise ValueError(
+        f"got {type(diffusion).__name__} on several devices; expected Diffusion, TensorDiffusion, MonotoneDiffusion or LatticeDiffusion "
+        "without periodic walls; do: use one device"
+    )

@@ -114,6 +114,7 @@ from solvers.steppers.step_limit import longest_stable_step as longest_stable_st
 from solvers.steppers.strang import Strang as Strang
 from solvers.steppers.theta import CrankNicolson as CrankNicolson
 from solvers.steppers.theta import Theta as Theta
+from solvers.steppers.tiled import Tiled as Tiled
 from solvers.stiff.linear_structure import Dense as Dense
 from solvers.stiff.linear_structure import LinearStructure as LinearStructure
 from solvers.stiff.linear_structure import pattern_error as pattern_error

@@ -1,12 +1,22 @@
-"""What the experiments on the heart share: refusals, and discretisations by name."""
+"""What the experiments on the heart share: refusals, discretisations by name, and the devices."""
 
 import math
 from typing import SupportsFloat
 
 import jax.numpy as jnp
 
-from physics import CELL_MODELS, CellModel, fibre_tensor, front_fit
-from solvers import BlendedDiffusion, BlendedMass, Diffusion, LatticeDiffusion, MassSolved, Operator, TensorDiffusion, VoxelGrid
+from physics import CELL_MODELS, CellModel, Monodomain, fibre_tensor, front_fit
+from solvers import (
+    BlendedDiffusion,
+    BlendedMass,
+    Diffusion,
+    LatticeDiffusion,
+    MassSolved,
+    Operator,
+    TensorDiffusion,
+    VoxelGrid,
+    device_mesh,
+)
 from twinsim.errors import InputError, near_misses
 
 SCHEMES = ("lattice", "finite_volume", "blended_mass")
@@ -54,3 +64,11 @@ def conduction(scheme: str, grid: VoxelGrid, cell: CellModel, along: float, acro
     if aligned:
         return Diffusion(grid, (per_axis[0], per_axis[1], per_axis[2]))
     return TensorDiffusion(grid, fibre_tensor(grid, along, across, fibre(angle_deg)))
+
+
+def on_all_devices(equation: Monodomain, grid: VoxelGrid) -> Monodomain:
+    """The equation divided over this process's devices where that works, else as it is."""
+    devices = device_mesh()
+    if devices.size == 1 or isinstance(equation.diffusion, MassSolved) or grid.shape[0] % devices.size:
+        return equation
+    return equation.on_devices(grid, devices)

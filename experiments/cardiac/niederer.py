@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import xarray as xr
 
-from experiments.cardiac._shared import check_cell_and_step, check_scheme, conduction, finite
+from experiments.cardiac._shared import check_cell_and_step, check_scheme, conduction, finite, on_all_devices
 from physics import (
     CELL_MODELS,
     NIEDERER_2011,
@@ -73,6 +73,7 @@ def run(config: Config, workspace: Workspace) -> Result:
     cube = box_fraction(grid, (0.0, 0.0, 0.0), (STIMULATED_MM,) * 3)
     equation = Monodomain(cell, diffusion, (TissueStimulus(grid, cube, p["stimulus"], p["stimulus_duration"]),)).for_step(config.dt_ms)
     equation.mesh([CHUNK_MS], config.dt_ms)  # refuses a step that is too long
+    equation = on_all_devices(equation, grid)
     recorder = RecordActivation(equation.stepper() if config.splitting == "strang" else equation.godunov(), cell)
     start = recorder.start(equation.initial_state(grid))
     edges = equation.stimuli[0].edges()
@@ -101,6 +102,7 @@ def run(config: Config, workspace: Workspace) -> Result:
         "steps": steps,
         "simulated_ms": reached,
         "activated_fraction": float(np.isfinite(times).mean()),
+        "devices": 1 if equation.devices is None else equation.devices.size,
         "cell_steps_per_second": grid.size * steps / seconds,
         "compile_seconds": max(first - again, 0.0),
         "run_seconds": seconds,

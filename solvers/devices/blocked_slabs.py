@@ -60,9 +60,10 @@ class SlabDiffusion(Stepper):
 
     def advance(self, state: Cells, time: Scalar, length: Scalar) -> Cells:
         """See :class:`solvers.stepper.Stepper`; one flat field."""
-        del time
         if state.ndim != 1:
-            raise ValueError(f"got a state of {state.ndim} axes; expected one flat field; do: use jax.vmap or lax.map over the others")
+            if state.size != state.shape[-1]:
+                raise ValueError(f"got a state of {state.shape}; expected one flat field; do: use jax.vmap or lax.map over the others")
+            return self.advance(state.reshape(-1), time, length).reshape(state.shape)
         edges, slabs = EdgeDiffusion.of(self.stepper.operator), self.slabs
         strides = edges.strides if edges.loss is None else (*edges.strides, 0)
         factor = edges.scale * (jnp.asarray(length, state.dtype) / self.stepper.substeps)

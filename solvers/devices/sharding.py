@@ -1,7 +1,7 @@
 """One simulation on several devices: slabs along x, with halos exchanged inside the methods that need them."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, overload
 
 import equinox as eqx
 import jax
@@ -54,6 +54,10 @@ def placed(tree: PyTree, grid: VoxelGrid, mesh: Mesh) -> PyTree:
     return jax.tree.map(place, tree)
 
 
+@overload
+def decomposed(part: Operator, grid: VoxelGrid, mesh: Mesh, halo: int = 2) -> "DecomposedOperator": ...
+@overload
+def decomposed(part: Stepper, grid: VoxelGrid, mesh: Mesh, halo: int = 2) -> "DecomposedStepper | SlabDiffusion": ...
 def decomposed(
     part: Operator | Stepper, grid: VoxelGrid, mesh: Mesh, halo: int = 2
 ) -> "DecomposedOperator | DecomposedStepper | SlabDiffusion":

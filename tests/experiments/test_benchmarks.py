@@ -53,6 +53,7 @@ TOYS: dict[str, dict] = {
     },
     "voxel_diffusion": {"edge_voxels": (8, 10), "steps": 2, "blocked_steps": 4, "repeats": 1, "copy_mib": 1},
     "activation_times": {"edge_voxels": 10, "repeats": 1},
+    "monodomain": {"grid_voxels": (8, 8, 8), "steps": 2, "repeats": 1, "host_devices": 1, "copy_mib": 1},
     "assimilation_latency": {
         "updates": 4, "forecasts": 3, "members": 10, "edge_voxels": 8, "voxel_members": 6, "voxel_updates": 2
     },

@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+from dataclasses import replace
 
 DEVICES, QUICK = int(sys.argv[1]), sys.argv[2:] == ["quick"]
 os.environ["XLA_FLAGS"] = f"--xla_force_host_platform_device_count={DEVICES}"
@@ -12,13 +13,16 @@ import jax  # noqa: E402
 import jax.numpy as jnp  # noqa: E402
 import numpy as np  # noqa: E402
 
+from physics import CELL_MODELS, Monodomain, TissueStimulus, box_fraction, fibre_tensor, front_fit  # noqa: E402
 from solvers import (  # noqa: E402
     Diffusion,
     ExactFlow,
     Flow,
+    LatticeDiffusion,
     RungeKuttaChebyshev2,
     Strang,
     TensorDiffusion,
+    Tiled,
     VoxelGrid,
     multigrid,
     simulate,
@@ -79,6 +83,36 @@ def operators(grid):
     }
 
 
+def tissue(scheme):
+    grid = VoxelGrid(np.ones((8, 5, 3), bool), 0.2)
+    tensor = fibre_tensor(grid, 0.095, 0.0126, (0.8, 0.6, 0.0))
+    cell = CELL_MODELS["mitchell_schaeffer"]()
+    operator = {"axis": lambda: Diffusion(grid, 0.1), "oblique": lambda: TensorDiffusion(grid, tensor)}
+    operator["lattice"] = lambda: LatticeDiffusion(grid, tensor, front_fit(cell))
+    equation = Monodomain(cell, operator[scheme](), (TissueStimulus(grid, box_fraction(grid, (0, 0, 0), (0.5, 9, 9)), 60.0, 1.0),))
+    return equation.for_step(0.02), grid
+
+
+def tissue_gap(splitting, alone, grid, mesh):
+    """Ten steps in slabs and in tiles of 16 against ten steps on one device, and a gradient."""
+    both = []
+    for equation in (alone, alone.on_devices(grid, mesh)):
+        stepper = jax.tree.map(
+            lambda part: replace(part, tile=16) if isinstance(part, Tiled) else part,
+            getattr(equation, splitting)(),
+            is_leaf=lambda part: isinstance(part, Tiled),
+        )
+        start = equation.initial_state(grid)
+
+        def final(start, stepper=stepper):
+            length = jnp.asarray(0.02)
+            return jax.lax.fori_loop(0, 10, lambda n, state: stepper.advance(state, n * length, length), start)
+
+        both.append((jit(final)(start), jit(jax.grad(lambda start, final=final: jnp.sum(final(start)[0] ** 2)))(start)))
+    assert float(np.ptp(np.asarray(both[0][0]))) > 0.1  # the stimulus has done something
+    return gap(both[1], both[0])
+
+
 def checks():
     mesh, numbers = device_mesh(), {"devices": len(jax.devices())}
     for planes in (5,) if QUICK else (8, 11):
@@ -124,6 +158,9 @@ def checks():
         numbers[f"simulate {name}"] = gap(jit(end)(one, divide(stepper), spread), jit(end)(one, stepper, field))
         slopes = jit(jax.grad(value, (0, 2)))
         numbers[f"simulate gradient {name}"] = gap(slopes(one, divide(stepper), spread), slopes(one, stepper, field))
+
+    for name, scheme in (("godunov", "axis"), *([] if QUICK else [("stepper", "axis"), ("godunov", "oblique"), ("stepper", "lattice")])):
+        numbers[f"tissue {name} {scheme}"] = tissue_gap(name, *tissue(scheme), mesh)
 
     divided = decomposed(operator, grid, mesh, 1)
 
