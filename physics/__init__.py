@@ -18,10 +18,18 @@ from physics.cell_mitchell_schaeffer import MitchellSchaeffer as MitchellSchaeff
 from physics.cell_model import CellModel as CellModel
 from physics.cell_model import RectangularPulse as RectangularPulse
 from physics.cell_model import Stimulus as Stimulus
+from physics.cell_ohara_rudy_2011 import OHaraRudy2011 as OHaraRudy2011
+from physics.cell_ohara_rudy_cipa_2017 import OHaraRudyCipa2017 as OHaraRudyCipa2017
 from physics.cell_ten_tusscher_2006 import TenTusscher2006 as TenTusscher2006
+from physics.cell_tor_ord_2019 import TorOrd2019 as TorOrd2019
 from physics.cells import CELL_MODELS as CELL_MODELS
 from physics.chemotherapy import Chemotherapy as Chemotherapy
 from physics.courtemanche_parameters import COURTEMANCHE_1998 as COURTEMANCHE_1998
+from physics.drug_block import CHANNELS as CHANNELS
+from physics.drug_block import HergBinding as HergBinding
+from physics.drug_block import PoreBlock as PoreBlock
+from physics.drug_block import net_current as net_current
+from physics.drug_block import open_share as open_share
 from physics.equation import Equation as Equation
 from physics.fibres import fibre_tensor as fibre_tensor
 from physics.front_fit import FrontFit as FrontFit
@@ -34,6 +42,9 @@ from physics.indirect_response import IndirectResponse as IndirectResponse
 from physics.logistic_log_kill import LogisticLogKill as LogisticLogKill
 from physics.logistic_log_kill import bernoulli as bernoulli
 from physics.monodomain import Monodomain as Monodomain
+from physics.ohara_rudy_parameters import OHARA_RUDY_2011_ENDO as OHARA_RUDY_2011_ENDO
+from physics.ohara_rudy_parameters import OHARA_RUDY_2011_EPI as OHARA_RUDY_2011_EPI
+from physics.ohara_rudy_parameters import OHARA_RUDY_2011_MID as OHARA_RUDY_2011_MID
 from physics.parameters import Parameter as Parameter
 from physics.parameters import ParameterSet as ParameterSet
 from physics.pharmacokinetics import OneCompartment as OneCompartment
@@ -57,3 +68,6 @@ from physics.tissue_parameters import niederer_diffusivities as niederer_diffusi
 from physics.tissue_parameters import tissue_diffusivity as tissue_diffusivity
 from physics.tissue_stimulus import TissueStimulus as TissueStimulus
 from physics.tissue_stimulus import box_fraction as box_fraction
+from physics.tor_ord_parameters import TOR_ORD_2019_ENDO as TOR_ORD_2019_ENDO
+from physics.tor_ord_parameters import TOR_ORD_2019_EPI as TOR_ORD_2019_EPI
+from physics.tor_ord_parameters import TOR_ORD_2019_MID as TOR_ORD_2019_MID

@@ -9,7 +9,7 @@ from jaxtyping import Array, Float
 
 from physics.equation import Equation
 from physics.parameters import ParameterSet
-from solvers import GatedRate, RushLarsen, Stepper
+from solvers import GatedRate, MarkovChain, RushLarsen, Stepper
 
 Scalar = Float[Array, ""]
 Cells = Float[Array, "*cells"]
@@ -66,11 +66,16 @@ class CellModel(Equation):
 
     @abstractmethod
     def others(self, state: Stacked, stimulus: Float[Array, "#*cells"]) -> Others:
-        """Change per ms of the components that are no gates, for a stimulus in A/F, positive depolarising."""
+        """Change per ms of the components that are neither gates nor channel states, for a stimulus in A/F, positive depolarising."""
 
     @abstractmethod
     def gates(self, state: Stacked) -> tuple[Gates, Gates]:
         """Steady state and time constant (ms) of each gate."""
+
+    def channels(self, state: Stacked) -> MarkovChain | None:
+        """The Markov chain of channel states that stand between the others and the gates; None where the model has no such."""
+        del state
+        return None
 
     @abstractmethod
     def millivolts(self, state: Stacked) -> Cells:
@@ -97,7 +102,12 @@ class CellModel(Equation):
         """Change per ms of every component; the models here do not depend on time by themselves."""
         del time
         steady, constant = self.gates(state)
-        return jnp.concatenate([self.others(state, stimulus), (steady - state[-steady.shape[0] :]) / constant])
+        first = state.shape[0] - steady.shape[0]
+        parts = [self.others(state, stimulus), (steady - state[first:]) / constant]
+        channels = self.channels(state)
+        if channels is not None:
+            parts.insert(1, channels.change(state[parts[0].shape[0] : first]))
+        return jnp.concatenate(parts)
 
     def stepper(self) -> Stepper:
         """Second-order Rush-Larsen, without a stimulus."""
@@ -132,6 +142,11 @@ class StimulatedCells(GatedRate):
             current = current + stimulus.current(time).astype(state.dtype)
         steady, constant = self.cell.gates(state)
         return self.cell.others(state, current), steady, 1 / constant
+
+    def chain(self, state: Stacked, time: Scalar) -> MarkovChain | None:
+        """See :class:`solvers.GatedRate`."""
+        del time
+        return self.cell.channels(state)
 
 
 def arrays_of(parameters: ParameterSet) -> dict[str, Scalar]:

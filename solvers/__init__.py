@@ -101,6 +101,7 @@ from solvers.steppers.imex import ImplicitExplicit as ImplicitExplicit
 from solvers.steppers.implicit_solve import EllipticSolver as EllipticSolver
 from solvers.steppers.implicit_solve import ShiftedSolver as ShiftedSolver
 from solvers.steppers.locally_one_dimensional import LocallyOneDimensional as LocallyOneDimensional
+from solvers.steppers.markov_chain import MarkovChain as MarkovChain
 from solvers.steppers.runge_kutta_chebyshev import RungeKuttaChebyshev2 as RungeKuttaChebyshev2
 from solvers.steppers.runge_kutta_chebyshev import stability_limit as stability_limit
 from solvers.steppers.runge_kutta_chebyshev import stages_for as stages_for

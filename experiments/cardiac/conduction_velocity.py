@@ -36,7 +36,8 @@ class Config:
     scheme: Literal["lattice", "finite_volume", "blended_mass"] = "lattice"
     """Discretisation in space: lattice (fitted speed at every angle), finite_volume (second order), blended_mass (fibres along an axis)."""
     cell_model: str = "ten_tusscher_2006_epi"
-    """ten_tusscher_2006_epi, _mid or _endo, courtemanche_1998, bueno_orovio_2008_epi (_mid, _endo), mitchell_schaeffer, aliev_panfilov."""
+    """ten_tusscher_2006_epi, _mid or _endo, ohara_rudy_2011_epi (_mid, _endo), ohara_rudy_cipa_2017_epi (_mid, _endo), tor_ord_2019_epi
+    (_mid, _endo), courtemanche_1998, bueno_orovio_2008_epi (_mid, _endo), mitchell_schaeffer, aliev_panfilov."""
     sweep: Literal["none", "waves"] = "none"
     """waves: also the error at every 15 degrees between wave and fibres."""
     precision: Literal["float32", "float64"] = "float64"

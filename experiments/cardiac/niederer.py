@@ -53,8 +53,8 @@ class Config:
     splitting: Literal["strang", "godunov"] = "strang"
     """Splitting of cells and diffusion: of second or of first order in time."""
     cell_model: str = "ten_tusscher_2006_epi"
-    """ten_tusscher_2006_epi (the publication's), _mid or _endo, courtemanche_1998, bueno_orovio_2008_epi (_mid, _endo), mitchell_schaeffer,
-    aliev_panfilov."""
+    """ten_tusscher_2006_epi (the publication's), _mid or _endo, ohara_rudy_2011_epi (_mid, _endo), ohara_rudy_cipa_2017_epi (_mid,
+    _endo), tor_ord_2019_epi (_mid, _endo), courtemanche_1998, bueno_orovio_2008_epi (_mid, _endo), mitchell_schaeffer, aliev_panfilov."""
     precision: Literal["float32", "float64"] = "float32"
     """Floating-point precision."""
     limit_ms: float = 300.0

@@ -31,7 +31,8 @@ class Config:
     """Options of the protocol."""
 
     cell_model: str = "ten_tusscher_2006_epi"
-    """ten_tusscher_2006_epi, _mid or _endo, courtemanche_1998, bueno_orovio_2008_epi (_mid, _endo), mitchell_schaeffer, aliev_panfilov."""
+    """ten_tusscher_2006_epi, _mid or _endo, ohara_rudy_2011_epi (_mid, _endo), ohara_rudy_cipa_2017_epi (_mid, _endo), tor_ord_2019_epi
+    (_mid, _endo), courtemanche_1998, bueno_orovio_2008_epi (_mid, _endo), mitchell_schaeffer, aliev_panfilov."""
     protocol: Literal["s1s2", "dynamic"] = "s1s2"
     """Premature beats after pacing at one cycle length (s1s2), or pacing at one cycle length after another (dynamic)."""
     beats: int = 100

@@ -10,12 +10,13 @@ from jaxtyping import Array, Float
 from solvers.rows import join_rows
 from solvers.shapes import Flag, Scalar
 from solvers.stepper import Stepper
+from solvers.steppers.markov_chain import MarkovChain
 
 Stacked = Float[Array, "components *cells"]
 
 
 class GatedRate(eqx.Module):
-    r"""$u = (v, g)$ with $v' = F(v, g, t)$ and gates $g' = r(v)\,(g_\infty(v) - g)$, stacked along the first axis, gates last.
+    r"""$u = (v, p, g)$: $v' = F(u, t)$, shares $p' = Q(u)p$ (often none), gates $g' = r(v)\,(g_\infty(v) - g)$, stacked in rows.
 
     A gate with opening rate $\alpha$ and closing rate $\beta$ has $r = \alpha + \beta$ and $g_\infty = \alpha/(\alpha+\beta)$.
     """
@@ -23,6 +24,11 @@ class GatedRate(eqx.Module):
     @abstractmethod
     def evaluate(self, state: Stacked, time: Scalar) -> tuple[Array, Array, Array]:
         r"""$F$ for the first components, then $g_\infty$ and $r$ (1/time) for the gates; the counts of rows say which is which."""
+
+    def chain(self, state: Stacked, time: Scalar) -> MarkovChain | None:
+        """How the components between the others and the gates exchange their shares; None where there are none."""
+        del state, time
+        return None
 
     def spectral_bound(self) -> Scalar:
         r"""An upper bound of the eigenvalues of $\partial F/\partial v$, 1/time; zero where unknown."""
@@ -38,6 +44,9 @@ class RushLarsen(Stepper):
     Args:
         rate: The equations.
         accuracy: 1 or 2.
+
+    Components that exchange shares (Markov models of channels) take :class:`solvers.MarkovChain`'s step of the same order, their rates
+    frozen likewise.
 
     Gates stay between 0 and 1 for every step length, and are exact where $v$ is held. Fails where the rest is stiff (calcium in
     small subspaces) beyond $h|\lambda| = 2$; order 2 takes two evaluations of the rates, which is what a step costs.
@@ -61,18 +70,22 @@ class RushLarsen(Stepper):
         """See :class:`solvers.stepper.Stepper`."""
         length = length.astype(state.dtype)
         if self.accuracy == 1:
-            return _frozen(state, length, *self.rate.evaluate(state, time))
+            return self._frozen(state, state, time, length, 1)
         half = length / 2
-        middle = _frozen(state, half, *self.rate.evaluate(state, time))
-        return _frozen(state, length, *self.rate.evaluate(middle, time + half))
+        middle = self._frozen(state, state, time, half, 1)
+        return self._frozen(state, middle, time + half, length, 2)
 
     def stable(self, length: Scalar) -> Flag:
         """The explicit part is within $h|\\lambda| \\le 2$; gates have no limit."""
         return length * self.rate.spectral_bound() <= 2
 
-
-def _frozen(state: Stacked, length: Scalar, rest: Array, steady: Array, speed: Array) -> Stacked:
-    """One step with constant coefficients, as increments: a step of length zero changes nothing."""
-    others = state.shape[0] - steady.shape[0]
-    gates = state[others:]
-    return join_rows([state[:others] + length * rest, gates - (steady - gates) * jnp.expm1(-length * speed)])
+    def _frozen(self, state: Stacked, seen: Stacked, time: Scalar, length: Scalar, accuracy: int) -> Stacked:
+        """One step from ``state`` with the coefficients of ``seen``, as increments: a step of length zero changes nothing."""
+        rest, steady, speed = self.rate.evaluate(seen, time)
+        chain = self.rate.chain(seen, time)
+        others, first = rest.shape[0], state.shape[0] - steady.shape[0]
+        gates = state[first:]
+        parts = [state[:others] + length * rest, gates - (steady - gates) * jnp.expm1(-length * speed)]
+        if chain is not None:
+            parts.insert(1, chain.advance(state[others:first], length, accuracy))
+        return join_rows(parts)

@@ -11,6 +11,7 @@ from tests.problems import number, quick_jit, slope
 
 SPAN = 10.0
 COUNTS = (80, 160, 320, 640)
+STIFF = (640, 1280, 2560, 5120)  # for channel states that exchange at hundreds per ms, which coarser steps damp out
 
 
 def smooth_part(cell):
@@ -27,13 +28,17 @@ def smooth_part(cell):
     return jnp.asarray(state), exact
 
 
-@pytest.mark.parametrize("name", ["ten_tusscher_2006_epi", "ten_tusscher_2006_endo", "mitchell_schaeffer", "aliev_panfilov"])
+ORDERED = ["ten_tusscher_2006_epi", "ten_tusscher_2006_endo", "ohara_rudy_cipa_2017_endo", "mitchell_schaeffer", "aliev_panfilov"]
+
+
+@pytest.mark.parametrize("name", ORDERED)
 def test_order(name):
     cell = CELL_MODELS[name]()
     start, exact = smooth_part(cell)
+    counts = STIFF if "cipa" in name else COUNTS
     for accuracy in (1, 2):
         stepper, errors = cell.paced(None, accuracy), []
-        for count in COUNTS:
+        for count in counts:
             length = number(SPAN / count)
 
             def whole(state, count=count, length=length, stepper=stepper):
@@ -41,4 +46,4 @@ def test_order(name):
 
             errors.append(float(np.max(np.abs(np.asarray(quick_jit(whole)(start)) - exact) / (np.abs(exact) + 1e-9))))
         assert errors[0] > 1e-8, errors
-        assert slope([SPAN / count for count in COUNTS], errors) == pytest.approx(accuracy, abs=0.2), errors
+        assert slope([SPAN / count for count in counts], errors) == pytest.approx(accuracy, abs=0.2), errors

@@ -111,7 +111,68 @@ COURTEMANCHE_1998 = Oracle(
     seed=1998,
 )
 
+_POOLS = (
+    *("membrane.V", "sodium.Na_i", "sodium.Na_ss", "potassium.K_i", "potassium.K_ss", "calcium.Ca_i", "calcium.Ca_ss"),
+    *("calcium.Ca_nsr", "calcium.Ca_jsr", "camk.CaMK_trapped"),
+)
+_SHARED = (
+    *("ina.m", "ina.hf", "ina.hs", "ina.j", "ina.hsp", "ina.jp", "inal.m", "inal.h", "inal.hp"),
+    *("ito.a", "ito.if", "ito.is", "ito.ap", "ito.ifp", "ito.isp"),
+    *("ical.d", "ical.ff", "ical.fs", "ical.fcaf", "ical.fcas", "ical.jca", "ical.nca", "ical.ffp", "ical.fcafp"),
+    *("iks.x1", "iks.x2", "ik1.x", "ryr.Jrelnp", "ryr.Jrelp"),
+)
+_POOL_RANGES: tuple[Range, ...] = (
+    *(VOLTAGE, ("log", 4.0, 16.0), ("log", 4.0, 16.0), ("log", 110.0, 150.0), ("log", 110.0, 150.0)),
+    *(("log", 2e-5, 2e-3), ("log", 5e-5, 0.5), ("log", 0.1, 6.0), ("log", 0.1, 6.0), GATE),
+)
+_RELEASE: Range = ("log", 1e-7, 0.1)
+_LAYERS: dict[str, dict[str, str | float]] = {"endo": {"cell.mode": 0}, "epi": {"cell.mode": 1}, "mid": {"cell.mode": 2}}
+
+OHARA_RUDY_2011 = Oracle(
+    source="github.com/myokit/models, c/ohara-2011.mmt",
+    components=(*_POOLS, "ikr.xf", "ikr.xs", *_SHARED),
+    ranges=(*_POOL_RANGES, *[GATE] * 29, _RELEASE, _RELEASE),
+    stimulus="stimulus.i_stim",
+    layers=_LAYERS,
+    seed=2011,
+)
+
+_DRUG = {"ikr.Kt": 3.5e-5, "ikr.Kmax": 35.1, "ikr.Ku": 1.816e-5, "ikr.n": 1.08, "ikr.halfmax": 216.6, "ikr.Vhalf": -1.0, "ikr.D": 6.0}
+
+OHARA_RUDY_CIPA_2017 = Oracle(
+    source="github.com/myokit/models, c/ohara-cipa-v1-2017.mmt; the last layer with the binding of 6 nmol/L dofetilide",
+    components=(
+        *_POOLS,
+        *("ikr.IC1", "ikr.C1", "ikr.Cbound", "ikr.Obound", "ikr.IObound", "ikr.IC2", "ikr.C2", "ikr.O", "ikr.IO"),
+        *_SHARED,
+    ),
+    ranges=(*_POOL_RANGES, *[GATE] * 36, _RELEASE, _RELEASE),
+    stimulus="stimulus.i_stim",
+    layers=_LAYERS | {"endo_dofetilide": {"cell.mode": 0} | _DRUG},
+    seed=2017,
+)
+
+TOR_ORD_2019 = Oracle(
+    source="github.com/myokit/models, c/tomek-2020.mmt, whose start has lost an e in inal.m",
+    components=(
+        *(*_POOLS, "chloride.Cl_i", "chloride.Cl_ss"),
+        *("ikr.C3", "ikr.C2", "ikr.C1", "ikr.O", "ikr.I"),
+        *("ina.m", "ina.h", "ina.j", "ina.hp", "ina.jp", "inal.m", "inal.h", "inal.hp"),
+        *("ito.a", "ito.if", "ito.is", "ito.ap", "ito.ifp", "ito.isp"),
+        *("ical.d", "ical.ff", "ical.fs", "ical.fcaf", "ical.fcas", "ical.jca", "ical.nca_i", "ical.nca_ss", "ical.ffp", "ical.fcafp"),
+        *("iks.x1", "iks.x2", "ryr.Jrelnp", "ryr.Jrelp"),
+    ),
+    ranges=(*_POOL_RANGES, ("log", 15.0, 60.0), ("log", 15.0, 60.0), *[GATE] * 31, _RELEASE, _RELEASE),
+    stimulus="stimulus.i_stim",
+    layers=_LAYERS,
+    start={"inal.m": 1.351203e-4},
+    seed=2019,
+)
+
 ORACLES = {
+    "tor_ord_2019": TOR_ORD_2019,
+    "ohara_rudy_cipa_2017": OHARA_RUDY_CIPA_2017,
+    "ohara_rudy_2011": OHARA_RUDY_2011,
     "ten_tusscher_2006": TEN_TUSSCHER_2006,
     "bueno_orovio_2008": BUENO_OROVIO_2008,
     "courtemanche_1998": COURTEMANCHE_1998,

@@ -13,10 +13,17 @@ from scipy.optimize import brentq, minimize_scalar
 from physics import CELL_MODELS, RectangularPulse, action_potential
 from solvers import simulate, time_mesh
 from tests.problems import number, quick_jit
+from tests.versus.test_cells import with_dofetilide
 
 HERE = Path(__file__).parent
 # Amplitude, duration and period are the same in every stored file. Step in ms: where rates jump, an error of first order remains.
-FAMILIES = {"ten_tusscher_2006": 0.01, "bueno_orovio_2008": 0.002, "courtemanche_1998": 0.005}
+FAMILIES = {
+    "ten_tusscher_2006": 0.01,
+    "bueno_orovio_2008": 0.002,
+    "courtemanche_1998": 0.005,
+    "ohara_rudy_2011": 0.01,
+    "ohara_rudy_cipa_2017": 0.01,
+}
 STORED = {family: json.loads((HERE / f"{family}.json").read_text()) for family in FAMILIES}
 AMPLITUDE, DURATION, PERIOD = (STORED["ten_tusscher_2006"]["pacing"][name] for name in ("stimulus_a_per_f", "duration_ms", "period_ms"))
 EVERY = [(family, layer) for family in FAMILIES for layer in STORED[family]["paced"]]
@@ -99,13 +106,14 @@ def test_the_second_beat_of_small_models_within_a_thousandth(name):
 
 def beat(family, layer, beats):
     stored = STORED[family]
-    cell = CELL_MODELS[f"{family}_{layer}" if layer else family]()
+    name = f"{family}_{layer}" if layer else family
+    cell = with_dofetilide() if name == "ohara_rudy_cipa_2017_endo_dofetilide" else CELL_MODELS[name]()
     compare(found_biomarkers(cell, jnp.asarray(stored["start"]), beats, FAMILIES[family]), stored["paced"][layer][str(beats)])
 
 
 @pytest.mark.parametrize(("family", "layer"), [pair for pair in EVERY if pair[1] != "mid"])
 def test_an_early_beat_within_a_thousandth_of_cvode(family, layer):
-    beat(family, layer, 2 if family == "ten_tusscher_2006" else 1)
+    beat(family, layer, 2 if family in ("ten_tusscher_2006", "ohara_rudy_2011") else 1)
 
 
 @pytest.mark.slow

@@ -1,21 +1,33 @@
 """Rates of cells against an independent program at random states (stored numbers), and against transcriptions in NumPy."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from physics import CELL_MODELS, AlievPanfilov, MitchellSchaeffer, TenTusscher2006
+from physics import CELL_MODELS, AlievPanfilov, HergBinding, MitchellSchaeffer, OHaraRudyCipa2017, TenTusscher2006
 from tests.problems import number, quick_jit
 
 HERE = Path(__file__).parent
 LAYERS = ("epi", "mid", "endo")
+
+
+def with_dofetilide():
+    drug = HergBinding(*(number(value) for value in (35.1, 1.816e-5, 1.08, 216.6, -1.0, 3.5e-5, 6.0)))
+    return replace(OHaraRudyCipa2017.published("endo"), drug=drug)
+
+
 # Stored file, layer, and how the cell is made.
 STORED = [
     *[("ten_tusscher_2006", layer, CELL_MODELS[f"ten_tusscher_2006_{layer}"]) for layer in LAYERS],
     *[("bueno_orovio_2008", layer, CELL_MODELS[f"bueno_orovio_2008_{layer}"]) for layer in LAYERS],
+    *[("ohara_rudy_2011", layer, CELL_MODELS[f"ohara_rudy_2011_{layer}"]) for layer in LAYERS],
+    *[("ohara_rudy_cipa_2017", layer, CELL_MODELS[f"ohara_rudy_cipa_2017_{layer}"]) for layer in LAYERS],
+    ("ohara_rudy_cipa_2017", "endo_dofetilide", with_dofetilide),
+    *[("tor_ord_2019", layer, CELL_MODELS[f"tor_ord_2019_{layer}"]) for layer in LAYERS],
     ("courtemanche_1998", "", CELL_MODELS["courtemanche_1998"]),
 ]
 
