@@ -18,6 +18,9 @@ class Oracle:
         amplitude: Millivolts per unit of the model's voltage.
         offset: Millivolts where that voltage is 0.
         seed: Of the random states.
+        states: How many.
+        start: Initial values other than the file's.
+        measured: Beats that are measured.
     """
 
     source: str
@@ -30,6 +33,7 @@ class Oracle:
     seed: int = 0
     states: int = 40
     start: dict[str, float] = field(default_factory=dict)
+    measured: tuple[int, ...] = (1, 2, 100)
 
 
 VOLTAGE: Range = ("uniform", -100.0, 60.0)
@@ -166,6 +170,7 @@ TOR_ORD_2019 = Oracle(
     stimulus="stimulus.i_stim",
     layers=_LAYERS,
     start={"inal.m": 1.351203e-4},
+    measured=(1, 2, 20),
     seed=2019,
 )
 

@@ -23,7 +23,6 @@ from myokit.formats.python import PythonExpressionWriter
 from sksundae.cvode import CVODE
 
 AMPLITUDE, DURATION, PERIOD = 52.0, 1.0, 1000.0  # A/F, ms, ms
-MEASURED = (1, 2, 100)  # beats
 
 
 def random_states(oracle: Oracle) -> np.ndarray:
@@ -73,20 +72,22 @@ def paced(rate: Callable, state: np.ndarray, oracle: Oracle) -> dict[str, dict[s
     found = {}
     during = np.linspace(0, DURATION, 2001)
     after = np.concatenate([np.linspace(DURATION, 5, 8001), np.arange(5.005, PERIOD, 0.005), [PERIOD]])
-    for beat in range(1, max(MEASURED) + 1):
+    for beat in range(1, max(oracle.measured) + 1):
         slopes, times, voltages = [], [], []
         for grid, amplitude in ((during, AMPLITUDE), (after, 0.0)):
             rate.pulse[0] = amplitude / oracle.amplitude
-            solution = CVODE(rate, rtol=1e-9, atol=1e-12, max_num_steps=10**6).solve(grid if beat in MEASURED else grid[[0, -1]], state)
+            solution = CVODE(rate, rtol=1e-9, atol=1e-12, max_num_steps=10**6).solve(
+                grid if beat in oracle.measured else grid[[0, -1]], state
+            )
             state = np.array(solution.y[-1])
-            if beat in MEASURED:
+            if beat in oracle.measured:
                 early, change = solution.t <= 5, np.empty(len(oracle.components))
                 for row in solution.y[early]:
                     rate(0.0, row, change)
                     slopes.append(change[0] * oracle.amplitude)
                 times.append(solution.t)
                 voltages.append(oracle.offset + oracle.amplitude * solution.y[:, 0])
-        if beat in MEASURED:
+        if beat in oracle.measured:
             t, v = np.concatenate(times), np.concatenate(voltages)
             steepest, top = int(np.argmax(slopes)), int(np.argmax(v))
             level = v[top] - 0.9 * (v[top] - v[0])
