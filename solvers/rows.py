@@ -22,6 +22,11 @@ def join_rows(parts: Sequence[Array]) -> Array:
     return _apart(jnp.concatenate, parts)
 
 
+def apart(values: Array) -> Array:
+    """The values, computed in a loop of their own on CPU; for what a longer expression would be slower with."""
+    return lax.platform_dependent(values, cpu=lax.optimization_barrier, default=lambda values: values)
+
+
 def _apart(function: Callable[[Sequence[Array]], Array], parts: Sequence[Array]) -> Array:
     return lax.platform_dependent(
         *parts, cpu=lambda *parts: function(lax.optimization_barrier(parts)), default=lambda *parts: function(parts)
