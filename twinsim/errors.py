@@ -17,6 +17,10 @@ class InputError(ValueError):
         self.got, self.expected, self.do = got, expected, do
         super().__init__(" ".join(f"got {got}; expected {expected}; do: {do}".split()))
 
+    def __reduce__(self) -> tuple[type, tuple[str, str, str]]:
+        """So that a worker process can hand it on."""
+        return type(self), (self.got, self.expected, self.do)
+
 
 def near_misses(name: str, known: Iterable[str], count: int = 3) -> str:
     """A clause such as ``"did you mean 'a' or 'b'?"`` for an unknown name; the first dozen known when nothing is close."""

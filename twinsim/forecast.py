@@ -14,11 +14,12 @@ from solvers.status import raise_for_status
 from twinsim.glioma import GliomaModel, GliomaTwin, negative_log_posterior
 from twinsim.glioma_priors import GLIOMA_PRIORS, TISSUE_PRIORS
 from twinsim.glioma_times import MAX_STEP_DAYS, growth_mesh, history_days
-from twinsim.observation import soft_volume
+from twinsim.observation import visible_volume
 from twinsim.prior import values_of
-from twinsim.treatment import Course
+from twinsim.treatment import OPTIMISED, REFERENCE, Course
 
 EDGE_DENSITY, FULL = 0.02, 0.9
+WORTH_NAMING = 1.01  # gain of a schedule, at the lower end of its 90 % interval
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,17 @@ class Forecast:
         """Central interval over the samples (without the maximum a posteriori)."""
         low, high = np.quantile(values[1:], [0.5 - probability / 2, 0.5 + probability / 2], axis=0)
         return low, high
+
+
+def ranked(arms: list[Forecast]) -> list[Forecast]:
+    """Smallest expected burden first. The optimised schedule comes behind the course that it improves unless it surely gains 1 %."""
+    found = sorted(arms, key=lambda arm: float(np.log(np.maximum(arm.burden_mm3[1:, -1], 1e-9)).mean()))
+    named = {arm.course.name: arm for arm in found}
+    if OPTIMISED in named and REFERENCE in named and named[OPTIMISED].gain_over(named[REFERENCE])[1] < WORTH_NAMING:
+        optimised = named[OPTIMISED]
+        found.remove(optimised)
+        found.insert(found.index(named[REFERENCE]) + 1, optimised)
+    return found
 
 
 def ensemble(twin: GliomaTwin, samples: int, seed: int) -> Ensemble:
@@ -178,12 +190,11 @@ def _grow_all(
     model: GliomaModel, mesh: TimeMesh, at_scans: tuple[int, ...], doses: Float[Array, " fractions"], z: Array
 ) -> tuple[Array, Array, Array, Array]:
     """State at the last scan, visible volume at every saved day, negative log-posterior and status, for every member."""
-    active = model.grid.mask.reshape(-1).astype(z.dtype)
 
     def one(z: Array) -> tuple[Array, Array, Array, Array]:
         states, status = model.grow(z[: len(TISSUE_PRIORS)], mesh, doses)
         threshold = values_of(GLIOMA_PRIORS, z)["threshold_oedema"]
-        volumes = jax.vmap(lambda state: soft_volume(state, threshold, active, model.grid.voxel_volume))(states)
+        volumes = jax.vmap(lambda state: visible_volume(model.grid, state, threshold))(states)
         return states[-1], volumes, negative_log_posterior(model, states[jnp.array(at_scans)], z), status
 
     return map_members(one, z)
@@ -193,7 +204,6 @@ def _grow_all(
 def _go_on_all(
     model: GliomaModel, mesh: TimeMesh, doses: Float[Array, " fractions"], z: Array, states: Array
 ) -> tuple[Array, Array, Array, Array, Array]:
-    active = model.grid.mask.reshape(-1).astype(states.dtype)
     voxel = model.grid.voxel_volume
 
     def one(pair: tuple[Array, Array]) -> tuple[Array, ...]:
@@ -202,7 +212,7 @@ def _go_on_all(
 
         def measure(time: Array, state: Array) -> tuple[Array, Array]:
             del time
-            return soft_volume(state, threshold, active, voxel), state.sum() * voxel
+            return visible_volume(model.grid, state, threshold), state.sum() * voxel
 
         final, (volume, burden), status = model.go_on(z[: len(TISSUE_PRIORS)], state, mesh, doses, measure)
         start_volume, start_burden = measure(jnp.zeros(()), state)

@@ -79,3 +79,16 @@ def observations_of(scans: Sequence[Scan], box: tuple[slice, ...], grid: VoxelGr
             noise = jnp.asarray(scan.cellularity_noise, dtype)
             found.append(CellularityMap(number, jnp.asarray(cells), density, weight, noise, average))
     return tuple(found)
+
+
+def box_of(whole: Anatomy, region: Anatomy) -> tuple[slice, ...]:
+    """Where a region cut out of an anatomy lies in its volumes."""
+    start = np.round(np.linalg.solve(whole.affine, region.affine[:, 3])[:3]).astype(int)
+    return tuple(slice(int(a), int(a) + n) for a, n in zip(start, region.shape, strict=True))
+
+
+def overlap(seen: np.ndarray, density: np.ndarray, threshold: float) -> float:
+    """Dice coefficient of what was seen and the density above a threshold: 1 where they agree, 0 where they do not meet."""
+    fitted = density > threshold
+    total = int(seen.sum()) + int(fitted.sum())
+    return 2 * float((seen & fitted).sum()) / total if total else 1.0

@@ -9,6 +9,7 @@ from twinsim.figure_style import pretty
 from twinsim.figures import Arm, Measurements, Overlay, ParameterInterval, arms_curve, forecast_curve, orthogonal_slices, parameter_forest
 from twinsim.forecast import Ensemble, Forecast
 from twinsim.glioma import GliomaTwin
+from twinsim.glioma_region import box_of
 from twinsim.posterior import Posterior
 from twinsim.report import Report
 from twinsim.virtual_patient import Truth
@@ -151,7 +152,7 @@ def _slices(findings: Findings):  # noqa: ANN202 (a matplotlib figure; importing
     overlays = [Overlay(findings.forecast.probability, "chance of visible tumour", "1", "heat", floor=0.02, limits=(0.0, 1.0))]
     if levels := _levels(findings):
         overlays.append(Overlay(findings.density, "fitted density", "of capacity", "contour", levels=levels))
-    box = _box(twin)
+    box = box_of(twin.record.anatomy, twin.anatomy)
     seen = last.oedema if last.oedema is not None else last.enhancing_core
     if seen is not None:
         overlays.append(Overlay(seen[box].astype(np.float32), "seen at the last scan", "1", "mask"))
@@ -159,12 +160,6 @@ def _slices(findings: Findings):  # noqa: ANN202 (a matplotlib figure; importing
     index = np.unravel_index(int(np.argmax(density)), density.shape)
     background = twin.anatomy.background
     return orthogonal_slices(background, twin.anatomy.spacing_mm, overlays, index=[int(i) for i in index], affine=twin.anatomy.affine)
-
-
-def _box(twin: GliomaTwin) -> tuple[slice, ...]:
-    """Where the twin's region lies in the record's volumes."""
-    start = np.round(np.linalg.solve(twin.record.anatomy.affine, twin.anatomy.affine[:, 3])[:3]).astype(int)
-    return tuple(slice(int(a), int(a) + n) for a, n in zip(start, twin.anatomy.shape, strict=True))
 
 
 def _headline(report: Report, findings: Findings, posterior: Posterior) -> None:

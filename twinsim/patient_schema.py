@@ -54,6 +54,7 @@ def _positive(value: object) -> float:
 
 MOST_DAYS = 3650
 MOST_GRAY = 50.0
+MOST_DRUG = 20_000.0  # mg/m^2; high-dose methotrexate takes 12,000
 
 
 def _count(value: object) -> int:
@@ -72,6 +73,8 @@ def _dose(value: object, unit: str, what: str) -> float:
         raise InputError(f"{value!r}, a dose of zero", "a dose above zero", f"leave the {what} out")
     if unit == "gray" and amount > MOST_GRAY:
         raise InputError(f"{value!r} in one fraction", f"at most {MOST_GRAY:g} Gy", "check the unit: cGy or Gy")
+    if unit == "mg/m^2" and amount > MOST_DRUG:
+        raise InputError(f"{value!r} in one dose", f"at most {MOST_DRUG:g} mg/m^2", "check the unit: mg/m^2 or g/m^2")
     return amount
 
 

@@ -17,6 +17,8 @@ from twinsim.volumes import Volume, read_mask, read_volume, require_same_grid
 
 _ROUND_OFF = 1e-6  # a cellularity of 1 + 1e-7 is one that float32 rounded
 
+LEAST_PEAK, LARGEST_PEAK = 0.5, 2.0  # of a dose map, over the prescription: a boost is above one, a map of one fraction far below
+
 
 @dataclass
 class VolumeReader:
@@ -180,8 +182,15 @@ def read_dose_map(reader: VolumeReader, prescribed_gy: float) -> np.ndarray | No
             "doses of zero and more, somewhere above zero",
             "export the dose again",
         )
-    if therapy.dose_map.unit == "relative":
-        return array
-    if prescribed_gy <= 0:
+    unit = therapy.dose_map.unit
+    if unit != "relative" and prescribed_gy <= 0:
         raise reader.file.error(location, "a dose map without fractions", "fractions or a course", "say when the dose was given")
-    return array * np.float32(conversion_factor(therapy.dose_map.unit, "gray") / prescribed_gy)
+    relative = array if unit == "relative" else array * np.float32(conversion_factor(unit, "gray") / prescribed_gy)
+    if not LEAST_PEAK <= relative.max() <= LARGEST_PEAK:
+        raise reader.file.error(
+            location,
+            f"{therapy.dose_map.file} ({unit}) whose largest dose is {relative.max():.3g} times the prescription of {prescribed_gy:g} Gy",
+            f"{LEAST_PEAK:g} to {LARGEST_PEAK:g} times: a map of the whole dose, not of one fraction",
+            "check the unit of the map, relative or Gy",
+        )
+    return relative

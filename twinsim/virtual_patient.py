@@ -15,7 +15,7 @@ from twinsim.errors import InputError
 from twinsim.glioma import GliomaModel
 from twinsim.glioma_priors import TISSUE_PRIORS
 from twinsim.glioma_times import MAX_STEP_DAYS, UNSEEN_STEPS
-from twinsim.observation import near, soft_volume
+from twinsim.observation import near, visible_volume
 from twinsim.patient import Chemotherapy, PatientRecord, Radiotherapy, RadiotherapyFraction, Scan
 from twinsim.volumes import resample_onto
 
@@ -155,13 +155,12 @@ def _burden_for_volume(values: dict[str, float], anatomy: Anatomy, target_mm3: f
     mesh = time_mesh(SCAN_DAYS[0] - UNSEEN_STEPS * MAX_STEP_DAYS, [SCAN_DAYS[0]], 2 * MAX_STEP_DAYS)
     burdens = np.geomspace(1.0, 500.0, 8)
     z = jnp.stack([_coordinates(values, float(burden)) for burden in burdens])
-    active = model.grid.mask.reshape(-1).astype(z.dtype)
 
     @jax.jit
     def volumes(z: jnp.ndarray) -> jnp.ndarray:
         def one(z: jnp.ndarray) -> jnp.ndarray:
             states, _ = model.grow(z, mesh, jnp.zeros(0, z.dtype))
-            return soft_volume(states[0], jnp.asarray(values["threshold_oedema"], z.dtype), active, model.grid.voxel_volume)
+            return visible_volume(model.grid, states[0], jnp.asarray(values["threshold_oedema"], z.dtype))
 
         return jax.lax.map(one, z)
 
@@ -177,7 +176,6 @@ def _grow(values: dict[str, float], anatomy: Anatomy, days: tuple[float, ...]) -
     grid = model.grid
     z = _coordinates(values, values["initial_burden"])
     doses = jnp.full(len(FRACTION_DAYS), FRACTION_DOSE_GY, z.dtype)
-    active = grid.mask.reshape(-1).astype(z.dtype)
     threshold = jnp.asarray(values["threshold_oedema"], z.dtype)
     onset = SCAN_DAYS[0] - UNSEEN_STEPS * MAX_STEP_DAYS
     before = time_mesh(onset, days[:-1], MAX_STEP_DAYS, events=FRACTION_DAYS, breakpoints=DRUG_DAYS)
@@ -189,10 +187,10 @@ def _grow(values: dict[str, float], anatomy: Anatomy, days: tuple[float, ...]) -
 
         def volume(time: jnp.ndarray, state: jnp.ndarray) -> jnp.ndarray:
             del time
-            return soft_volume(state, threshold, active, grid.voxel_volume)
+            return visible_volume(grid, state, threshold)
 
         later, volumes, second = model.go_on(z, states[-1], after, jnp.zeros(0, z.dtype), volume)
-        start = soft_volume(states[-1], threshold, active, grid.voxel_volume)
+        start = visible_volume(grid, states[-1], threshold)
         return states, later, jnp.concatenate([start[None], volumes]), first + second
 
     states, later, volumes, status = run(model, z)

@@ -5,10 +5,12 @@ import pickle
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import numpy as np
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import (
@@ -67,6 +69,16 @@ class Workspace:
         self._write(path, value)
         return value
 
+    def depend_on(self, data: object) -> None:
+        """Stages from here on hold for these data only: a resumed run whose patient was edited computes them again.
+
+        Args:
+            data: Numbers, texts, arrays, and dataclasses, tuples, lists and dictionaries of them.
+        """
+        digest = hashlib.sha256(self._key.encode())
+        _update(digest, data)
+        self._key = digest.hexdigest()
+
     def has(self, name: str) -> bool:
         """Whether a resumed run finds a checkpoint of this stage, so that work for it need not be started ahead."""
         return self.resume and self.folder is not None and (self.folder / "checkpoints" / f"{name}.pkl").exists()
@@ -100,6 +112,23 @@ class Workspace:
     def message(self, text: str) -> None:
         """One line to the user, on standard error."""
         self._console.print(escape(text), highlight=False)
+
+
+def _update(digest: Any, data: object) -> None:
+    """Feeds data into a digest, the kind and size of each part with it."""
+    if is_dataclass(data) and not isinstance(data, type):
+        data = {field.name: getattr(data, field.name) for field in fields(data)}
+    if isinstance(data, dict):
+        data = list(data.items())
+    if isinstance(data, list | tuple):
+        digest.update(f"{len(data)} parts;".encode())
+        for part in data:
+            _update(digest, part)
+    elif hasattr(data, "dtype"):
+        array = np.ascontiguousarray(np.asarray(data))
+        digest.update(f"{array.dtype} {array.shape};".encode() + array.tobytes())
+    else:
+        digest.update(f"{data!r};".encode())
 
 
 class _Rate(ProgressColumn):

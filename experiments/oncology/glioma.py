@@ -13,11 +13,11 @@ from twinsim.cli import run_script
 from twinsim.coarsening import coarsened
 from twinsim.errors import InputError
 from twinsim.experiment import Result
-from twinsim.forecast import Ensemble, Forecast, course_mesh, ensemble, forecast
+from twinsim.forecast import Ensemble, Forecast, course_mesh, ensemble, forecast, ranked
 from twinsim.glioma import GliomaTwin, glioma_twin
 from twinsim.glioma_measure import measure
 from twinsim.glioma_priors import GLIOMA_PRIORS
-from twinsim.glioma_region import lesion_of
+from twinsim.glioma_region import box_of, lesion_of, overlap
 from twinsim.glioma_report import Findings, glioma_report
 from twinsim.patient import PatientRecord, load_patient, save_patient
 from twinsim.treatment import OPTIMISED, REFERENCE, Course, courses, optimised, treatment_days
@@ -58,8 +58,9 @@ class Config:
 
 def run(config: Config, workspace: Workspace) -> Result:
     """Calibrates, forecasts, compares treatments, and reports."""
-    _check(config)
+    check(config)
     record, coarse, truth = _patient(config, workspace)
+    workspace.depend_on(record)
     twin = _calibrated(config, workspace, record, coarse)
 
     after = treatment_days(twin.last_day, 30)
@@ -78,17 +79,23 @@ def run(config: Config, workspace: Workspace) -> Result:
         others = [course for course in compared if course is not as_filed]
         for course in workspace.progress(others, "comparing treatments", "courses"):
             arms.append(forecast(twin, members, mesh, course))
-        arms.sort(key=lambda arm: float(np.log(np.maximum(arm.burden_mm3[1:, -1], 1e-9)).mean()))
+        arms = ranked(arms)
 
     if members.power < 0.5:
         notes.append("The posterior is far from normal here: forecast bands are those of its normal approximation, and rough.")
+    density = np.asarray(twin.model.grid.volume(members.states[0]), dtype=np.float32)
+    agreement = _agreement(twin, density)
+    if agreement is not None and agreement < 0.6:
+        notes.append(
+            f"The model does not describe the last scan: what it calls visible and what was seen overlap by {agreement:.2f} (Dice). "
+            "Neither parameters nor forecast mean much; look at the slices."
+        )
     warnings = [*record.notes, *twin.messages, *notes, *_region_warnings(arms), *_horizon_warning(config, days, twin)]
     for warning in warnings:
         workspace.message(f"note: {warning}")
-    grid = twin.model.grid
-    density = np.asarray(grid.volume(members.states[0]), dtype=np.float32)
     report = glioma_report(Findings(twin, density, members, best_guess, arms, warnings, truth))
     summary = _summary(config, twin, best_guess, arms, truth) | (measure(twin, mesh) if config.timings else {})
+    summary["last_scan_dice"] = agreement
     summary["peak_memory_mib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     affine = twin.anatomy.affine
     volumes = {
@@ -99,7 +106,8 @@ def run(config: Config, workspace: Workspace) -> Result:
     return Result(summary, report, _dataset(twin, members, best_guess, arms, density), volumes)
 
 
-def _check(config: Config) -> None:
+def check(config: Config) -> None:
+    """Refuses options that nothing can be computed with."""
     if config.seed < 0:
         raise InputError(got=f"--seed {config.seed}", expected="0 or more", do="choose another --seed")
     for name, low, high in (("spacing_mm", 0.5, 6.0), ("horizon_days", 1.0, 1000.0), ("samples", 8, 4096), ("margin_mm", 5.0, 200.0)):
@@ -169,6 +177,14 @@ def _with_optimised(
         return optimised(rough.going_on(np.asarray(few.z)), mesh, few.z, few.states, standard)
 
     return [*compared, workspace.stage("optimised-schedule", search)]
+
+
+def _agreement(twin: GliomaTwin, density: np.ndarray) -> float | None:
+    """Overlap of the last scan's lesion and the most probable density above its threshold; None without a mask of all of the lesion."""
+    seen = twin.record.scans[-1].oedema
+    if seen is None:
+        return None
+    return overlap(seen[box_of(twin.record.anatomy, twin.anatomy)] > 0, density, twin.calibrated.value("threshold_oedema"))
 
 
 def _region_warnings(arms: list[Forecast]) -> list[str]:

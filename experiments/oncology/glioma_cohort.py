@@ -49,6 +49,7 @@ def run(config: Config, workspace: Workspace) -> Result:
     """Calibrates every patient, then compares with the truths that the calibrations never saw."""
     if config.patients < 1 or config.workers < 1:
         raise InputError(got=f"--patients {config.patients} --workers {config.workers}", expected="at least 1 of each", do="raise them")
+    glioma.check(_options(config, 0))
     found = _all_patients(config, workspace)
     summary: dict[str, float | int] = {"patients": len(found)}
     report = Report("Glioma cohort", f"{len(found)} virtual patients, {config.spacing_mm:g} mm voxels, three scans each")
@@ -105,10 +106,13 @@ def _end_with_parent() -> None:
 
 
 def _one_patient(config: Config, seed: int) -> dict[str, float]:
-    options = glioma.Config(
+    return glioma.run(_options(config, seed), Workspace(progress=False)).summary
+
+
+def _options(config: Config, seed: int) -> glioma.Config:
+    return glioma.Config(
         spacing_mm=config.spacing_mm, seed=seed, horizon_days=config.horizon_days, samples=config.samples, treatments=False, timings=False
     )
-    return glioma.run(options, Workspace(progress=False)).summary
 
 
 def _line(summary: dict[str, float]) -> str:

@@ -12,6 +12,7 @@ import xarray as xr
 
 from twinsim.errors import InputError
 from twinsim.experiment import RunOptions, run_experiment
+from twinsim.workspace import Workspace
 
 ROOT = Path(__file__).resolve().parents[2]
 REAL = ROOT / "experiments" / "oncology" / "patients" / "brain_tumour_mr"
@@ -53,6 +54,17 @@ def test_the_summary_has_what_was_promised(finished):
     for name in PARAMETERS:
         assert summary[f"{name}_ci90_low"] < summary[f"{name}_map"] < summary[f"{name}_ci90_high"]
     assert summary[f"{VOLUME}_ci90_low"] <= summary[f"{VOLUME}_median"] <= summary[f"{VOLUME}_ci90_high"]
+
+
+def test_the_fit_covers_what_the_last_scan_shows(finished):
+    summary, folder = finished
+    assert 0.8 < summary["last_scan_dice"] <= 1
+    with xr.open_dataset(folder / "result.h5", engine="h5netcdf", decode_times=False) as result:
+        start = float(result["visible_volume"].values[0, 0])
+        density = result["density"].values
+        voxel = 4.0**3
+    threshold = np.sort(density[np.isfinite(density)].ravel())[::-1][round(start / voxel)]
+    assert 0.05 < threshold < 0.6  # the volume reported is the count of voxels above a density that can be seen
 
 
 def test_the_calibration_comes_near_the_truth(finished):
@@ -216,3 +228,10 @@ def test_a_cohort_of_one(tmp_path, monkeypatch):
         assert summary[f"{name}_covered_by_ci90"] in (0, 1)
         assert summary[f"{name}_median_relative_width_ci90"] > 0
     assert (tmp_path / "run" / "report.html").is_file()
+
+
+def test_a_cohort_refuses_before_it_starts_workers(tmp_path):
+    from experiments.oncology.glioma_cohort import Config, run
+
+    with pytest.raises(InputError, match="spacing-mm 0"):
+        run(Config(spacing_mm=0.0), Workspace(tmp_path, progress=False))

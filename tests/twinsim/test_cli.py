@@ -1,6 +1,7 @@
 """The command line as a user meets it."""
 
 import json
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 
 from twinsim import catalogue, cli
 from twinsim.cli import main
+from twinsim.errors import InputError
 
 HEAVY = ("jax", "matplotlib", "nibabel", "xarray", "scipy")
 
@@ -190,3 +192,9 @@ def test_bench_runs_one_benchmark_with_its_flags(
     assert json.loads(capsys.readouterr().out) == {"toy_speed": {"voxels_per_second": 10.0}}
     main(["bench", "--no-record", "--json", "-"])
     assert json.loads(capsys.readouterr().out) == {"toy_speed": {"voxels_per_second": 16.0}}
+
+
+def test_an_input_error_survives_a_process_boundary() -> None:
+    error = InputError(got="0 mm", expected="more", do="raise it")
+    handed = pickle.loads(pickle.dumps(error))
+    assert isinstance(handed, InputError) and str(handed) == str(error) and handed.do == "raise it"

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from solvers import Diffusion, VoxelGrid
-from twinsim.observation import CellularityMap, IsoContour, logit, near, soft_volume, steepness
+from twinsim.observation import CellularityMap, IsoContour, logit, near, steepness, visible_volume
 
 GRID = VoxelGrid(np.ones((6, 5, 4), bool), (1.0, 2.0, 1.5))
 WEIGHT = jnp.asarray(0.1)
@@ -107,21 +107,25 @@ def test_an_outline_moves_with_its_threshold():
     assert crossing(0.16) == pytest.approx(6.0 + np.log(0.84 / 0.16) / 1.5, abs=2e-2)
 
 
-def test_the_soft_volume_of_a_ball():
-    r"""$\int 4\pi r^2/(1+e^{(r-R)/s})\,dr = \tfrac43\pi R^3(1+(\pi s/R)^2)$ up to $e^{-R/s}$."""
-    radius, width, softness = 12.0, 2.0, 0.3
+@pytest.mark.parametrize("width", [0.5, 2.0, 8.0])
+def test_the_visible_volume_of_a_ball(width):
+    """Whatever the slope of its edge."""
+    radius = 12.0
     grid = VoxelGrid(np.ones((20, 20, 20), bool), 2.0)
     x, y, z = (axis - 19.37 for axis in grid.centres())
     distance = jnp.sqrt((x**2)[:, None, None] + (y**2)[None, :, None] + (z**2)[None, None, :])
     threshold = jnp.asarray(0.16)
     state = jax.nn.sigmoid(logit(threshold) - (distance - radius) / width).reshape(-1)
-    active = jnp.ones(grid.size)
-    ball = 4 / 3 * np.pi * radius**3
-    volume = float(soft_volume(state, threshold, active, grid.voxel_volume, softness))
-    assert volume == pytest.approx(ball * (1 + (np.pi * width * softness / radius) ** 2), rel=0.01)
-    assert volume == pytest.approx(ball, rel=0.04)
-    half = active.at[: grid.size // 2].set(0)
-    assert float(soft_volume(state, threshold, half, grid.voxel_volume)) < 0.6 * volume
+    assert float(visible_volume(grid, state, threshold)) == pytest.approx(4 / 3 * np.pi * radius**3, rel=0.015)
+    half = VoxelGrid(np.arange(20)[:, None, None] * np.ones((20, 20, 20)) >= 10, 2.0)
+    assert float(visible_volume(half, state, threshold)) == pytest.approx(0.5 * float(visible_volume(grid, state, threshold)), rel=0.1)
+
+
+def test_the_visible_volume_of_a_field_without_slope_is_a_count():
+    grid = VoxelGrid(np.ones((8, 8, 8), bool), 3.0)
+    state = jnp.where(jnp.arange(grid.size) < 100, 0.169, 0.15)
+    assert float(visible_volume(grid, state, jnp.asarray(0.16))) == pytest.approx(100 * 27, rel=0.1)
+    assert float(visible_volume(grid, jnp.full(grid.size, 0.15), jnp.asarray(0.16))) == 0
 
 
 def test_steepness_at_walls_uses_the_neighbours_there_are():

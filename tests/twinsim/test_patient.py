@@ -219,6 +219,8 @@ MISTAKES = {
     ),
     "dose map without unit": ("    unit: cGy\n", "", ["no 'unit'"], 29),
     "dose map in another unit": ("unit: cGy", "unit: kg", ["'kg'", "absorbed dose"], 31),
+    "dose map of one fraction": ("    unit: cGy\n", "    unit: Gy\n", ["whose largest dose is", "not of one fraction"], 30),
+    "drug in another unit": ("dose: 75 mg/m^2", "dose: 75 g/m^2", ["at most 20000 mg/m^2"], None),
     "dose map below zero": ("dose.nii.gz", "negative.nii.gz", ["doses from -0.1"], 30),
     "two anatomies": ("  white: white.nii.gz", "  atlas: mni152\n  white: white.nii.gz", ["atlas and by white"], 2),
     "half of an anatomy": ("  grey: grey.nii.gz\n", "", ["only one of 'white' and 'grey'"], 2),

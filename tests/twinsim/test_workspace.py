@@ -198,3 +198,15 @@ def test_only_a_resumed_run_has_a_stage(tmp_path):
     assert not Workspace(tmp_path, resume=True, key="a").has("other")
     assert not Workspace(tmp_path, key="a").has("fit")
     assert not Workspace(None, resume=True).has("fit")
+
+
+def test_stages_are_computed_again_where_their_data_changed(tmp_path: Path) -> None:
+    def run(day: float, field: np.ndarray) -> int:
+        compute = Counter()
+        workspace = Workspace(tmp_path, resume=True, key="a")
+        workspace.depend_on({"day": day, "scans": (field, None), "name": "p"})
+        workspace.stage("fit", compute)
+        return compute.count
+
+    field = np.arange(4.0)
+    assert [run(1.0, field), run(1.0, field.copy()), run(2.0, field), run(2.0, -field), run(2.0, -field)] == [1, 0, 1, 1, 0]
