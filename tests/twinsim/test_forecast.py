@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from tests import tiny_glioma as tiny
-from twinsim.forecast import EDGE_DENSITY, course_mesh, ensemble, forecast, tempered_weights
-from twinsim.treatment import Course, treatment_days
+from twinsim.forecast import EDGE_DENSITY, Forecast, course_mesh, ensemble, forecast, ranked, tempered_weights
+from twinsim.treatment import OPTIMISED, REFERENCE, Course, treatment_days
 
 HORIZON = 28.0
 SAMPLES = 6
@@ -141,3 +141,13 @@ def test_what_voxels_cannot_resolve_spreads_the_forecast():
     burden = [np.log(np.asarray(members.states).sum(axis=1)) for members in (narrow, wide)]
     assert burden[0][0] == pytest.approx(burden[1][0])
     assert burden[1][1:].std() > 1.5 * burden[0][1:].std()
+
+
+@pytest.mark.parametrize(("gain", "first"), [(1.005, REFERENCE), (1.2, OPTIMISED), (0.9, REFERENCE)])
+def test_an_optimised_schedule_is_first_only_with_a_sure_gain(gain, first):
+    def arm(name, burden):
+        burdens = np.outer(np.linspace(1, 3, 9), [1.0, burden])
+        return Forecast(Course(name, np.zeros(0), np.zeros(0)), np.arange(2.0), burdens, burdens, np.zeros(1), 0.0, 0.0)
+
+    arms = ranked([arm("none", 50.0), arm(OPTIMISED, 10.0 / gain), arm(REFERENCE, 10.0)])
+    assert arms[0].course.name == first and arms[-1].course.name == "none"
