@@ -4,6 +4,7 @@ import jax.numpy as jnp
 from jax.nn import sigmoid
 from jaxtyping import Array, Float
 
+from physics.calcium_buffer import buffered
 from physics.cell_model import CellModel, Cells, Gates, Others, Scalar, Stacked, arrays_of
 from physics.courtemanche_parameters import COURTEMANCHE_1998, COURTEMANCHE_NAMES, COURTEMANCHE_REST
 from physics.exponential_ratio import over_expm1
@@ -146,7 +147,7 @@ class Courtemanche1998(CellModel):
         transfer = (uptake_store - release_store) / self.transfer_constant
         entering = (2 * i["INaCa"] - i["IpCa"] - i["ICaL"] - i["IbCa"]) * per_charge / 2
         entering = entering + (UPTAKE * (leak - taken) + RELEASE * release) / CYTOSOL
-        bound = _bound(calcium, self.troponin, self.troponin_constant) + _bound(calcium, self.calmodulin, self.calmodulin_constant)
+        bound = buffered(calcium, self.troponin, self.troponin_constant) + buffered(calcium, self.calmodulin, self.calmodulin_constant)
         sodium = 3 * (i["INaK"] + i["INaCa"]) + i["IbNa"] + i["INa"]
         potassium = i["IK1"] + i["Ito"] + i["IKur"] + i["IKr"] + i["IKs"] - 2 * i["INaK"] - stimulus
         return stack_rows(
@@ -156,7 +157,7 @@ class Courtemanche1998(CellModel):
                 -potassium * per_charge,
                 entering / (1 + bound),
                 taken - leak - transfer * RELEASE / UPTAKE,
-                (transfer - release) / (1 + _bound(release_store, self.calsequestrin, self.calsequestrin_constant)),
+                (transfer - release) / (1 + buffered(release_store, self.calsequestrin, self.calsequestrin_constant)),
             ]
         )
 
@@ -219,11 +220,6 @@ class Courtemanche1998(CellModel):
         i = self.currents(state)
         released = 1e3 * RELEASE * self.cell_volume * self._release(state)
         return released - 500 * self.capacitance / FARADAY * (0.5 * i["ICaL"] - 0.2 * i["INaCa"])
-
-
-def _bound(calcium: Cells, buffer: Scalar, constant: Scalar) -> Cells:
-    """Bound calcium per free calcium, of small changes."""
-    return buffer * constant / (calcium + constant) ** 2
 
 
 def _sodium_inactivation(v: Cells) -> tuple[Cells, Cells, Cells, Cells]:

@@ -8,8 +8,9 @@ import jax.numpy as jnp
 from jax.nn import sigmoid
 from jaxtyping import Array, Float
 
+from physics.calcium_buffer import buffered
 from physics.cell_model import CellModel, Cells, Gates, Others, Scalar, Stacked, arrays_of
-from physics.exponential_ratio import over_expm1
+from physics.exponential_ratio import constant_field
 from physics.ohara_rudy_exchange import exchanged, pumped
 from physics.ohara_rudy_gates import calcium_gates, outward_gates, potassium_gates, rapid_potassium_gates, sodium_gates
 from physics.ohara_rudy_parameters import (
@@ -192,17 +193,17 @@ class OHaraRudy2011(CellModel):
             "INa": self.sodium_conductance * (v - e_sodium) * m**3 * fast,
             "INaL": self.late_sodium_conductance * (v - e_sodium) * m_late * ((1 - phi) * h_late + phi * h_late_p),
             "Ito": self.transient_outward_conductance * above * outward,
-            "ICaL": permeable * _flux(2 * reduced, 2, subcalcium, 0.341 * self.outer_calcium),
-            "ICaNa": 0.00125 * permeable * _flux(reduced, 1, 0.75 * subsodium, 0.75 * self.outer_sodium),
-            "ICaK": 3.574e-4 * permeable * _flux(reduced, 1, 0.75 * subpotassium, 0.75 * self.outer_potassium),
+            "ICaL": permeable * constant_field(2 * reduced, 2, subcalcium, 0.341 * self.outer_calcium),
+            "ICaNa": 0.00125 * permeable * constant_field(reduced, 1, 0.75 * subsodium, 0.75 * self.outer_sodium),
+            "ICaK": 3.574e-4 * permeable * constant_field(reduced, 1, 0.75 * subpotassium, 0.75 * self.outer_potassium),
             "IKr": self.rapid_potassium_conductance * jnp.sqrt(self.outer_potassium / 5.4) * rapid * above,
             "IKs": self.slow_potassium_conductance * by_calcium * xs1 * xs2 * (v - e_slow),
             "IK1": self.inward_rectifier_conductance * jnp.sqrt(self.outer_potassium) * rectified * xk1 * above,
             "INaCa_i": 0.8 * self.exchanger * exchange[0],
             "INaCa_ss": 0.2 * self.exchanger * exchange[1],
             "INaK": self.sodium_potassium_pump * cycles,
-            "INab": self.background_sodium_permeability * _flux(reduced, 1, sodium, self.outer_sodium),
-            "ICab": self.background_calcium_permeability * _flux(2 * reduced, 2, calcium, 0.341 * self.outer_calcium),
+            "INab": self.background_sodium_permeability * constant_field(reduced, 1, sodium, self.outer_sodium),
+            "ICab": self.background_calcium_permeability * constant_field(2 * reduced, 2, calcium, 0.341 * self.outer_calcium),
             "IKb": self.background_potassium_conductance * sigmoid((v - 14.48) / 18.34) * above,
             "IpCa": self.calcium_pump * calcium / (self.calcium_pump_constant + calcium),
         }
@@ -226,9 +227,9 @@ class OHaraRudy2011(CellModel):
         in_calcium = i["IpCa"] + i["ICab"] - 2 * i["INaCa_i"]
         to_cytosol = -in_calcium * per_charge / 2 - taken * NETWORK + calcium_flow * SUBSPACE
         to_subspace = -(i["ICaL"] - 2 * i["INaCa_ss"]) * per_charge / (2 * SUBSPACE) + release * JUNCTION / SUBSPACE - calcium_flow
-        held = _bound(calcium, self.calmodulin, self.calmodulin_constant) + _bound(calcium, self.troponin, self.troponin_constant)
-        sites = _bound(subcalcium, self.store_site, self.store_site_constant)
-        sites = sites + _bound(subcalcium, self.membrane_site, self.membrane_site_constant)
+        held = buffered(calcium, self.calmodulin, self.calmodulin_constant) + buffered(calcium, self.troponin, self.troponin_constant)
+        sites = buffered(subcalcium, self.store_site, self.store_site_constant)
+        sites = sites + buffered(subcalcium, self.membrane_site, self.membrane_site_constant)
         active = self._kinase(pools)
         return stack_rows(
             [
@@ -240,7 +241,7 @@ class OHaraRudy2011(CellModel):
                 to_cytosol / CYTOSOL / (1 + held),
                 to_subspace / (1 + sites),
                 taken - transfer * JUNCTION / NETWORK,
-                (transfer - release) / (1 + _bound(junction, self.calsequestrin, self.calsequestrin_constant)),
+                (transfer - release) / (1 + buffered(junction, self.calsequestrin, self.calsequestrin_constant)),
                 self.kinase_binding * (active - trapped) * active - self.kinase_release * trapped,
             ]
         )
@@ -276,13 +277,3 @@ class OHaraRudy2011(CellModel):
 def _both(pools: Others) -> tuple[tuple[Cells, Cells], tuple[Cells, Cells]]:
     """Sodium and calcium in the cytosol and in the subspace."""
     return (pools[1], pools[5]), (pools[2], pools[6])
-
-
-def _flux(x: Cells, charge: int, inside: Cells, outside: Scalar) -> Cells:
-    """Constant-field flux in A/F per permeability in cm/s; x is the voltage over RT/(zF)."""
-    return 1e3 * charge * FARADAY * over_expm1(x) * (inside * jnp.exp(x) - outside)
-
-
-def _bound(calcium: Cells, buffer: Scalar, constant: Scalar) -> Cells:
-    """Bound calcium per free calcium, of small changes."""
-    return buffer * constant / (calcium + constant) ** 2

@@ -1,5 +1,6 @@
 """The human ventricular cell of ten Tusscher and Panfilov (2006): epicardial, mid-myocardial and endocardial."""
 
+import math
 from typing import Literal
 
 import equinox as eqx
@@ -7,8 +8,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from physics.boltzmann import Boltzmann
+from physics.calcium_buffer import buffered
 from physics.cell_model import CellModel, Cells, Gates, Others, Scalar, Stacked, arrays_of
 from physics.exponential_ratio import over_expm1
+from physics.sodium_inactivation import sodium_inactivation
 from physics.ten_tusscher_parameters import (
     RESTING_STATES,
     STATE_NAMES,
@@ -20,7 +23,6 @@ from solvers import stack_rows
 
 FARADAY, GAS = 96.485, 8.314  # C/mmol and J/mol/K, rounded as in the CellML version, so that both agree to round-off
 GATES = 13
-EXP_MINUS_ONE = 0.36787944117144233
 UNITS = ("mV", *["mmol/L"] * 5, *["1"] * GATES)
 
 
@@ -142,7 +144,7 @@ class TenTusscher2006(CellModel):
         root = jnp.sqrt(self.outer_potassium / 5.4)
         # alpha/(alpha + beta) with alpha = 0.1/(1 + e^{0.06 (a - 200)}), beta = (3 e^{0.0002 (a+100)} + e^{0.1 (a-10)})/(1 + e^{-0.5 a}).
         rising = jnp.exp(0.1 * above)
-        closing = 3 * jnp.exp(0.0002 * (above + 100)) + EXP_MINUS_ONE * rising
+        closing = 3 * jnp.exp(0.0002 * (above + 100)) + math.exp(-1) * rising
         rectified = 0.1 / (0.1 + closing * (1 + jnp.exp(0.06 * (above - 200))) / (1 + 1 / rising**5))
         # The factor g_CaL 4 (V - 15) F^2/(RT) / (e^x - 1) is g_CaL 2 F x / (e^x - 1), which is smooth.
         x = 2 * (v - 15) / thermal
@@ -208,7 +210,7 @@ class TenTusscher2006(CellModel):
         v, store, subspace = state[0], state[2], state[3]
         by_20, by_14, by_15, by_24 = (Boltzmann(v, width) for width in (20, 14, 15, 24))
         h_steady = Boltzmann(v, 7.43).fall(-71.55) ** 2
-        h_constant, j_constant = _inactivation(v, by_20.rise(-32, 10))
+        h_constant, j_constant = sodium_inactivation(v, by_20.rise(-32, 10))
         crowding = (subspace / 0.05) ** 2
         factor = self.release_largest_factor - (self.release_largest_factor - self.release_smallest_factor) / (
             1 + (self.release_half_store / store) ** 2
@@ -254,26 +256,6 @@ class TenTusscher2006(CellModel):
         return by_20.fall(-20, 5), 85 * jnp.exp(-((v + 45) ** 2) / 320) + 5 * by_20.fall(20, 5) + 3
 
 
-def _inactivation(v: Cells, up_32: Cells) -> tuple[Cells, Cells]:
-    """Time constants of h and j, ms, which have one formula below -40 mV and another above.
-
-    Args:
-        v: mV.
-        up_32: The Boltzmann curve with centre -32 mV and width 10 mV.
-    """
-    # Each branch sees only voltages of its own: the other's exponentials would overflow, and spoil the gradient of the branch taken.
-    below, low, high = v < -40, jnp.minimum(v, -40.0), jnp.maximum(v, -40.0)
-    # One exponential for both branches where each needs one.
-    of_h = jnp.exp(jnp.where(below, -(low + 80) / 6.8, -(high + 10.66) / 11.1))
-    of_j = jnp.exp(jnp.where(below, 0.2444 * low, 0.057 * high))
-    h_low = 0.057 * of_h + 2.7 * jnp.exp(0.079 * low) + 310000 * jnp.exp(0.3485 * low)
-    h_high = 0.77 / 0.13 / (1 + of_h)
-    opening = (-25428 * of_j - 6.948e-6 * jnp.exp(-0.04391 * low)) * (low + 37.78) / (1 + jnp.exp(0.311 * (low + 79.23)))
-    j_low = opening + 0.02424 * jnp.exp(-0.01052 * low) / (1 + jnp.exp(-0.1378 * (low + 40.14)))
-    j_high = 0.6 * of_j * up_32
-    return 1 / jnp.where(below, h_low, h_high), 1 / jnp.where(below, j_low, j_high)
-
-
 def _free(calcium: Cells, buffer: Scalar, constant: Scalar) -> Cells:
     """Share of a change of total calcium that stays free, with a buffer in equilibrium."""
-    return 1 / (1 + buffer * constant / (calcium + constant) ** 2)
+    return 1 / (1 + buffered(calcium, buffer, constant))

@@ -8,8 +8,9 @@ import jax.numpy as jnp
 from jax.nn import sigmoid
 from jaxtyping import Array, Float
 
+from physics.calcium_buffer import buffered
 from physics.cell_model import CellModel, Cells, Gates, Others, Scalar, Stacked, arrays_of
-from physics.exponential_ratio import over_expm1
+from physics.exponential_ratio import constant_field
 from physics.ohara_rudy_exchange import exchanged, pumped
 from physics.ohara_rudy_gates import outward_gates, potassium_gates
 from physics.tor_ord_gates import tor_ord_calcium_gates, tor_ord_rapid_channel, tor_ord_sodium_gates
@@ -165,9 +166,9 @@ class TorOrd2019(CellModel):
         ):
             opened = (1 - phi) * (free * (1 - nca) + bound * nca) + 1.1 * phi * (free_p * (1 - nca) + bound_p * nca)
             permeable = self.calcium_permeability * d * opened * part
-            found[f"ICaL_{place}"] = permeable * _flux(2 * reduced, 2, inside**4 * ions[0], outside**4 * self.outer_calcium)
-            found[f"ICaNa_{place}"] = 0.00125 * permeable * _flux(reduced, 1, inside * ions[1], outside * self.outer_sodium)
-            found[f"ICaK_{place}"] = 3.574e-4 * permeable * _flux(reduced, 1, inside * ions[2], outside * self.outer_potassium)
+            found[f"ICaL_{place}"] = permeable * constant_field(2 * reduced, 2, inside**4 * ions[0], outside**4 * self.outer_calcium)
+            found[f"ICaNa_{place}"] = 0.00125 * permeable * constant_field(reduced, 1, inside * ions[1], outside * self.outer_sodium)
+            found[f"ICaK_{place}"] = 3.574e-4 * permeable * constant_field(reduced, 1, inside * ions[2], outside * self.outer_potassium)
         opening = 4.094 * sigmoid(-0.1217 * (above - 49.934))
         closing = 15.72 * jnp.exp(0.0674 * (above - 3.257)) + jnp.exp(0.0618 * (above - 594.31))
         rectified = opening / (opening + closing * sigmoid(0.1629 * (above + 14.207)))
@@ -184,8 +185,9 @@ class TorOrd2019(CellModel):
             "INaCa_i": (1 - beside) * self.exchanger * exchanged(v, thermal, sodium, calcium, *outer),
             "INaCa_ss": beside * self.exchanger * exchanged(v, thermal, subsodium, subcalcium, *outer),
             "INaK": self.sodium_potassium_pump * pumped(v, thermal, sodium, potassium, self.outer_sodium, self.outer_potassium),
-            "INab": self.background_sodium_permeability * _flux(reduced, 1, sodium, self.outer_sodium),
-            "ICab": self.background_calcium_permeability * _flux(2 * reduced, 2, active**4 * calcium, outside**4 * self.outer_calcium),
+            "INab": self.background_sodium_permeability * constant_field(reduced, 1, sodium, self.outer_sodium),
+            "ICab": self.background_calcium_permeability
+            * constant_field(2 * reduced, 2, active**4 * calcium, outside**4 * self.outer_calcium),
             "IKb": self.background_potassium_conductance * sigmoid((v - 10.8968) / 23.9871) * above,
             "IpCa": self.calcium_pump * calcium / (self.calcium_pump_constant + calcium),
             "IClCa": self.calcium_chloride_conductance
@@ -213,9 +215,9 @@ class TorOrd2019(CellModel):
         in_calcium = i["ICaL_i"] + i["IpCa"] + i["ICab"] - 2 * i["INaCa_i"]
         to_cytosol = -in_calcium * per_charge / 2 - taken * NETWORK + calcium_flow * SUBSPACE
         to_subspace = -(i["ICaL_ss"] - 2 * i["INaCa_ss"]) * per_charge / (2 * SUBSPACE) + release * JUNCTION / SUBSPACE - calcium_flow
-        held = _bound(calcium, self.calmodulin, self.calmodulin_constant) + _bound(calcium, self.troponin, self.troponin_constant)
-        sites = _bound(subcalcium, self.store_site, self.store_site_constant)
-        sites = sites + _bound(subcalcium, self.membrane_site, self.membrane_site_constant)
+        held = buffered(calcium, self.calmodulin, self.calmodulin_constant) + buffered(calcium, self.troponin, self.troponin_constant)
+        sites = buffered(subcalcium, self.store_site, self.store_site_constant)
+        sites = sites + buffered(subcalcium, self.membrane_site, self.membrane_site_constant)
         active = self._kinase(state)
         return stack_rows(
             [
@@ -227,7 +229,7 @@ class TorOrd2019(CellModel):
                 to_cytosol / CYTOSOL / (1 + held),
                 to_subspace / (1 + sites),
                 taken - transfer * JUNCTION / NETWORK,
-                (transfer - release) / (1 + _bound(junction, self.calsequestrin, self.calsequestrin_constant)),
+                (transfer - release) / (1 + buffered(junction, self.calsequestrin, self.calsequestrin_constant)),
                 self.kinase_binding * (active - trapped) * active - self.kinase_release * trapped,
                 (chloride_flow * SUBSPACE + i["IClb"] * per_charge) / CYTOSOL,
                 i["IClCa"] * per_charge / SUBSPACE - chloride_flow,
@@ -270,13 +272,3 @@ class TorOrd2019(CellModel):
         root = jnp.sqrt((sodium + potassium + chloride + 4 * calcium) / 2000)
         factor = 1.82e6 * (74 * self.temperature) ** -1.5
         return jnp.exp(-factor * (root / (1 + root) - 0.3 * root**2))
-
-
-def _flux(x: Cells, charge: int, inside: Cells, outside: Scalar) -> Cells:
-    """Constant-field flux in A/F per permeability in cm/s; x is the voltage over RT/(zF)."""
-    return 1e3 * charge * FARADAY * over_expm1(x) * (inside * jnp.exp(x) - outside)
-
-
-def _bound(calcium: Cells, buffer: Scalar, constant: Scalar) -> Cells:
-    """Bound calcium per free calcium, of small changes."""
-    return buffer * constant / (calcium + constant) ** 2

@@ -82,7 +82,7 @@ class Monodomain(Equation):
         return state if self.devices is None else placed(state, grid, self.devices)
 
     def on_devices(self, grid: VoxelGrid, devices: Mesh) -> "Monodomain":
-        """This equation divided over devices: two are 1.6 times as fast as one with two threads; see ``benchmarks/monodomain.py``.
+        """This equation divided over devices: on CPU faster than the threads of XLA, see docs/performance.md.
 
         Args:
             grid: The voxels.
@@ -148,12 +148,11 @@ class Monodomain(Equation):
         if isinstance(self.diffusion, SpectralDiffusion):
             return OnComponents(ExactDiffusion(self.diffusion), 0, 1)
         stepper: Stepper = RungeKuttaChebyshev2(self.diffusion, self.stages)
-        halo = self.stages if self.grid is None else self.stages * _planes(self.diffusion, self.grid)
         if euler and isinstance(self.diffusion, Diffusion | TensorDiffusion):
             with suppress(ValueError):  # of fourth order, or with walls that are no sum over edges
                 stepper = BlockedDiffusion(EdgeDiffusion.of(self.diffusion), self.substeps)
-                halo = self.substeps
         if self.devices is not None and self.grid is not None:
+            halo = self.substeps if isinstance(stepper, BlockedDiffusion) else self.stages * _planes(self.diffusion, self.grid)
             stepper = decomposed(stepper, self.grid, self.devices, halo)
         return OnComponents(stepper, 0, 1)
 

@@ -6,26 +6,21 @@ from jaxtyping import Array, Float
 
 from physics.cell_model import Cells
 from physics.ohara_rudy_gates import Listed, calcium_gates
+from physics.sodium_inactivation import sodium_inactivation
 from solvers import MarkovChain, stack_rows
 
 
 def tor_ord_sodium_gates(v: Cells, late_time: Float[Array, ""]) -> Listed:
     """m, h, j, hp, jp of the fast current, as Grandi et al. 2010 have it, and mL, hL, hLp of the late one."""
-    # Each branch sees only voltages of its own side of -40 mV: the other's exponentials would overflow.
-    low, high, below = jnp.minimum(v, -40.0), jnp.maximum(v, -40.0), v < -40
     m_constant = 0.1292 * jnp.exp(-(((v + 45.79) / 15.54) ** 2)) + 0.06487 * jnp.exp(-(((v - 4.823) / 51.12) ** 2))
-    h_low = 0.057 * jnp.exp(-(low + 80) / 6.8) + 2.7 * jnp.exp(0.079 * low) + 3.1e5 * jnp.exp(0.3485 * low)
-    h_rate = jnp.where(below, h_low, 0.77 / 0.13 * sigmoid((high + 10.66) / 11.1))
-    j_open = (-25428 * jnp.exp(0.2444 * low) - 6.948e-6 * jnp.exp(-0.04391 * low)) * (low + 37.78) * sigmoid(-0.311 * (low + 79.23))
-    j_low = j_open + 0.02424 * jnp.exp(-0.01052 * low) * sigmoid(0.1378 * (low + 40.14))
-    j_rate = jnp.where(below, j_low, 0.6 * jnp.exp(0.057 * high) * sigmoid(0.1 * (high + 32)))
+    h_constant, j_constant = sodium_inactivation(v, sigmoid((v + 32) / 10))
     late = jnp.broadcast_to(late_time, v.shape)
     h = sigmoid(-(v + 71.55) / 7.43) ** 2
     steady = [
         *(sigmoid((v + 56.86) / 9.03) ** 2, h, h, sigmoid(-(v + 77.55) / 7.43) ** 2, h),
         *(sigmoid((v + 42.85) / 5.264), sigmoid(-(v + 87.61) / 7.488), sigmoid(-(v + 93.81) / 7.488)),
     ]
-    return steady, [m_constant, 1 / h_rate, 1 / j_rate, 1 / h_rate, 1.46 / j_rate, m_constant, late, 3 * late]
+    return steady, [m_constant, h_constant, j_constant, h_constant, 1.46 * j_constant, m_constant, late, 3 * late]
 
 
 def tor_ord_calcium_gates(v: Cells, recovering: Cells, calcium: Cells, subspace: Cells) -> Listed:

@@ -1,6 +1,6 @@
 """Many fields put together as the rows of one array, each computed in a loop of its own."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import jax.numpy as jnp
 from jax import lax
@@ -14,20 +14,14 @@ def stack_rows(rows: Sequence[Array]) -> Array:
     uses no vector instruction: the rates of :class:`physics.TenTusscher2006` take three times as long. A barrier keeps them apart.
     Elsewhere one fused kernel is what is wanted. Rows broadcast against each other.
     """
-    return _apart(jnp.stack, jnp.broadcast_arrays(*rows))
+    return jnp.stack(apart(jnp.broadcast_arrays(*rows)))
 
 
 def join_rows(parts: Sequence[Array]) -> Array:
     """``jnp.concatenate(parts)`` along the first axis; see :func:`stack_rows`."""
-    return _apart(jnp.concatenate, parts)
+    return jnp.concatenate(apart(list(parts)))
 
 
-def apart(values: Array) -> Array:
-    """The values, computed in a loop of their own on CPU; for what a longer expression would be slower with."""
+def apart[T](values: T) -> T:
+    """An array, or a list of them, each computed in a loop of its own on CPU; for what a longer expression would be slower with."""
     return lax.platform_dependent(values, cpu=lax.optimization_barrier, default=lambda values: values)
-
-
-def _apart(function: Callable[[Sequence[Array]], Array], parts: Sequence[Array]) -> Array:
-    return lax.platform_dependent(
-        *parts, cpu=lambda *parts: function(lax.optimization_barrier(parts)), default=lambda *parts: function(parts)
-    )

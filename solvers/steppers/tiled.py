@@ -53,8 +53,6 @@ class Tiled(Stepper):
                 f"got {state.shape[-1]} cells on {devices} devices; expected a multiple; do: use one device, "
                 "or pad the mask with padded_planes"
             )
-        if state.shape[-1] <= self.tile:
-            return self.stepper.advance(state, time, length)
         return _advanced(self.stepper, state, time, length, tile=self.tile, mesh=self.mesh)
 
     def stable(self, length: Scalar) -> Flag:
@@ -66,12 +64,10 @@ class Tiled(Stepper):
 def _advanced(stepper: Stepper, state: Array, time: Array, length: Array, *, tile: int, mesh: Mesh | None) -> Array:
     """One step on every device's own cells; differentiated as if there were no tiles."""
     cells = state.shape[-1]
-    leaves, structure = jax.tree.flatten(stepper)
-    arrays = [leaf for leaf in leaves if eqx.is_array(leaf)]
+    arrays, rest = eqx.partition(stepper, eqx.is_array)
 
-    def local(arrays: list[Array], state: Array, time: Array, length: Array) -> Array:
-        rest = iter(arrays)
-        mine = jax.tree.unflatten(structure, [next(rest) if eqx.is_array(leaf) else leaf for leaf in leaves])
+    def local(arrays: Stepper, state: Array, time: Array, length: Array) -> Array:
+        mine = eqx.combine(arrays, rest)
         return lax.platform_dependent(
             state,
             cpu=lambda state: _in_tiles(mine, state, time, length, tile),
@@ -81,7 +77,7 @@ def _advanced(stepper: Stepper, state: Array, time: Array, length: Array, *, til
     if mesh is None:
         return local(arrays, state, time, length)
     (axis,) = mesh.axis_names
-    specs = [_spec(leaf, cells, axis) for leaf in arrays]
+    specs = jax.tree.map(lambda leaf: _spec(leaf, cells, axis), arrays)
     run = jax.shard_map(
         local,
         mesh=mesh,
