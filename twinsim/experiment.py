@@ -7,6 +7,7 @@ import shlex
 import shutil
 import sys
 import tempfile
+from collections.abc import Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass, field
 from numbers import Integral, Real
@@ -39,12 +40,14 @@ class Result:
         report: The report, not yet written.
         dataset: The full arrays, with units; None leaves no result.h5.
         volumes: Name to (array [x, y, z], 4 x 4 affine from voxel index to mm); leave as NIfTI and VTK image.
+        notes: Warnings in sentences, for the list ``notes`` of summary.json; None leaves the list out.
     """
 
     summary: dict[str, Any]
     report: Report
     dataset: xr.Dataset | None = None
     volumes: dict[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
+    notes: Sequence[str] | None = None
 
 
 class Interrupted(KeyboardInterrupt):
@@ -134,8 +137,13 @@ def run_experiment(name: str, config: Any = None, options: RunOptions | None = N
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)
     print_summary(script.name, summary)
     print(f"report: {folder / 'report.html'}", file=sys.stderr)
-    emit_json(summary, options.json)
+    emit_json(with_notes(summary, result), options.json)
     return summary
+
+
+def with_notes(summary: dict[str, Value], result: Result) -> dict[str, Any]:
+    """The summary and, under ``notes``, the sentences that the report warns with."""
+    return summary if result.notes is None else {**summary, "notes": list(result.notes)}
 
 
 def _write(folder: Path, name: str, config: Any, result: Result, summary: dict[str, Value]) -> None:
@@ -145,7 +153,7 @@ def _write(folder: Path, name: str, config: Any, result: Result, summary: dict[s
         staged = Path(scratch)
         if result.dataset is not None:
             write_result(staged / "result.h5", result.dataset, origin)
-        write_json(staged / "summary.json", summary)
+        write_json(staged / "summary.json", with_notes(summary, result))
         result.report.write(staged / "report.html", origin)
         _write_volumes(staged / "volumes", result.volumes)
         write_json(staged / "provenance.json", origin)

@@ -50,7 +50,7 @@ class Forecast:
         days: Days of the curves, the first is the last scan's.
         volume_mm3: Visible volume, ``(samples, days)``; the first sample is the maximum a posteriori.
         burden_mm3: All tumour cells as a volume at carrying capacity, ``(samples, days)``.
-        probability: Chance per voxel that the density is above the visible threshold at the horizon.
+        probability: Chance per voxel that the density is above the visible threshold at the horizon, over the samples without the MAP.
         edge_density: Largest mean density on the border of the region: above 0.02 the region was too small.
         filled: Share of the region's tissue that is visible tumour at the horizon in the sample with most of it.
     """
@@ -220,4 +220,4 @@ def _go_on_all(
         return *curves, final[-1] > threshold, final[-1], status
 
     volume, burden, visible, final, status = map_members(one, (z, states))
-    return volume, burden, visible.mean(axis=0, dtype=final.dtype), final.mean(axis=0), status
+    return volume, burden, visible[1:].mean(axis=0, dtype=final.dtype), final.mean(axis=0), status

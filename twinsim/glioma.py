@@ -27,6 +27,7 @@ from twinsim.prior import Values, values_of
 ALPHA_BETA_TUMOUR_GY = 10.0
 USUAL_DIFFUSIVITY = 1.0  # mm²/day times stretch: stages for it from the start spare most searches a second program
 MOST_TISSUE = 0.5
+FAR_FROM_PRIOR = 2.0  # prior standard deviations: less is common among eleven parameters
 
 
 class GliomaModel(eqx.Module):
@@ -378,6 +379,19 @@ def _messages(record: PatientRecord, posterior: Posterior, optimum: Optimum) -> 
     unknown = [p.name.replace("_", " ") for p in posterior.priors if posterior.identifiability(p.name) == "prior only"]
     if unknown:
         found.append("The scans say next to nothing about " + ", ".join(unknown) + ": their intervals are close to the prior's.")
+    far = [(prior, float(z)) for prior, z in zip(posterior.priors, posterior.mean, strict=True) if abs(z) > FAR_FROM_PRIOR]
+    if far:
+        listed = ", ".join(
+            f"{p.name.replace('_', ' ')} ({posterior.value(p.name):.3g} {p.unit}, {abs(z):.1f} {'above' if z > 0 else 'below'})"
+            for p, z in far
+        )
+        found.append(f"Far from what is known, in prior standard deviations from its median: {listed}; doubt the data or the model.")
+    width = float(np.sqrt(posterior.value("diffusivity_white") / posterior.value("proliferation")))
+    if (voxel := max(record.anatomy.spacing_mm)) > width:
+        found.append(
+            f"Voxels of {voxel:.3g} mm do not resolve a front of width sqrt(D/rho) = {width:.2g} mm: diffusivity and volumes may be off by "
+            "more than their intervals say; use a smaller --spacing-mm."
+        )
     (wide, wide_spread), (narrow, narrow_spread) = posterior.combinations(("diffusivity_white", "proliferation"))
     if len(record.scans) == 1:
         found.append(

@@ -105,6 +105,13 @@ def _reconciled(anatomy: Anatomy, scans: tuple[Scan, ...], file: PatientFile) ->
     """
     notes: list[str] = []
     for index, scan in enumerate(scans):
+        if scan.cellularity_mask is not None and not (scan.cellularity_mask & anatomy.mask).any():
+            raise file.error(
+                ("scans", index, "cellularity", "mask"),
+                "a mask of trusted voxels that holds no voxel of the brain's tissue",
+                "a mask that overlaps grey or white matter",
+                "check that scan and anatomy are registered",
+            )
         lesion = scan.oedema if scan.oedema is not None else scan.enhancing_core
         if lesion is None:
             continue

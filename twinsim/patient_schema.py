@@ -158,6 +158,9 @@ class SegmentationBlock(Block):
             raise InputError("a segmentation without labels", "core_labels, oedema_labels or both", "list the label values")
         if 0 in self.core_labels + self.oedema_labels:
             raise InputError("the label 0", "labels other than 0, which is the background", "remove it")
+        if shared := set(self.core_labels) & set(self.oedema_labels):
+            got = f"the label {min(shared)} in both core_labels and oedema_labels"
+            raise InputError(got, "every label in one of them (the core counts as abnormal anyway)", "remove it from one")
         return self
 
 

@@ -42,6 +42,8 @@ class VolumeReader:
 
     def same_grid(self, volume: Volume, path: Path, location: Location) -> None:
         """Refuse a volume that lies on another grid than the first one."""
+        if not volume.oriented:
+            self.notes.append(f"{path.name} does not say which way its axes run (no qform, sform or space): left and right are a guess")
         if self.reference is None:
             self.reference, self.reference_name = volume, f"{path.name} (line {self.file.line(*location)})"
         else:

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -16,7 +17,7 @@ _MARKER = "run.json"
 def choose_folder(experiment: str, out: Path | None) -> Path:
     """The folder for a new run, created; `runs/<experiment>-<time>` where none is named.
 
-    A former run of the same experiment may be overwritten: its results stay until the new ones replace them.
+    A former run of the same experiment may be overwritten, which is said: its results stay until the new ones replace them.
 
     Raises:
         InputError: The folder holds something else, or cannot be made.
@@ -37,6 +38,7 @@ def choose_folder(experiment: str, out: Path | None) -> Path:
                 expected=f"a new or empty folder, or a former run of {experiment}",
                 do="name another folder",
             )
+        print(f"{out} holds a former run: its files stay until this one ends, and are then replaced", file=sys.stderr)
     try:
         out.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(out / "checkpoints", ignore_errors=True)  # of a former run, perhaps of other code

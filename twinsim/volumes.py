@@ -55,10 +55,15 @@ _SPACE_SHORT = {
 
 @dataclass(frozen=True, eq=False)
 class Volume:
-    """An array [x, y, z] and the affine of its voxel centres (4x4, index -> world RAS mm)."""
+    """An array [x, y, z] and the affine of its voxel centres (4x4, index -> world RAS mm).
+
+    Attributes:
+        oriented: Whether the file says which way its axes run; where it does not, left and right are a guess.
+    """
 
     array: np.ndarray
     affine: np.ndarray
+    oriented: bool = True
 
     @property
     def spacing_mm(self) -> tuple[float, float, float]:
@@ -81,7 +86,7 @@ def read_volume(path: str | Path, allow_nonfinite: bool = False) -> Volume:
     """
     path = Path(path)
     _require_file(path)
-    array, affine = _read_nrrd(path) if path.suffix in (".nrrd", ".nhdr") else _read_nifti(path)
+    array, affine, oriented = _read_nrrd(path) if path.suffix in (".nrrd", ".nhdr") else _read_nifti(path)
     if array.ndim == 4 and array.shape[3] == 1:
         array = array[..., 0]
     if array.ndim != 3 or 0 in array.shape or array.dtype.kind not in "biuf":
@@ -95,7 +100,7 @@ def read_volume(path: str | Path, allow_nonfinite: bool = False) -> Volume:
         array = array.astype(np.float32)
         if not allow_nonfinite:
             _require_finite(array, path)
-    return Volume(np.ascontiguousarray(array), affine)
+    return Volume(np.ascontiguousarray(array), affine, oriented)
 
 
 def read_mask(path: str | Path) -> Volume:
@@ -122,7 +127,7 @@ def read_mask(path: str | Path) -> Volume:
             "at least one voxel with value 1",
             "check which label the file uses, or leave this mask out",
         )
-    return Volume(mask, volume.affine)
+    return Volume(mask, volume.affine, volume.oriented)
 
 
 def grid_distance_mm(shape: tuple[int, ...], first: np.ndarray, second: np.ndarray) -> float:
@@ -174,23 +179,30 @@ def _unreadable(path: Path, error: Exception) -> InputError:
     )
 
 
-def _read_nifti(path: Path) -> tuple[np.ndarray, np.ndarray]:
+def _read_nifti(path: Path) -> tuple[np.ndarray, np.ndarray, bool]:
     import zlib
 
     import nibabel
     from nibabel.filebasedimages import ImageFileError
+    from nibabel.openers import ImageOpener
 
     try:
         image: Any = nibabel.load(path)
         array = np.asarray(image.dataobj)
+        kind = type(image.header)
+        with ImageOpener(str(path)) as file:  # as it stands in the file: loading turns a zero voxel size into one
+            raw = kind(file.read(kind.sizeof_hdr), check=False)
     except (ImageFileError, OSError, EOFError, ValueError, zlib.error) as error:
         raise _unreadable(path, error) from error
     if image.affine is None:
         raise InputError(f"{path} without an affine", "a NIfTI file with sform or qform", "export the file again")
-    return array, np.array(image.affine, np.float64)
+    matrix, spacing = int(raw["sform_code"]) > 0, tuple(float(size) for size in raw["pixdim"][1:4])
+    if not matrix and not all(size > 0 for size in spacing):
+        raise _bad_spacing(path, spacing)
+    return array, np.array(image.affine, np.float64), matrix or int(raw["qform_code"]) > 0
 
 
-def _read_nrrd(path: Path) -> tuple[np.ndarray, np.ndarray]:
+def _read_nrrd(path: Path) -> tuple[np.ndarray, np.ndarray, bool]:
     import nrrd
 
     try:
@@ -198,9 +210,10 @@ def _read_nrrd(path: Path) -> tuple[np.ndarray, np.ndarray]:
     except (nrrd.NRRDError, OSError, EOFError, ValueError) as error:
         raise _unreadable(path, error) from error
     if array.ndim != 3:
-        return array, np.eye(4)  # refused by the caller, which says what it got
+        return array, np.eye(4), False  # refused by the caller, which says what it got
     affine = np.eye(4)
-    if header.get("space directions") is not None:
+    oriented = header.get("space directions") is not None
+    if oriented:
         space = str(header.get("space", "")).lower()
         space = _SPACE_SHORT.get(space, space)
         if space not in _TO_RAS:
@@ -217,7 +230,7 @@ def _read_nrrd(path: Path) -> tuple[np.ndarray, np.ndarray]:
         if not np.all(spacings > 0):  # without directions a sign cannot mean a flip
             raise _bad_spacing(path, tuple(float(s) for s in spacings))
         affine[:3, :3] = np.diag(spacings)
-    return array, affine
+    return array, affine, oriented
 
 
 def _bad_spacing(path: Path, spacing: tuple[float, ...]) -> InputError:

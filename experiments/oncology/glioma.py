@@ -103,7 +103,7 @@ def run(config: Config, workspace: Workspace) -> Result:
         "probability_visible_at_horizon": (best_guess.probability.astype(np.float32), affine),
         "tissue_white": (np.asarray(twin.anatomy.white, dtype=np.float32), affine),
     }
-    return Result(summary, report, _dataset(twin, members, best_guess, arms, density), volumes)
+    return Result(summary, report, _dataset(twin, members, best_guess, arms, density), volumes, warnings)
 
 
 def check(config: Config) -> None:
@@ -264,6 +264,11 @@ def _dataset(twin: GliomaTwin, members: Ensemble, found: Forecast, arms: list[Fo
                 {"units": "1", "long_name": "chance that tumour is visible at the horizon"},
             ),
             "tissue": (("x", "y", "z"), twin.anatomy.mask, {"long_name": "voxels that can carry tumour"}),
+            "affine": (
+                ("row", "column"),
+                np.asarray(twin.anatomy.affine, dtype=float),
+                {"units": "mm", "long_name": "voxel index to world coordinates (right, anterior, superior)"},
+            ),
             "visible_volume": (("sample", "day"), found.volume_mm3, {"units": "mm3", "long_name": "visible volume, sample 0 is the MAP"}),
             "history": (
                 ("sample", "scan_time"),

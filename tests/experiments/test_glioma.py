@@ -1,5 +1,6 @@
 """The glioma experiments at toy size: what a run leaves, and what it refuses."""
 
+import html
 import json
 import math
 from dataclasses import replace
@@ -82,7 +83,11 @@ def test_the_files_are_there(finished):
     assert {f"volumes/{name}.nii.gz" for name in ("density_last_scan", "probability_visible_at_horizon", "tissue_white")} <= names
     assert any(name.endswith(".vti") for name in names)
     assert not any("checkpoint" in name or "partial" in name for name in names)
-    assert json.loads((folder / "summary.json").read_text()) == summary
+    stored = json.loads((folder / "summary.json").read_text())
+    notes = stored.pop("notes")
+    report = (folder / "report.html").read_text(encoding="utf-8")
+    assert stored == summary
+    assert notes and all(note in html.unescape(report) for note in notes)
 
 
 def test_the_result_opens_in_xarray_with_units(finished):
@@ -94,6 +99,7 @@ def test_the_result_opens_in_xarray_with_units(finished):
         assert float(result["history"][0, -1]) == pytest.approx(float(result["visible_volume"][0, 0]))
         assert result["density"].attrs["units"] == result["probability"].attrs["units"] == "1"
         assert result.sizes["sample"] == 9
+        np.testing.assert_allclose(result["affine"], nibabel.load(folder / "volumes/density_last_scan.nii.gz").affine, atol=1e-4)
         assert float(result["visible_volume"][0, -1]) == pytest.approx(summary[f"{VOLUME}_map"])
         assert float(result["day"][-1] - result["day"][0]) == pytest.approx(30)
         assert int(result["tissue"].sum()) == summary["active_voxels"]

@@ -11,7 +11,7 @@ import pytest
 from tests import tiny_glioma as tiny
 from tests.problems import quick_jit
 from twinsim.errors import InputError
-from twinsim.glioma import GliomaTwin, negative_log_posterior
+from twinsim.glioma import GliomaTwin, _messages, negative_log_posterior
 from twinsim.glioma_priors import GLIOMA_PRIORS, TISSUE_PRIORS
 from twinsim.patient import Scan
 
@@ -109,6 +109,15 @@ def test_one_scan_leaves_the_speed_of_growth_as_wide_as_the_prior(from_one_scan)
     (_, widest), _ = from_one_scan.posterior.combinations(("diffusivity_white", "proliferation"))
     assert widest > 0.8
     assert width_of_proliferation(from_one_scan) > 0.65
+
+
+def test_a_value_far_from_the_prior_and_a_front_thinner_than_a_voxel_are_told(calibrated):
+    assert not any("Far from" in text for text in calibrated.messages)
+    sharp = replace(calibrated.posterior, mean=calibrated.posterior.mean.copy())
+    sharp.mean[INDEX["diffusivity_white"]], sharp.mean[INDEX["proliferation"]] = -2.5, 1.0
+    found = " ".join(_messages(calibrated.record, sharp, calibrated.optimum))
+    assert "diffusivity white (0.0203 mm^2/day, 2.5 below)" in found and "proliferation (" not in found
+    assert "do not resolve a front of width sqrt(D/rho) = 0.64 mm" in found
 
 
 def test_a_diffusivity_beyond_the_limit_gets_the_stages_for_it(seen_thrice):

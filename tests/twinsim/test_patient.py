@@ -201,6 +201,8 @@ MISTAKES = {
     "empty mask": ("core.nii.gz\n", "empty.nii.gz\n", ["an empty mask"], 8),
     "empty label": ("[1, 4]", "[7]", ["no voxel has the label 7", "1, 2, 4"], 13),
     "label zero": ("[1, 4]", "[0, 4]", ["the label 0", "background"], 11),
+    "one label for both": ("[1, 4]", "[2, 4]", ["the label 2 in both", "remove it from one"], 11),
+    "map trusted outside of the brain": ("noise: 5\n", "noise: 5\n      mask: far.nii.gz\n", ["no voxel of the brain's tissue"], 22),
     "no labels": ("      core_labels: [1, 4]\n      oedema_labels: [2]\n", "", ["without labels"], 11),
     "NaN in a map": ("percent.nii.gz", "nan.nii.gz", ["2 voxels that are NaN", "first at (1, 2, 3)"], 19),
     "negative map": ("percent.nii.gz", "negative.nii.gz", ["1 voxels that are negative", "(2, 2, 2)"], 19),

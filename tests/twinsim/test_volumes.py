@@ -241,3 +241,27 @@ def test_mask_is_set_where_half_of_the_voxel_is():
 def test_bad_spacing(spacing):
     with pytest.raises(InputError, match="one positive number, or three"):
         resample_conservative(np.ones((2, 2, 2)), np.eye(4), spacing)
+
+
+def with_header(path: Path, **fields) -> Path:
+    """A NIfTI file with fields of its header overwritten in place, as a careless exporter leaves them."""
+    write(path, np.zeros((3, 4, 5), np.float32))
+    raw = path.read_bytes()
+    header = nibabel.Nifti1Header(raw[:348], check=False)
+    for name, value in fields.items():
+        header[name] = value
+    path.write_bytes(header.binaryblock + raw[348:])
+    return path
+
+
+def test_a_file_that_does_not_say_which_way_its_axes_run(tmp_path):
+    assert read_volume(write(tmp_path / "a.nii.gz", np.zeros((2, 3, 4), np.float32))).oriented
+    assert not read_volume(with_header(tmp_path / "b.nii", sform_code=0, qform_code=0)).oriented
+    assert not read_volume(write_nrrd(tmp_path / "c.nrrd", np.zeros((2, 3, 4)), spacings="1 1 1")).oriented
+
+
+def test_zero_voxel_size_in_a_nifti_header_is_not_one_millimetre(tmp_path):
+    sizes = [1, 0.5, 0.0, 6.5, 0, 0, 0, 0]
+    with pytest.raises(InputError, match=r"voxel spacing 0\.5 x 0 x 6\.5 mm"):
+        read_volume(with_header(tmp_path / "a.nii", sform_code=0, pixdim=sizes))
+    assert read_volume(with_header(tmp_path / "b.nii", sform_code=1, pixdim=sizes)).spacing_mm == pytest.approx((0.5, 0.75, 6.5))
