@@ -11,7 +11,8 @@ from jaxtyping import Array, Float
 
 from solvers import TimeMesh, map_members, time_mesh
 from solvers.status import raise_for_status
-from twinsim.glioma import GliomaModel, GliomaTwin, negative_log_posterior
+from twinsim.glioma import GliomaTwin, negative_log_posterior
+from twinsim.glioma_model import GliomaModel
 from twinsim.glioma_priors import GLIOMA_PRIORS, TISSUE_PRIORS
 from twinsim.glioma_times import MAX_STEP_DAYS, growth_mesh, history_days
 from twinsim.observation import visible_volume

@@ -8,7 +8,8 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from solvers import TimeMesh
-from twinsim.glioma import GliomaModel, GliomaTwin
+from twinsim.glioma import GliomaTwin
+from twinsim.glioma_model import GliomaModel
 from twinsim.glioma_priors import TISSUE_PRIORS
 
 

@@ -15,6 +15,7 @@ from solvers.shapes import Cells, Scalar
 from twinsim.prior import Values
 
 DENSITY_FLOOR = 1e-6
+OUTLINE_SD_MM = 0.7  # of a rater
 FLAT = 0.01  # slope of the log odds, 1/mm, that is taken for no less
 
 
@@ -108,7 +109,7 @@ class IsoContour(Observation):
     weight: Scalar
     grid: VoxelGrid
     threshold: str = eqx.field(static=True)
-    softness_mm: float = eqx.field(static=True, default=0.7)
+    softness_mm: float = eqx.field(static=True, default=OUTLINE_SD_MM)
 
     def predict(self, state: Cells, values: Values) -> Float[Array, " voxels"]:
         """See :class:`Observation`."""

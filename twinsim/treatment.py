@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 
 from physics import biologically_effective_dose, doses_of_equal_effect
 from solvers import TimeMesh, map_members
-from twinsim.glioma import GliomaModel
+from twinsim.glioma_model import GliomaModel
 
 ALPHA_BETA_LATE_GY = 2.0
 OPTIMISED = "optimised schedule"

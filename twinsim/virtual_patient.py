@@ -12,7 +12,7 @@ from physics import tissue_diffusion
 from solvers import VoxelGrid, stages_for, time_mesh
 from twinsim.anatomy import Anatomy, mni152
 from twinsim.errors import InputError
-from twinsim.glioma import GliomaModel
+from twinsim.glioma_model import GliomaModel
 from twinsim.glioma_priors import TISSUE_PRIORS
 from twinsim.glioma_times import MAX_STEP_DAYS, UNSEEN_STEPS
 from twinsim.observation import near, visible_volume

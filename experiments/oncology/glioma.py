@@ -14,11 +14,12 @@ from twinsim.coarsening import coarsened
 from twinsim.errors import InputError
 from twinsim.experiment import Result
 from twinsim.forecast import Ensemble, Forecast, course_mesh, ensemble, forecast, ranked
-from twinsim.glioma import GliomaTwin, glioma_twin
+from twinsim.glioma import DESCRIBED, GliomaTwin, glioma_twin
 from twinsim.glioma_measure import measure
 from twinsim.glioma_priors import GLIOMA_PRIORS
-from twinsim.glioma_region import box_of, lesion_of, overlap
+from twinsim.glioma_region import lesion_of
 from twinsim.glioma_report import Findings, glioma_report
+from twinsim.observation import OUTLINE_SD_MM
 from twinsim.patient import PatientRecord, load_patient, save_patient
 from twinsim.treatment import OPTIMISED, REFERENCE, Course, courses, optimised, treatment_days
 from twinsim.virtual_patient import Truth, virtual_patient
@@ -84,11 +85,16 @@ def run(config: Config, workspace: Workspace) -> Result:
     if members.power < 0.5:
         notes.append("The posterior is far from normal here: forecast bands are those of its normal approximation, and rough.")
     density = np.asarray(twin.model.grid.volume(members.states[0]), dtype=np.float32)
-    agreement = _agreement(twin, density)
-    if agreement is not None and agreement < 0.6:
+    agreement = twin.agreement(density, twin.calibrated.mean)
+    if agreement is not None and agreement < DESCRIBED:
         notes.append(
             f"The model does not describe the last scan: what it calls visible and what was seen overlap by {agreement:.2f} (Dice). "
             "Neither parameters nor forecast mean much; look at the slices."
+        )
+    if twin.outline_sd_mm is not None and twin.outline_sd_mm > OUTLINE_SD_MM:
+        notes.append(
+            f"The model follows the outlines only to within {twin.outline_sd_mm:.1f} mm, not to the {OUTLINE_SD_MM:g} mm of a rater: the "
+            "difference is taken as noise, and intervals know only its size."
         )
     warnings = [*record.notes, *twin.messages, *notes, *_region_warnings(arms), *_horizon_warning(config, days, twin)]
     for warning in warnings:
@@ -96,6 +102,7 @@ def run(config: Config, workspace: Workspace) -> Result:
     report = glioma_report(Findings(twin, density, members, best_guess, arms, warnings, truth))
     summary = _summary(config, twin, best_guess, arms, truth) | (measure(twin, mesh) if config.timings else {})
     summary["last_scan_dice"] = agreement
+    summary["outline_uncertainty_mm"] = twin.outline_sd_mm
     summary["peak_memory_mib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     affine = twin.anatomy.affine
     volumes = {
@@ -152,9 +159,10 @@ def _calibrated(config: Config, workspace: Workspace, record: PatientRecord, coa
     def search() -> GliomaTwin:
         starts = [np.array([d, r, *[0.0] * (len(GLIOMA_PRIORS) - 2)]) for d, r in STARTS]
         rough = glioma_twin(coarse, config.margin_mm)
-        return rough.calibrate(rough.searched(starts, workspace.message))
+        return GliomaTwin.calibrate(*rough.loosened(rough.searched(starts, workspace.message), starts, workspace.message))
 
     rough = workspace.stage("coarse-calibration", search)
+    twin = twin.outlined(rough.outline_sd_mm)
     start = twin.translated(rough.calibrated.mean, rough)
     return workspace.stage("calibration", lambda: twin.calibrate(start, workspace.message).widened_by(rough))
 
@@ -177,14 +185,6 @@ def _with_optimised(
         return optimised(rough.going_on(np.asarray(few.z)), mesh, few.z, few.states, standard)
 
     return [*compared, workspace.stage("optimised-schedule", search)]
-
-
-def _agreement(twin: GliomaTwin, density: np.ndarray) -> float | None:
-    """Overlap of the last scan's lesion and the most probable density above its threshold; None without a mask of all of the lesion."""
-    seen = twin.record.scans[-1].oedema
-    if seen is None:
-        return None
-    return overlap(seen[box_of(twin.record.anatomy, twin.anatomy)] > 0, density, twin.calibrated.value("threshold_oedema"))
 
 
 def _region_warnings(arms: list[Forecast]) -> list[str]:

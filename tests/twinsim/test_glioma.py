@@ -11,7 +11,8 @@ import pytest
 from tests import tiny_glioma as tiny
 from tests.problems import quick_jit
 from twinsim.errors import InputError
-from twinsim.glioma import GliomaTwin, _messages, negative_log_posterior
+from twinsim.glioma import GliomaTwin, negative_log_posterior
+from twinsim.glioma_messages import calibration_messages
 from twinsim.glioma_priors import GLIOMA_PRIORS, TISSUE_PRIORS
 from twinsim.patient import Scan
 
@@ -115,7 +116,7 @@ def test_a_value_far_from_the_prior_and_a_front_thinner_than_a_voxel_are_told(ca
     assert not any("Far from" in text for text in calibrated.messages)
     sharp = replace(calibrated.posterior, mean=calibrated.posterior.mean.copy())
     sharp.mean[INDEX["diffusivity_white"]], sharp.mean[INDEX["proliferation"]] = -2.5, 1.0
-    found = " ".join(_messages(calibrated.record, sharp, calibrated.optimum))
+    found = " ".join(calibration_messages(calibrated.record, sharp, calibrated.optimum))
     assert "diffusivity white (0.0203 mm^2/day, 2.5 below)" in found and "proliferation (" not in found
     assert "do not resolve a front of width sqrt(D/rho) = 0.64 mm" in found
 
