@@ -44,6 +44,7 @@ def finished(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(glioma, "measure", compiled_elsewhere)
         patch.setattr(GliomaTwin, "searched", lambda self, starts, announce: starts[0])
+        patch.setattr(GliomaTwin, "loosened", lambda self, point, starts, announce: (self, point))
         return run_experiment("oncology/glioma", config(), RunOptions(out=folder), progress=False), folder
 
 
@@ -216,6 +217,8 @@ def test_a_real_lesion_seen_once_says_what_it_cannot_tell(real_lesion):
     text = (folder / "report.html").read_text(encoding="utf-8")
     assert "One scan cannot tell fast and slow growth apart" in text
     assert summary["scans"] == 1
+    assert summary["outline_uncertainty_mm"] > 0.7 and "only to within" in text
+    assert relative_width(summary, "diffusivity_white", PARAMETERS[0]) > 0.8
     assert not any(key.endswith("_truth") for key in summary)
     assert summary["radiosensitivity_per_gy_identifiability"] == "prior only"
     assert relative_width(summary, "radiosensitivity", PARAMETERS[2]) == pytest.approx(1.0, abs=1e-6)

@@ -156,6 +156,22 @@ def test_the_best_of_several_starts_is_kept(seen_thrice):
     assert seen_thrice.evaluate(best)[0] <= min(seen_thrice.evaluate(start)[0] for start in starts)
 
 
+def test_an_outline_that_no_round_tumour_follows_counts_as_less_certain(seen_once):
+    """Four balls around an empty middle: certain outlines are best fitted by a density just under the threshold everywhere."""
+    corners = [(x, y, 0.0) for x in (-14.0, 14.0) for y in (-14.0, 14.0)]
+    scattered = np.logical_or.reduce([tiny.spot(centre, 7.0) for centre in corners])
+    twin = tiny.twin_of(tiny.record(days=(0.0,), fractions=(), drug_days=(), scans=(Scan(0.0, oedema=scattered),)))
+    starts, lines = [np.zeros(len(GLIOMA_PRIORS))], []
+    usual = twin.searched(starts)
+    looser, best = twin.loosened(usual, starts, lines.append)
+    assert looser.outline_sd_mm in (1.4, 2.8, 5.6) and len(lines) == 3
+    assert looser.evaluate(best)[0] < twin.evaluate(usual)[0]
+    assert twin.outline_sd_mm == 0.7 and looser.outlined(0.7).outline_sd_mm == 0.7
+
+    same, point = seen_once.loosened(tiny.Z_TRUTH, starts, lines.append)
+    assert same is seen_once and point is tiny.Z_TRUTH and len(lines) == 3
+
+
 def test_the_region_is_cut_out_with_its_margin():
     from twinsim.glioma import glioma_twin
 
