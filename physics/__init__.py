@@ -6,6 +6,9 @@ from physics.activation import ActivationRecord as ActivationRecord
 from physics.activation import Observed as Observed
 from physics.activation import RecordActivation as RecordActivation
 from physics.activation import until_activated as until_activated
+from physics.biventricular import BiventricularShape as BiventricularShape
+from physics.biventricular import Heart as Heart
+from physics.biventricular import biventricular_heart as biventricular_heart
 from physics.bueno_orovio_parameters import BUENO_OROVIO_2008_ENDO as BUENO_OROVIO_2008_ENDO
 from physics.bueno_orovio_parameters import BUENO_OROVIO_2008_EPI as BUENO_OROVIO_2008_EPI
 from physics.bueno_orovio_parameters import BUENO_OROVIO_2008_MID as BUENO_OROVIO_2008_MID
@@ -39,6 +42,12 @@ from physics.glioma_parameters import PEDICINI_2014 as PEDICINI_2014
 from physics.glioma_parameters import SWANSON_2000 as SWANSON_2000
 from physics.glucose_minimal import GlucoseMinimal as GlucoseMinimal
 from physics.indirect_response import IndirectResponse as IndirectResponse
+from physics.lead_field import ELECTRODES as ELECTRODES
+from physics.lead_field import LEADS as LEADS
+from physics.lead_field import lead_fields as lead_fields
+from physics.lead_field import point_sources as point_sources
+from physics.lead_field import torso_sources as torso_sources
+from physics.lead_field import twelve_leads as twelve_leads
 from physics.logistic_log_kill import LogisticLogKill as LogisticLogKill
 from physics.logistic_log_kill import bernoulli as bernoulli
 from physics.monodomain import Monodomain as Monodomain
@@ -59,6 +68,9 @@ from physics.radiotherapy import LinearQuadratic as LinearQuadratic
 from physics.radiotherapy import biologically_effective_dose as biologically_effective_dose
 from physics.radiotherapy import doses_of_equal_effect as doses_of_equal_effect
 from physics.radiotherapy import surviving_fraction as surviving_fraction
+from physics.reaction_eikonal import electrocardiogram_of_activation as electrocardiogram_of_activation
+from physics.reaction_eikonal import squared_velocity as squared_velocity
+from physics.reaction_eikonal import transmural_kinds as transmural_kinds
 from physics.ten_tusscher_parameters import TEN_TUSSCHER_2006_ENDO as TEN_TUSSCHER_2006_ENDO
 from physics.ten_tusscher_parameters import TEN_TUSSCHER_2006_EPI as TEN_TUSSCHER_2006_EPI
 from physics.ten_tusscher_parameters import TEN_TUSSCHER_2006_MID as TEN_TUSSCHER_2006_MID
@@ -71,3 +83,5 @@ from physics.tissue_stimulus import box_fraction as box_fraction
 from physics.tor_ord_parameters import TOR_ORD_2019_ENDO as TOR_ORD_2019_ENDO
 from physics.tor_ord_parameters import TOR_ORD_2019_EPI as TOR_ORD_2019_EPI
 from physics.tor_ord_parameters import TOR_ORD_2019_MID as TOR_ORD_2019_MID
+from physics.torso_electrodes import Pose as Pose
+from physics.torso_electrodes import standard_electrodes as standard_electrodes

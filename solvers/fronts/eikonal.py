@@ -14,7 +14,8 @@ from jaxtyping import Array, Float
 
 from solvers.fronts.eikonal_local import Symmetric, inverse
 from solvers.fronts.eikonal_order import solve_in_order, solve_in_reverse_order
-from solvers.fronts.eikonal_sweeps import PAIRS, fixed_point, links
+from solvers.fronts.eikonal_sweeps import PAIRS, fixed_point, links, round_of_all_cells, round_of_sweeps
+from solvers.fronts.eikonal_tiles import Tiles, round_of_tiles, tiles_of
 from solvers.grid import VoxelGrid
 from solvers.shapes import Cells, Index, Mask
 from solvers.space.tensor_diffusion import tensor_extremes
@@ -88,7 +89,8 @@ def eikonal(
         raise ValueError(f"got {rounds} rounds; expected at least one; do: leave the default")
     start = _checked_start(grid, start)
     entries = _entries_of_speed(grid, speed, start) if squared_speed is None else _entries_of_tensor(grid, squared_speed, start)
-    times, count, converged = _arrival(entries, start.reshape(grid.shape), grid.mask, neighbours, rounds)
+    few = None if neighbours == 6 or isinstance(grid.mask, Tracer) else tiles_of(np.asarray(grid.mask))
+    times, count, converged = _arrival(entries, start.reshape(grid.shape), (grid.mask, few), neighbours, rounds)
     # Values that are traced can't be refused: what would have been is data here.
     active = grid.mask.reshape(-1)
     given = jnp.asarray(speed if squared_speed is None else squared_speed)
@@ -151,15 +153,21 @@ def start_ball(
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(3, 4))
-def _arrival(entries: Float[Array, "entries x y z"], start: Float[Array, "x y z"], mask: Mask, neighbours: int, rounds: int) -> tuple:
-    return fixed_point(entries, start, mask, neighbours, rounds)
+def _arrival(
+    entries: Float[Array, "entries x y z"], start: Float[Array, "x y z"], cells: tuple[Mask, Tiles | None], neighbours: int, rounds: int
+) -> tuple:
+    mask, few = cells
+    if neighbours == 6:
+        return fixed_point(round_of_all_cells(entries, mask), start, rounds)
+    return fixed_point(round_of_sweeps(entries, mask) if few is None else round_of_tiles(entries, mask, few), start, rounds)
 
 
 @_arrival.defjvp
 def _arrival_jvp(neighbours: int, rounds: int, primals: tuple, tangents: tuple) -> tuple:
-    entries, start, mask = primals
+    entries, start, cells = primals
     d_entries, d_start, _ = tangents
-    times, count, converged = _arrival(entries, start, mask, neighbours, rounds)
+    mask, _ = cells
+    times, count, converged = _arrival(entries, start, cells, neighbours, rounds)
     chain = links(entries, start, times, mask, neighbours)
     flat = times.reshape(-1)
     d_start = jnp.where(jnp.isfinite(start), d_start, 0).reshape(-1)

@@ -1,5 +1,6 @@
 """The fixed point of the local arrival times: sweeps of planes for 26 neighbours, all cells at once for 6, and its linearisation."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -36,9 +37,8 @@ class Links(NamedTuple):
     by_start: Float[Array, " cells"]
 
 
-def fixed_point(w: Float[Array, "entries x y z"], start: Float[Array, "x y z"], mask: Mask, neighbours: int, rounds: int) -> tuple:
+def fixed_point(step: Callable[[Array], Array], start: Float[Array, "x y z"], rounds: int) -> tuple:
     """Times that no update lowers, the number of rounds, and whether it got there."""
-    step = _round_of_sweeps(w, start, mask) if neighbours == 26 else _round_of_all_cells(w, mask)
     tolerance = 4 * jnp.finfo(start.dtype).eps
 
     def going(carry: tuple[Array, Index, Array]) -> Array:
@@ -55,9 +55,9 @@ def fixed_point(w: Float[Array, "entries x y z"], start: Float[Array, "x y z"], 
     return times, count, ~moving
 
 
-def _round_of_sweeps(w: Array, start: Array, mask: Mask):  # noqa: ANN202 - a closure
+def round_of_sweeps(w: Array, mask: Mask):  # noqa: ANN201 - a closure
     """Both ways along every axis; a plane takes what its nine neighbours in the plane before have to offer."""
-    bits = _visible(mask)
+    bits = visible(mask)
     axes = [(order, *_along(w, bits, order)) for order in ORDERS]
 
     def one_round(times: Array) -> Array:
@@ -96,7 +96,7 @@ def _at(planes: tuple, place: Index) -> tuple:
     return jax.tree.map(lambda part: lax.dynamic_index_in_dim(part, place, keepdims=False), planes)
 
 
-def _round_of_all_cells(w: Array, mask: Mask):  # noqa: ANN202 - a closure
+def round_of_all_cells(w: Array, mask: Mask):  # noqa: ANN201 - a closure
     """Updates all cells at once, sixteen times."""
     shape = mask.shape
     padded = tuple(n + 2 for n in shape)
@@ -130,7 +130,7 @@ def links(
 
 def _rays(w: Array, times: Array, mask: Mask) -> tuple[Array, tuple[Array, Array, Array]]:
     """The earliest arrival, and the point of the cube of neighbours where its ray comes from."""
-    bits = _visible(mask)
+    bits = visible(mask)
     best = jnp.full_like(times, jnp.inf)
     zero = jnp.zeros_like(times)
     ray = (zero, zero, zero)
@@ -253,7 +253,7 @@ def _number(offset: tuple[int, ...]) -> int:
     return sum(number * (o + 1) for number, o in zip(NUMBERS, offset, strict=True))
 
 
-def _visible(mask: Mask) -> Int[Array, "x y z"]:
+def visible(mask: Mask) -> Int[Array, "x y z"]:
     """Bit by bit, which of the neighbours a cell sees: those that it reaches over faces inside the block of cells between them."""
     around = jnp.pad(mask, 1)
 
