@@ -145,7 +145,7 @@ def biventricular_heart(spacing_mm: float, shape: BiventricularShape | None = No
         return jnp.broadcast_to(empty, (*muscle.shape, *values.shape[1:])).at[np.nonzero(muscle)].set(values)
 
     return Heart(
-        VoxelGrid(muscle, (spacing_mm,) * 3),
+        VoxelGrid(muscle, spacing_mm),
         low + first * spacing_mm,
         volume(jnp.clip(t, 0, 1), jnp.zeros((), t.dtype)),
         np.where(left, LEFT, np.where(muscle, RIGHT, 0)),

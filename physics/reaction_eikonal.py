@@ -1,7 +1,5 @@
 """Electrocardiograms from activation times: every cell repeats the action potential of its kind, started when the front arrives."""
 
-from collections.abc import Sequence
-
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
@@ -17,7 +15,7 @@ def electrocardiogram_of_activation(
     fields: Float[Array, "electrodes cells"],
     activation: Cells,
     kind: Int[Array, " cells"],
-    action_potentials: Float[Array, "kinds samples"],
+    action_potentials: Float[Array, "kinds given"],
     step: float,
     samples: int,
 ) -> Float[Array, "electrodes samples"]:
@@ -91,8 +89,3 @@ def squared_velocity(
     if layer is None:
         return tensor
     return tensor * jnp.where(jnp.asarray(layer, bool), fast**2, 1.0)[..., None, None].astype(tensor.dtype)
-
-
-def transmural_kinds(transmural: ArrayLike, borders: Sequence[float] = (0.35, 0.7)) -> Int[Array, " cells"]:
-    """0 for endocardial, 1 for middle and 2 for epicardial cells, from the transmural coordinate; flat."""
-    return jnp.asarray(np.digitize(np.asarray(transmural).reshape(-1), borders))

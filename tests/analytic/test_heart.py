@@ -18,7 +18,6 @@ from physics import (
     squared_velocity,
     standard_electrodes,
     torso_sources,
-    transmural_kinds,
     twelve_leads,
 )
 from physics.biventricular import LEFT, RIGHT
@@ -161,7 +160,7 @@ def beating(heart):
     times = eikonal(heart.grid, start, squared_speed=squared_velocity(heart.grid, 0.6, 0.3, heart.fibres)).times[active]
     t = np.arange(300.0)
     shapes = np.stack([-85 + 120 * (t > 0) / (1 + np.exp((t - end) / 12)) for end in (200, 240)])
-    kinds = transmural_kinds(np.asarray(heart.transmural).reshape(-1)[active], (0.5,))
+    kinds = jnp.asarray(np.asarray(heart.transmural).reshape(-1)[active] > 0.5, int)
     return fields, times, kinds, jnp.asarray(shapes)
 
 

@@ -1,0 +1,51 @@
+"""The experiments on whole hearts at toy size."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from experiments.cardiac import realtime_heart
+from twinsim.errors import InputError
+from twinsim.experiment import RunOptions, run_experiment
+from twinsim.workspace import Workspace
+
+COARSE = realtime_heart.Config(spacing_mm=2.0, beats=1, dt_ms=0.05, repeats=1, beat_ms=500.0)
+
+
+@pytest.fixture(scope="module")
+def beat(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs") / "heart"
+    return run_experiment("cardiac/realtime_heart", COARSE, RunOptions(out=folder), progress=False), folder
+
+
+def test_a_beat_looks_like_one(beat):
+    """Normal QRS is 60 to 110 ms; V1 ends in a deep S, V5 has a tall R, T goes with R."""
+    summary, folder = beat
+    assert 55 < summary["qrs_duration_ms"] < 110
+    assert 60 < summary["last_activation_ms"] < 110
+    assert summary["r_v5_mv"] > 0.2 and 0 < summary["t_v5_mv"] < summary["r_v5_mv"]
+    assert summary["real_time_factor"] > 0
+    with xr.open_dataset(folder / "result.h5", engine="h5netcdf", decode_times=False) as result:
+        leads = result["leads"]
+        v1 = leads.sel(lead="V1").values[:120]
+        assert v1.min() < -2 * v1.max()
+        np.testing.assert_allclose(leads.sel(lead="I") + leads.sel(lead="III"), leads.sel(lead="II"), atol=1e-5)
+        assert abs(leads.values[:, -1]).max() < 0.02 * abs(leads.values).max()
+        assert int(np.isfinite(result["activation"].values).sum()) == summary["active_voxels"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"spacing_mm": 3.0}, "0.5 to 2"),
+        ({"velocity_along_m_per_s": float("nan")}, "0.05 to 6"),
+        ({"velocity_across_m_per_s": 0.9}, "swap the two"),
+        ({"cell_model": "ten_tusher_2006_epi"}, "did you mean"),
+        ({"beats": 0}, "1 to 10000"),
+    ],
+)
+def test_bad_options(change, message):
+    with pytest.raises(InputError, match=message):
+        realtime_heart.run(replace(COARSE, **change), Workspace(None, progress=False))
