@@ -63,29 +63,45 @@ def _padded(rise: Float[Array, "kinds given"], samples: int) -> Float[Array, "ki
 
 
 def squared_velocity(
-    grid: VoxelGrid, along: float, across: float, fibres: ArrayLike, layer: ArrayLike | None = None, fast: float = 1.0
+    grid: VoxelGrid,
+    along: ArrayLike,
+    across: ArrayLike,
+    fibres: ArrayLike,
+    layer: ArrayLike | None = None,
+    fast: ArrayLike = 1.0,
 ) -> Tensor:
     r"""$V = c_\perp^2 I + (c_\parallel^2 - c_\perp^2)\,ff^T$ in (m/s)², which is (mm/ms)²; times ``fast`` squared in a layer.
 
     Args:
         grid: The voxels.
-        along: $c_\parallel$, m/s; 0.6 in a human ventricle.
-        across: $c_\perp$, m/s; 0.3.
+        along: $c_\parallel$, m/s, a number or one per voxel ``(x, y, z)``; 0.6 in a human ventricle.
+        across: $c_\perp$, the same; 0.3.
         fibres: Unit vectors, ``(x, y, z, 3)``.
         layer: Where conduction is faster ``(x, y, z)``: the endocardium with its Purkinje fibres; None for nowhere.
         fast: How many times as fast; 2 to 4 for an endocardial layer.
 
     Raises:
-        ValueError: Velocities that are not positive or not those of tissue (above 6 m/s).
+        ValueError: Velocities that are not positive or not those of tissue (above 6 m/s); other shapes. Traced values pass.
     """
-    for name, value in (("along", along), ("across", across), ("fast", fast)):
-        if not isinstance(value, Tracer) and not (np.isfinite(value) and 0 < value <= FASTEST):
-            raise ValueError(f"got {name} = {value:g}; expected more than 0 and at most {FASTEST:g} (m/s, or times); do: check the unit")
     vectors = jnp.asarray(fibres, float)
     if vectors.shape != (*grid.shape, 3):
         raise ValueError(f"got fibres of shape {vectors.shape}; expected {(*grid.shape, 3)}; do: resample them to the grid")
+    fastest, slowest, times = (_velocity(grid, value, name) for value, name in ((along, "along"), (across, "across"), (fast, "fast")))
     identity = jnp.broadcast_to(jnp.eye(3, dtype=vectors.dtype), (*grid.shape, 3, 3))
-    tensor = across**2 * identity + (along**2 - across**2) * vectors[..., :, None] * vectors[..., None, :]
+    difference = (fastest**2 - slowest**2)[..., None, None]
+    tensor = slowest[..., None, None] ** 2 * identity + difference * vectors[..., :, None] * vectors[..., None, :]
     if layer is None:
         return tensor
-    return tensor * jnp.where(jnp.asarray(layer, bool), fast**2, 1.0)[..., None, None].astype(tensor.dtype)
+    return tensor * jnp.where(jnp.asarray(layer, bool), times**2, 1.0)[..., None, None].astype(tensor.dtype)
+
+
+def _velocity(grid: VoxelGrid, given: ArrayLike, name: str) -> Float[Array, "x y z"]:
+    value = jnp.asarray(given, float)
+    if value.shape not in ((), grid.shape):
+        raise ValueError(f"got {name} of shape {value.shape}; expected a number or {grid.shape}; do: resample it to the grid")
+    if not isinstance(value, Tracer):
+        low, high = float(value.min()), float(value.max())
+        if not (np.isfinite([low, high]).all() and low > 0 and high <= FASTEST):
+            worst = high if low > 0 else low
+            raise ValueError(f"got {name} = {worst:g}; expected more than 0 and at most {FASTEST:g} (m/s, or times); do: check the unit")
+    return jnp.broadcast_to(value, grid.shape)

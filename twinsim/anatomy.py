@@ -246,7 +246,14 @@ def from_tissue_maps(white: str | Path, grey: str | Path, csf: str | Path | None
         require_same_grid(volume, str(paths[name]), reference, str(paths["white"]))
         if volume.array.min() < 0:
             raise InputError(f"{paths[name]} with negative values", "tissue fractions", "export the probability map again")
-    scale = _full_scale(max(float(volume.array.max()) for volume in volumes.values()))
+    largest = {name: float(volume.array.max()) for name, volume in volumes.items()}
+    scale = _full_scale(max(largest.values()))
+    if scale > 1 and (odd := [name for name, top in largest.items() if 0 < top <= 1.001]):
+        raise InputError(
+            f"{paths[odd[0]]} with values up to {largest[odd[0]]:g} beside maps up to {max(largest.values()):g}",
+            "all tissue maps in one unit: fractions, percent or bytes",
+            "scale the maps to 0 to 1",
+        )
     maps = {name: volume.array.astype(np.float32) / np.float32(scale) for name, volume in volumes.items()}
     total = sum(maps.values(), np.zeros((), np.float32))
     total = np.where(total > 1 + 1e-4, total, np.float32(1))  # sums that exceed one by round-off only stay as they are

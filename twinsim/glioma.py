@@ -176,7 +176,7 @@ class GliomaTwin:
 
     def _fitted(self, point: np.ndarray, what: str, announce: Callable[[str], None]) -> tuple["GliomaTwin", Optimum]:
         """One round of the calibration: the optimum from a point, and the twin with stages enough for it."""
-        best = minimise(self.evaluate, point)
+        best = minimise(self.evaluate, point, iterations=60)
         if not np.isfinite(best.value):
             raise InputError(
                 got=f"no finite likelihood at the start of the calibration of {self.record.name}",
@@ -202,7 +202,9 @@ class GliomaTwin:
         conductivity, and the fitted diffusivity follows. See :meth:`twinsim.posterior.Posterior.widened`.
         """
         mine = self.calibrated
-        return replace(self, posterior=mine.widened(self.translated(coarse.calibrated.mean, coarse) - mine.mean))
+        posterior = mine.widened(self.translated(coarse.calibrated.mean, coarse) - mine.mean)
+        messages = self.messages if self.optimum is None else calibration_messages(self.record, posterior, self.optimum)
+        return replace(self, posterior=posterior, messages=messages)
 
     def stable_over(self, z: np.ndarray) -> "GliomaTwin":
         """The twin with at least as many diffusion stages as growth from onset needs at all these points ``(points, parameters)``."""

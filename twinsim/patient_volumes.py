@@ -123,7 +123,15 @@ def _read_segmentation(reader: VolumeReader, index: int) -> tuple[np.ndarray | N
     if block is None:
         return None, None
     here = ("scans", index, "segmentation")
-    labels = np.rint(reader.volume(block.file, *here, "file").array).astype(np.int64)
+    values = reader.volume(block.file, *here, "file").array
+    labels = np.rint(values).astype(np.int64)
+    if (off := np.abs(values - labels)).max() > 1e-3:
+        raise reader.file.error(
+            (*here, "file"),
+            f"{block.file} with the value {values.flat[int(off.argmax())]:g}, which is no label",
+            "whole numbers: a label volume, resampled by nearest neighbour if at all",
+            "export the labels again",
+        )
     wanted = {"core_labels": block.core_labels, "oedema_labels": block.oedema_labels}
     for key, values in wanted.items():
         if values and not np.isin(labels, values).any():

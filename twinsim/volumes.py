@@ -6,6 +6,7 @@ NIfTI; NRRD files that say left-posterior-superior are turned into it. An affine
 voxel's index (its centre) to world mm.
 """
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,10 @@ AFFINE_TOLERANCE_MM = 1e-3
 float32).
 """
 
+SMALLEST_MM, LARGEST_MM = 0.02, 50.0
+"""Voxel edges of images of a body; others are taken for another unit of length."""
+
+_LENGTH_MM = {"meter": 1000.0, "micron": 1e-3}
 _SHEAR_TOLERANCE = 1e-3  # cosine between two voxel axes; a gantry tilt gives 0.05 and more
 _SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".nhdr")
 _TO_RAS = {
@@ -186,7 +191,10 @@ def _read_nifti(path: Path) -> tuple[np.ndarray, np.ndarray, bool]:
     from nibabel.filebasedimages import ImageFileError
     from nibabel.openers import ImageOpener
 
+    quiet = logging.getLogger("nibabel.global")  # it tells of repairs that are looked at here
+    level = quiet.level
     try:
+        quiet.setLevel(logging.CRITICAL)
         image: Any = nibabel.load(path)
         array = np.asarray(image.dataobj)
         kind = type(image.header)
@@ -194,12 +202,16 @@ def _read_nifti(path: Path) -> tuple[np.ndarray, np.ndarray, bool]:
             raw = kind(file.read(kind.sizeof_hdr), check=False)
     except (ImageFileError, OSError, EOFError, ValueError, zlib.error) as error:
         raise _unreadable(path, error) from error
+    finally:
+        quiet.setLevel(level)
     if image.affine is None:
         raise InputError(f"{path} without an affine", "a NIfTI file with sform or qform", "export the file again")
     matrix, spacing = int(raw["sform_code"]) > 0, tuple(float(size) for size in raw["pixdim"][1:4])
     if not matrix and not all(size > 0 for size in spacing):
         raise _bad_spacing(path, spacing)
-    return array, np.array(image.affine, np.float64), matrix or int(raw["qform_code"]) > 0
+    affine = np.array(image.affine, np.float64)
+    affine[:3] *= _LENGTH_MM.get(image.header.get_xyzt_units()[0], 1.0)
+    return array, affine, matrix or int(raw["qform_code"]) > 0
 
 
 def _read_nrrd(path: Path) -> tuple[np.ndarray, np.ndarray, bool]:
@@ -243,8 +255,16 @@ def _bad_spacing(path: Path, spacing: tuple[float, ...]) -> InputError:
 
 def _require_sound_affine(affine: np.ndarray, path: Path) -> None:
     spacing = np.linalg.norm(affine[:3, :3], axis=0)
-    if not (np.isfinite(affine).all() and np.all(spacing > 1e-6)):
+    if not np.isfinite(affine).all():
+        raise InputError(f"{path} with an affine that holds NaN or infinity", "a finite affine", "correct the header of the file")
+    if not np.all(spacing > 1e-6):
         raise _bad_spacing(path, tuple(float(s) for s in spacing))
+    if spacing.min() < SMALLEST_MM or spacing.max() > LARGEST_MM:
+        raise InputError(
+            f"{path} with voxels of {' x '.join(f'{s:g}' for s in spacing)} mm",
+            f"{SMALLEST_MM:g} to {LARGEST_MM:g} mm",
+            "check the unit of length in the header of the file",
+        )
     unit = affine[:3, :3] / spacing
     shear = float(np.abs(unit.T @ unit - np.eye(3)).max())
     if shear > _SHEAR_TOLERANCE:

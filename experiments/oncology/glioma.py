@@ -1,6 +1,7 @@
 """A glioma twin on real brain anatomy: calibrated to scans by gradients, with its uncertainty, a forecast, and treatments compared."""
 
 import resource
+import shutil
 import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -136,6 +137,7 @@ def _patient(config: Config, workspace: Workspace) -> tuple[PatientRecord, Patie
             workspace.message(f"making virtual patient {config.seed} on {config.spacing_mm / 2:g} mm voxels")
             made, truth = workspace.stage("virtual-patient", lambda: virtual_patient(config.seed, config.spacing_mm, config.horizon_days))
             home = Path(scratch) if workspace.folder is None else workspace.folder
+            shutil.rmtree(home / "patient", ignore_errors=True)  # of a former run in this folder
             folder = save_patient(made, home / "patient", overwrite=True)
         record = load_patient(folder, config.spacing_mm)
     coarse = coarsened(record, 2 * config.spacing_mm)
@@ -230,7 +232,7 @@ def _summary(
         "forecast_capped_by_region": found.capped,
         "forecast_edge_density": found.edge_density,
         "forecast_largest_filled_fraction": found.filled,
-        "best_treatment": arms[0].course.name if config.treatments else None,
+        "best_treatment": arms[0].course.name if config.treatments else "not compared",
         "active_voxels": int(np.asarray(twin.model.grid.mask).sum()),
         "calibration_distance_to_optimum_sd": twin.optimum.gradient_norm if twin.optimum else None,
     }

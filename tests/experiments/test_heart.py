@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from experiments.cardiac import realtime_heart
+from experiments.cardiac import ecg_inverse, realtime_heart
 from twinsim.errors import InputError
 from twinsim.experiment import RunOptions, run_experiment
 from twinsim.workspace import Workspace
@@ -49,3 +49,22 @@ def test_a_beat_looks_like_one(beat):
 def test_bad_options(change, message):
     with pytest.raises(InputError, match=message):
         realtime_heart.run(replace(COARSE, **change), Workspace(None, progress=False))
+
+
+def test_the_earliest_place_is_found(tmp_path, monkeypatch):
+    """At toy size: few places to start from, and hardly finer voxels for the fit than for the search."""
+    monkeypatch.setattr(ecg_inverse, "APART_MM", 30.0)
+    monkeypatch.setattr(ecg_inverse, "FINALISTS", 1)
+    config = ecg_inverse.Config(truth_spacing_mm=1.8, spacing_mm=1.9, seed=3)
+    summary = run_experiment("cardiac/ecg_inverse", config, RunOptions(out=tmp_path / "run"), progress=False)
+    assert summary["site_error_mm_worst"] < 5
+    assert summary["velocity_along_relative_error_worst"] < 0.1
+    assert summary["site_coordinates"] == 3 and 0 <= summary["site_coordinates_covered_by_ci90"] <= 3
+
+
+@pytest.mark.parametrize(
+    ("change", "message"), [({"spacing_mm": 2.0}, "not below"), ({"noise_mv": 0.0}, "0.0001 to 1"), ({"seed": -1}, "0 or more")]
+)
+def test_bad_options_of_the_inverse(change, message):
+    with pytest.raises(InputError, match=message):
+        ecg_inverse.run(replace(ecg_inverse.Config(), **change), Workspace(None, progress=False))

@@ -99,6 +99,8 @@ def folder(tmp_path) -> Path:
         "nan": bad,
         "negative": np.where(box(2, 3), -0.1, 0.5).astype(np.float32),
         "far": box(0, 1),
+        "between": np.where(core, 3.4, 0).astype(np.float32),
+        "bytes": box(1, 8).astype(np.float32) * 255,
         "whole": np.ones(SHAPE, np.uint8),
     }
     for name, array in volumes.items():
@@ -203,6 +205,8 @@ MISTAKES = {
     "label zero": ("[1, 4]", "[0, 4]", ["the label 0", "background"], 11),
     "one label for both": ("[1, 4]", "[2, 4]", ["the label 2 in both", "remove it from one"], 11),
     "map trusted outside of the brain": ("noise: 5\n", "noise: 5\n      mask: far.nii.gz\n", ["no voxel of the brain's tissue"], 22),
+    "labels in between": ("file: labels", "file: between", ["3.4, which is no label", "nearest neighbour"], 12),
+    "tissue maps in two units": ("grey: grey", "grey: bytes", ["up to 0.75 beside maps up to 255"], 3),
     "no labels": ("      core_labels: [1, 4]\n      oedema_labels: [2]\n", "", ["without labels"], 11),
     "NaN in a map": ("percent.nii.gz", "nan.nii.gz", ["2 voxels that are NaN", "first at (1, 2, 3)"], 19),
     "negative map": ("percent.nii.gz", "negative.nii.gz", ["1 voxels that are negative", "(2, 2, 2)"], 19),

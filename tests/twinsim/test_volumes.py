@@ -265,3 +265,17 @@ def test_zero_voxel_size_in_a_nifti_header_is_not_one_millimetre(tmp_path):
     with pytest.raises(InputError, match=r"voxel spacing 0\.5 x 0 x 6\.5 mm"):
         read_volume(with_header(tmp_path / "a.nii", sform_code=0, pixdim=sizes))
     assert read_volume(with_header(tmp_path / "b.nii", sform_code=1, pixdim=sizes)).spacing_mm == pytest.approx((0.5, 0.75, 6.5))
+
+
+def test_length_in_the_header_is_converted_and_sizes_of_no_body_are_refused(tmp_path):
+    metres = np.diag([0.002, 0.002, 0.003, 1.0])
+    image = nibabel.Nifti1Image(np.zeros((3, 4, 5), np.float32), metres)
+    image.header.set_xyzt_units(xyz="meter")
+    nibabel.save(image, tmp_path / "metres.nii.gz")
+    assert read_volume(tmp_path / "metres.nii.gz").spacing_mm == pytest.approx((2.0, 2.0, 3.0))
+    with pytest.raises(InputError, match="check the unit of length"):
+        read_volume(write(tmp_path / "small.nii.gz", np.zeros((3, 4, 5), np.float32), metres))
+    broken = AFFINE.copy()
+    broken[0, 3] = np.nan
+    with pytest.raises(InputError, match="NaN or infinity"):
+        read_volume(write(tmp_path / "nan.nii.gz", np.zeros((3, 4, 5), np.float32), broken))
