@@ -43,8 +43,8 @@ class Beat:
 class BeatModel:
     """From the six parameters of a :class:`Beat` to the filtered leads ``(12, samples)`` on one heart.
 
-    The front starts from the exact times in a ball of two voxels round the place, in the fibres of the nearest voxel; a place outside
-    of the muscle counts as the nearest point of it. One upstroke serves for all cells, since only depolarisation is looked at.
+    The front starts from the exact times in a ball of two voxels round the place, for the mean velocities there; so does a place outside of
+    the muscle, later for its distance. One upstroke serves for all cells, since only depolarisation is looked at.
     """
 
     def __init__(self, made: Body) -> None:
@@ -52,23 +52,22 @@ class BeatModel:
         self.spacing = float(grid.spacing[0])
         self.muscle = made.heart.positions()[np.asarray(grid.mask)]
         positions = jnp.asarray(made.heart.positions().reshape(-1, 3))
-        mask, fibres = jnp.asarray(np.asarray(grid.mask).reshape(-1)), made.heart.fibres.reshape(-1, 3)
+        mask = jnp.asarray(np.asarray(grid.mask).reshape(-1))
         upstroke = jnp.asarray(np.r_[-85.0, np.full(SAMPLES - 1, 20.0)])[None]
         only = jnp.zeros(len(made.active), int)
         kernel = jnp.asarray(low_pass())
 
         def leads(parameters: Array) -> Array:
             along, across = jnp.exp(parameters[3]), jnp.exp(parameters[4])
-            given = parameters[:3]
-            nearest = jnp.argmin(jnp.where(mask, jnp.sum((positions - jax.lax.stop_gradient(given)[None]) ** 2, axis=1), jnp.inf))
-            middle = positions[nearest]
-            place = middle + jnp.clip(given - middle, -self.spacing / 2, self.spacing / 2)
-            offset = positions - place[None]
-            parallel = offset @ fibres[nearest]
+            offset = positions - parameters[None, :3]
             squared = jnp.sum(offset**2, axis=1)
-            arrival = jnp.sqrt(parallel**2 / along**2 + (squared - parallel**2) / across**2 + 1e-6)
-            ball = mask & (jnp.sum((positions - middle[None]) ** 2, axis=1) <= (2.1 * self.spacing) ** 2)
+            # Velocities and fibres as they are on average near the place, with weights that change smoothly when it moves.
+            nearest = jax.lax.stop_gradient(jnp.min(jnp.where(mask, squared, jnp.inf)))
+            weight = jnp.where(mask, jnp.exp((nearest - squared) / (2 * self.spacing**2)), 0)
             velocity = squared_velocity(grid, along, across, made.heart.fibres)
+            mean = jnp.einsum("k,kij->ij", weight, velocity.reshape(-1, 3, 3)) / weight.sum()
+            arrival = jnp.sqrt(jnp.einsum("ki,ij,kj->k", offset, jnp.linalg.inv(mean), offset) + 1e-6)
+            ball = mask & (squared <= jnp.maximum(2.1 * self.spacing, jnp.sqrt(nearest) + 0.1 * self.spacing) ** 2)
             times = eikonal(grid, jnp.where(ball, arrival, jnp.inf), squared_speed=velocity).times[made.active]
             seen = electrocardiogram_of_activation(made.fields, times + EARLIEST_MS + parameters[5], only, upstroke, 1.0, SAMPLES)
             return jax.vmap(lambda lead: jnp.convolve(lead, kernel, mode="same"))(twelve_leads(seen))
@@ -81,7 +80,7 @@ class BeatModel:
         return np.asarray(self.leads(beat.parameters))
 
     def inside(self, place: np.ndarray) -> np.ndarray:
-        """The point of the muscle that a place counts as."""
+        """The point of the muscle nearest to a place."""
         middle = self.muscle[np.argmin(np.linalg.norm(self.muscle - place, axis=1))]
         return middle + np.clip(place - middle, -self.spacing / 2, self.spacing / 2)
 

@@ -127,11 +127,11 @@ def _one(config: Config, number: int, models: tuple[BeatModel, BeatModel, BeatMo
     scale = prior_scale()
     rough = []
     for start in tried.values():
-        best = minimise(coarse.evaluator(data, config.noise_mv, start), np.zeros(6), iterations=15, tolerance=0.3)
+        best = minimise(coarse.evaluator(data, config.noise_mv, start), np.zeros(6), iterations=25, tolerance=0.2)
         rough.append((best.value, np.asarray(start.parameters) + scale * best.z))
     _, point = min(rough, key=lambda entry: entry[0])
     start = Beat.of(point)
-    best = minimise(fine.evaluator(data, config.noise_mv, start), np.zeros(6), iterations=12, tolerance=0.3)
+    best = minimise(fine.evaluator(data, config.noise_mv, start), np.zeros(6), iterations=25, tolerance=0.2)
     final = np.asarray(start.parameters) + scale * best.z
     found = Beat.of(np.r_[fine.inside(final[:3]), final[3:]])
     fitted = fine.at(found)
