@@ -166,7 +166,14 @@ def _calibrated(config: Config, workspace: Workspace, record: PatientRecord, coa
     rough = workspace.stage("coarse-calibration", search)
     twin = twin.outlined(rough.outline_sd_mm)
     start = twin.translated(rough.calibrated.mean, rough)
-    return workspace.stage("calibration", lambda: twin.calibrate(start, workspace.message).widened_by(rough))
+
+    def calibrate() -> GliomaTwin:
+        # On coarse voxels a round tumour may follow an outline that it misses on these.
+        settled = twin.outline_sd_mm != OUTLINE_SD_MM
+        ready, point = (twin, start) if settled else twin.loosened(start, [start], workspace.message)
+        return ready.calibrate(point, workspace.message).widened_by(rough)
+
+    return workspace.stage("calibration", calibrate)
 
 
 def _with_optimised(

@@ -143,9 +143,12 @@ def test_a_start_that_only_coarse_voxels_can_take_is_made_stable(seen_thrice):
     """Coarse voxels allow a larger diffusivity per step, so a search there may end where the fine model is unstable."""
     start = tiny.Z_TRUTH.copy()
     start[INDEX["diffusivity_white"]] = GLIOMA_PRIORS[INDEX["diffusivity_white"]].coordinate(4.0)
-    assert seen_thrice.evaluate(start)[0] == np.inf
+    assert seen_thrice.stable_over(start[None]).model.stages > seen_thrice.model.stages
     found = seen_thrice.calibrate(start)
-    assert found.posterior.value("diffusivity_white") == pytest.approx(tiny.TRUTH["diffusivity_white"], rel=0.02)
+    low, high = found.posterior.interval("diffusivity_white", 0.9)
+    assert found.optimum.converged and low < tiny.TRUTH["diffusivity_white"] < high
+    # Weights were estimated where residuals were large: the outlines count for less than from a good start, and the interval is wider.
+    assert found.posterior.value("diffusivity_white") == pytest.approx(tiny.TRUTH["diffusivity_white"], rel=0.05)
 
 
 def test_the_best_of_several_starts_is_kept(seen_thrice):
