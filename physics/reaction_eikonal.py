@@ -38,18 +38,18 @@ def electrocardiogram_of_activation(
     shape and duration by some percent; repolarisation is not smoothed by coupling. Source: Neic et al. (2017), J. Comput. Phys. 346,
     191 (reaction-eikonal, here without diffusion).
     """
-    bins = samples + 1
+    bins = samples + 2  # per kind; the last two are past the end
     place = jnp.clip(jnp.where(jnp.isfinite(activation), activation, 0) / step, 0, samples)
     whole = jnp.floor(place)
     part = place - whole
     whole = whole.astype(int)
     reached = jnp.isfinite(activation) & (place < samples)
     kinds = action_potentials.shape[0]
-    index = jnp.where(reached, kind * (bins + 1) + whole, kinds * (bins + 1))  # what is never reached goes to a bin that nobody reads
+    index = jnp.where(reached, kind * bins + whole, kinds * bins)  # what is never reached goes to a bin that nobody reads
     weight = jnp.where(reached[None], fields, 0)
-    source = jnp.zeros((fields.shape[0], kinds * (bins + 1) + 2), fields.dtype)
+    source = jnp.zeros((fields.shape[0], kinds * bins + 2), fields.dtype)
     source = source.at[:, index].add(weight * (1 - part)[None]).at[:, index + 1].add(weight * part[None])
-    source = source[:, : kinds * (bins + 1)].reshape(fields.shape[0], kinds, bins + 1)[..., :samples]
+    source = source[:, : kinds * bins].reshape(fields.shape[0], kinds, bins)[..., :samples]
     rise = _padded(action_potentials - action_potentials[:, :1], samples)
     rest = fields @ action_potentials[kind, 0]
     lags = jnp.arange(samples)[:, None] - jnp.arange(samples)[None, :]

@@ -21,7 +21,7 @@ from twinsim.glioma_model import GliomaModel
 from twinsim.glioma_priors import GLIOMA_PRIORS, IMAGING_PRIORS, SEED_SPREAD_MM, TISSUE_PRIORS
 from twinsim.glioma_region import box_of, lesion_of, observations_of, overlap, seed_centre
 from twinsim.glioma_times import MAX_STEP_DAYS, UNSEEN_STEPS, first_day, given_fractions, growth_mesh
-from twinsim.observation import IsoContour
+from twinsim.observation import OUTLINE_SD_MM, IsoContour
 from twinsim.patient import PatientRecord
 from twinsim.posterior import Posterior
 from twinsim.prior import values_of
@@ -122,10 +122,11 @@ class GliomaTwin:
         A real lesion is not as round as the model's, and misses it by many times what a rater errs. An outline that counts as certain
         to 0.7 mm then fits best to a density that hardly varies, since that is right nowhere and far off nowhere (seen on a real
         lesion). So where the overlap is below 0.6 the search is repeated with twice, four and eight times that uncertainty, and the
-        largest posterior wins: a profile likelihood, for the loss of outlines is that of a normalised probability.
+        largest posterior wins: a profile likelihood, for the loss of outlines is that of a normalised probability. A twin whose outlines
+        count as less certain already stays as it is.
         """
         agreement, usual = self.agreement(self.last_density(point), point), self.outline_sd_mm
-        if usual is None or agreement is None or agreement >= DESCRIBED:
+        if usual is None or usual > OUTLINE_SD_MM or agreement is None or agreement >= DESCRIBED:
             return self, point
         found = [(self.evaluate(point)[0], usual, point)]
         for factor in LOOSER:

@@ -73,7 +73,8 @@ class BeatModel:
             return jax.vmap(lambda lead: jnp.convolve(lead, kernel, mode="same"))(twelve_leads(seen))
 
         self.leads = jax.jit(leads)
-        self.slopes = jax.jit(jax.jacfwd(leads))
+        # The leads beside their derivatives, which compute them anyway.
+        self.linearised = jax.jit(jax.jacfwd(lambda parameters: (leads(parameters),) * 2, has_aux=True))
 
     def at(self, beat: Beat) -> np.ndarray:
         """The leads of a beat, mV."""
@@ -99,8 +100,9 @@ class BeatModel:
 
         def evaluate(z: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
             point = jnp.asarray(centre + scale * z)
-            residual = (np.asarray(self.leads(point)) - data).reshape(-1) / noise_mv
-            slopes = np.asarray(self.slopes(point)).reshape(-1, 6) * scale / noise_mv
+            slopes, leads = (np.asarray(part) for part in self.linearised(point))
+            residual = (leads - data).reshape(-1) / noise_mv
+            slopes = slopes.reshape(-1, 6) * scale / noise_mv
             away = z - expected
             return 0.5 * float(residual @ residual + away @ away), slopes.T @ residual + away, slopes.T @ slopes + np.eye(6)
 

@@ -1,4 +1,4 @@
-"""What the experiments on whole hearts share: the heart with its lead fields, action potentials by layer, places, and figures."""
+"""What the experiments on whole hearts share: the heart with its lead fields, action potentials, first places, and figures."""
 
 from typing import TYPE_CHECKING, NamedTuple
 

@@ -1,6 +1,7 @@
 """What the experiments on the heart share: refusals, discretisations by name, and the devices."""
 
 import math
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import SupportsFloat
 
@@ -36,6 +37,15 @@ def check_scheme(scheme: str) -> None:
     """Refuses a discretisation that nobody knows."""
     if scheme not in SCHEMES:
         raise InputError(f"scheme {scheme!r}", "the name of a discretisation", near_misses(scheme, SCHEMES))
+
+
+def check_ranges(config: object, ranges: Mapping[str, tuple[float, float]]) -> None:
+    """Refuses options, by name, that are not finite or lie outside of their lowest and highest value."""
+    for name, (low, high) in ranges.items():
+        value = getattr(config, name)
+        if not (math.isfinite(value) and low <= value <= high):
+            flag = name.replace("_", "-")
+            raise InputError(f"{flag} {value:g}", f"{low:g} to {high:g}", f"choose another --{flag}")
 
 
 def finite(value: SupportsFloat) -> float | None:

@@ -1,6 +1,5 @@
 """Where a beat began, from a noisy twelve-lead electrocardiogram: hidden virtual hearts, and how far the answer is off."""
 
-import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -9,6 +8,7 @@ import xarray as xr
 
 from experiments.cardiac._ectopic_beat import FILTER_MS, SAMPLES, TYPICAL, Beat, BeatModel, low_pass, prior_scale
 from experiments.cardiac._heart import body, leads_figure
+from experiments.cardiac._shared import check_ranges
 from physics import LEADS
 from twinsim.cli import run_script
 from twinsim.errors import InputError
@@ -144,17 +144,9 @@ def _one(config: Config, number: int, models: tuple[BeatModel, BeatModel, BeatMo
 
 
 def _check(config: Config) -> None:
-    for name, low, high in (
-        ("hearts", 1, 1000),
-        ("noise_mv", 1e-4, 1.0),
-        ("truth_spacing_mm", 0.5, 2.0),
-        ("spacing_mm", 0.5, 2.0),
-        ("search_spacing_mm", 0.5, 2.0),
-    ):
-        value = getattr(config, name)
-        if not (math.isfinite(value) and low <= value <= high):
-            flag = name.replace("_", "-")
-            raise InputError(f"{flag} {value:g}", f"{low:g} to {high:g}", f"choose another --{flag}")
+    voxel = (0.5, 2.0)
+    ranges = {"hearts": (1, 1000), "noise_mv": (1e-4, 1.0), "truth_spacing_mm": voxel, "spacing_mm": voxel, "search_spacing_mm": voxel}
+    check_ranges(config, ranges)
     if config.seed < 0:
         raise InputError(f"seed {config.seed}", "0 or more", "choose another --seed")
     if config.spacing_mm >= config.search_spacing_mm:

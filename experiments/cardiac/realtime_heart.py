@@ -1,6 +1,5 @@
 """One beat of both ventricles and its twelve-lead electrocardiogram, by reaction-eikonal, and how much faster than real time."""
 
-import math
 import resource
 import sys
 import time
@@ -14,7 +13,7 @@ import xarray as xr
 from jax import Array
 
 from experiments.cardiac._heart import FIRST_PLACES, Body, action_potentials, body, kinds_of, leads_figure
-from experiments.cardiac._shared import check_cell_and_step
+from experiments.cardiac._shared import check_cell_and_step, check_ranges
 from physics import LEADS, electrocardiogram_of_activation, squared_velocity, twelve_leads
 from solvers import eikonal, start_at
 from twinsim.cli import run_script
@@ -124,11 +123,7 @@ def _check(config: Config) -> None:
         "beats": (1, 10000),
         "repeats": (1, 1000),
     }
-    for name, (low, high) in ranges.items():
-        value = getattr(config, name)
-        if not (math.isfinite(value) and low <= value <= high):
-            flag = name.replace("_", "-")
-            raise InputError(f"{flag} {value:g}", f"{low:g} to {high:g}", f"choose another --{flag}")
+    check_ranges(config, ranges)
     if config.velocity_across_m_per_s > config.velocity_along_m_per_s:
         raise InputError(
             f"velocity-across-m-per-s {config.velocity_across_m_per_s:g} above velocity-along-m-per-s {config.velocity_along_m_per_s:g}",

@@ -168,9 +168,8 @@ def _calibrated(config: Config, workspace: Workspace, record: PatientRecord, coa
     start = twin.translated(rough.calibrated.mean, rough)
 
     def calibrate() -> GliomaTwin:
-        # On coarse voxels a round tumour may follow an outline that it misses on these.
-        settled = twin.outline_sd_mm != OUTLINE_SD_MM
-        ready, point = (twin, start) if settled else twin.loosened(start, [start], workspace.message)
+        # Loosened here too: on coarse voxels a round tumour may follow an outline that it misses on these.
+        ready, point = twin.loosened(start, [start], workspace.message)
         return ready.calibrate(point, workspace.message).widened_by(rough)
 
     return workspace.stage("calibration", calibrate)

@@ -22,7 +22,7 @@ def test_with_respect_to_place_velocities_and_onset(made):
     model = BeatModel(made)
     beat = Beat(made.heart.positions()[made.heart.nearest((-25.0, 5.0, -20.0))] + np.array([0.31, -0.23, 0.17]), 0.61, 0.28, 0.4)
     weight = np.random.default_rng(0).normal(size=(12, 220))
-    slopes = np.einsum("lt,ltp->p", weight, np.asarray(model.slopes(beat.parameters)))
+    slopes = np.einsum("lt,ltp->p", weight, np.asarray(model.linearised(beat.parameters)[0]))
     for index in range(6):
         step = jnp.zeros(6).at[index].set(STEP)
         above, below = (float(np.vdot(weight, model.leads(beat.parameters + sign * step))) for sign in (1, -1))
