@@ -29,10 +29,10 @@ class Config:
     periodic_steps: int = 60
     """Steps of the splitting with exact diffusion (periodic)."""
 
-    voxel_steps: int = 48
+    voxel_steps: int = 30
     """Steps of the stabilised Runge-Kutta method (walls and mask)."""
 
-    stages: int = 3
+    stages: int = 4
     """Of the stabilised method."""
 
     peer_steps: int = 100

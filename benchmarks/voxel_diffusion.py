@@ -94,7 +94,7 @@ def _blocked(config: Config, edge: int) -> dict[str, Any]:
     from solvers.space.edge_diffusion import EdgeDiffusion
     from solvers.steppers.blocked_diffusion import BlockedDiffusion
 
-    shape, dtype, depth = (edge, edge, edge), jnp.dtype(config.precision), min(10, config.blocked_steps)
+    shape, dtype = (edge, edge, edge), jnp.dtype(config.precision)
     phantom = brain_phantom(shape, round(config.active_fraction * edge**3))
     grid, mesh = VoxelGrid(phantom.mask, 1.0), device_mesh()
     field = grid.cells(jnp.asarray(np.random.default_rng(0).random(shape), dtype))
@@ -114,8 +114,8 @@ def _blocked(config: Config, edge: int) -> dict[str, Any]:
     field = placed(field, grid, mesh) if mesh.size > 1 else field
     for name, operator in (("7", Diffusion(grid, coefficient)), ("19", EdgeDiffusion.of(TensorDiffusion(grid, tensor)))):
         length = jnp.asarray(1.8, dtype) / operator.spectral_bound()
-        stepper = BlockedDiffusion(operator, config.blocked_steps, depth)
-        whole = stepper if mesh.size == 1 else decomposed(stepper, grid, mesh, depth)  # cut once, as a user's program does
+        stepper = BlockedDiffusion(operator, config.blocked_steps)
+        whole = stepper if mesh.size == 1 else decomposed(stepper, grid, mesh)  # cut once, as a user's program does
         program, seconds = compiled(march, whole, field, length)
         timed = warm(program, whole, field, length, repeats=config.repeats)
         reference, _ = compiled(single, operator, field)

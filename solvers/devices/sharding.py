@@ -15,8 +15,10 @@ from solvers.devices.halo import Slabs
 from solvers.grid import VoxelGrid
 from solvers.operator import Operator
 from solvers.shapes import Cells, Flag, Scalar, State
+from solvers.space.edge_diffusion import EdgeDiffusion
 from solvers.stepper import Stepper
 from solvers.steppers.blocked_diffusion import BlockedDiffusion
+from solvers.steppers.blocked_march import best_depth
 from solvers.steppers.runge_kutta_chebyshev import RungeKuttaChebyshev2
 
 AXIS = "x"
@@ -55,11 +57,11 @@ def placed(tree: PyTree, grid: VoxelGrid, mesh: Mesh) -> PyTree:
 
 
 @overload
-def decomposed(part: Operator, grid: VoxelGrid, mesh: Mesh, halo: int = 2) -> "DecomposedOperator": ...
+def decomposed(part: Operator, grid: VoxelGrid, mesh: Mesh, halo: int | None = None) -> "DecomposedOperator": ...
 @overload
-def decomposed(part: Stepper, grid: VoxelGrid, mesh: Mesh, halo: int = 2) -> "DecomposedStepper | SlabDiffusion": ...
+def decomposed(part: Stepper, grid: VoxelGrid, mesh: Mesh, halo: int | None = None) -> "DecomposedStepper | SlabDiffusion": ...
 def decomposed(
-    part: Operator | Stepper, grid: VoxelGrid, mesh: Mesh, halo: int = 2
+    part: Operator | Stepper, grid: VoxelGrid, mesh: Mesh, halo: int | None = None
 ) -> "DecomposedOperator | DecomposedStepper | SlabDiffusion":
     """The same operator or stepper, computed in slabs along x on the devices of a mesh: the one line that users change.
 
@@ -72,12 +74,14 @@ def decomposed(
         mesh: From :func:`device_mesh`.
         halo: Planes that ``part`` looks to either side: 1 for Diffusion and EdgeDiffusion, 2 for order 4 and TensorDiffusion, times
             the applications per step for a stepper, e.g. its stages. A smaller number gives wrong results at the seams, except for
-            BlockedDiffusion: it exchanges a halo every ``halo`` substeps, however many it has, and its gradient is with respect to the
-            cut coefficients unless ``decomposed`` itself is called inside the function that is differentiated.
+            BlockedDiffusion: it exchanges a halo every ``halo`` substeps, however many it has (None: its ``depth``, else what the
+            cache holds; 2 for everything else), and its gradient is with respect to the cut coefficients unless ``decomposed`` itself is called inside the function that is differentiated.
 
     Fails for parts with leaves that are neither numbers, nor fields, nor faces of this grid, nor the same for all cells
     (multigrid hierarchies, transforms), and with periodic x.
     """
+    if halo is None:
+        halo = _blocked_halo(part, -(-grid.shape[0] // mesh.size)) if isinstance(part, BlockedDiffusion) else 2
     if halo < 1 or mesh.axis_names != (AXIS,):
         raise ValueError(f"got halo {halo}, mesh axes {mesh.axis_names}; expected >= 1, ('x',); do: use device_mesh and count the planes")
     if not isinstance(part, Operator | Stepper):
@@ -148,6 +152,13 @@ class DecomposedStepper(Stepper):
     def stable(self, length: Scalar) -> Flag:
         """That of the whole."""
         return self.stepper.stable(length)
+
+
+def _blocked_halo(stepper: BlockedDiffusion, planes: int) -> int:
+    """Substeps per visit of a slab of so many planes: what one device does, on its own part of the cache."""
+    edges = EdgeDiffusion.of(stepper.operator)
+    fewest = best_depth(edges.strides, edges.faces[0].dtype.itemsize, stepper.substeps)
+    return min(planes, stepper.substeps, stepper.depth or fewest)
 
 
 def _is_chebyshev(node: Any) -> bool:

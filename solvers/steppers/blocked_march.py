@@ -20,6 +20,9 @@ TILE_BYTES = 2**17
 """Size of the part of a field that one visit advances: with its faces it stays in a second-level cache."""
 ALIGNMENT = 16
 DEPTH = 8
+"""Steps per visit where nothing speaks against them."""
+WINDOW_BYTES = 10 * 2**20
+"""Working set of a march, which has to stay in a core's share of the last-level cache; 19 points lose a third with three times as much."""
 
 
 def march(strides: Strides, faces: tuple[Faces, ...], factor: Scalar, field: Cells, steps: int, depth: int | None = None) -> Cells:
@@ -40,10 +43,10 @@ def march(strides: Strides, faces: tuple[Faces, ...], factor: Scalar, field: Cel
         factor: $f$, the length of a step times the operator's scale.
         field: One flat field; ``jax.vmap`` makes it many.
         steps: How many, static.
-        depth: Steps per visit; by default the number from 5 to 12 that divides ``steps`` best.
+        depth: Steps per visit; by default what :func:`best_depth` says.
 
     Memory of reverse mode: ``steps / depth + depth`` states and one field per stride. Choose ``depth`` near the root of ``steps`` where
-    memory matters. A working set of ``(depth + 2) * (len(strides) + 2) * max(strides)`` numbers has to fit in the last-level cache.
+    memory matters. Its working set is that of :func:`best_depth`.
     Source: time skewing, Wonnacott (2000), Proc. IPDPS, 171; checkpoints: Griewank (1992), Optim. Methods Softw. 1, 35.
     """
     if steps < 0 or (depth is not None and depth < 1):
@@ -51,7 +54,7 @@ def march(strides: Strides, faces: tuple[Faces, ...], factor: Scalar, field: Cel
     if steps == 0:
         return field
     dtype = jnp.result_type(field, *faces)
-    depth = min(steps, depth or _best_depth(steps))
+    depth = min(steps, depth or best_depth(strides, np.dtype(dtype).itemsize, steps))
     for count, deep in ((steps // depth, depth), (1, steps % depth)):
         if deep == 0:
             continue
@@ -67,9 +70,13 @@ def march_padded(faces: Sequence[Array], factor: Array, field: Array, layout: "L
     return result
 
 
-def _best_depth(steps: int) -> int:
-    """Fewest steps left over; among equals the one closest to the usual depth."""
-    return min(range(5, 13), key=lambda depth: (steps % depth, abs(depth - DEPTH)))
+def best_depth(strides: Strides, item_bytes: int, steps: int) -> int:
+    """Steps per visit: at most 12, with ``(depth + 2) * (len(strides) + 2) * max(strides)`` numbers within ``WINDOW_BYTES``.
+
+    Of the upper half of what fits the one that leaves fewest steps over, and among equals the one closest to 8.
+    """
+    most = min(12, max(2, WINDOW_BYTES // ((len(strides) + 2) * max(strides) * item_bytes) - 2))
+    return min(range(max(2, most // 2), most + 1), key=lambda depth: (steps % depth, abs(depth - min(DEPTH, most))))
 
 
 @dataclass(frozen=True)

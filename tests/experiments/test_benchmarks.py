@@ -66,7 +66,7 @@ TOYS: dict[str, dict] = {
     "sparse_masks": {"edge_voxels": 8, "fill_fractions": (0.2, 0.5), "applications": 2, "repeats": 1},
     "stiff_kinetics": {"cores": 0, "cells": 5, "batch": 4, "repeats": 1, "peers": False},
     "substrate_transport": {
-        "edge_voxels": 12, "spacing_um": 166.0, "substrates": (1, 2), "mask_steps": 4, "mask_reference_steps": 16, "repeats": 1
+        "edge_voxels": 12, "spacing_um": 166.0, "substrates": (1, 2), "mask_reference_steps": 16, "repeats": 1
     },
 }  # fmt: skip
 

@@ -10,7 +10,7 @@ from twinsim.errors import InputError
 PLANE = gray_scott.Config(
     precision="float64", edge_voxels=32, duration=8.0, periodic_steps=8, voxel_steps=8, reference_steps=32, peer_steps=8, repeats=1
 )
-CUBE = substrate_transport.Config(edge_voxels=12, spacing_um=166.0, substrates=(1, 2), mask_steps=4, mask_reference_steps=16, repeats=1)
+CUBE = substrate_transport.Config(edge_voxels=12, spacing_um=166.0, substrates=(1, 2), mask_reference_steps=16, repeats=1)
 
 
 def finite(numbers: dict) -> bool:
