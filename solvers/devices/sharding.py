@@ -75,7 +75,8 @@ def decomposed(
         halo: Planes that ``part`` looks to either side: 1 for Diffusion and EdgeDiffusion, 2 for order 4 and TensorDiffusion, times
             the applications per step for a stepper, e.g. its stages. A smaller number gives wrong results at the seams, except for
             BlockedDiffusion: it exchanges a halo every ``halo`` substeps, however many it has (None: its ``depth``, else what the
-            cache holds; 2 for everything else), and its gradient is with respect to the cut coefficients unless ``decomposed`` itself is called inside the function that is differentiated.
+            cache holds; 2 for everything else), and its gradient is with respect to the cut coefficients unless ``decomposed`` itself
+            is called inside the function that is differentiated.
 
     Fails for parts with leaves that are neither numbers, nor fields, nor faces of this grid, nor the same for all cells
     (multigrid hierarchies, transforms), and with periodic x.
