@@ -26,8 +26,8 @@ class Config:
     steps: int = 80
     """Explicit steps per timed run."""
 
-    depth: int = 8
-    """Steps per exchange of halos, and planes of halo."""
+    depth: int = 0
+    """Steps per exchange of halos, and planes of halo; 0 takes what the cache holds."""
 
     repeats: int = 5
     """Timed runs, after one that does not count."""
@@ -47,7 +47,7 @@ class Config:
 
 def run(config: Config) -> dict[str, Any]:
     """The numbers by name, with the unit in each name and the number of devices as a suffix."""
-    if not config.devices or min(config.devices) < 1 or min(config.steps, config.depth, config.repeats) < 1 or config.edge_voxels < 4:
+    if not config.devices or min(config.devices) < 1 or min(config.steps, config.repeats) < 1 or config.depth < 0 or config.edge_voxels < 4:
         raise InputError(got=f"{config}", expected="positive numbers, and edges of at least 4 voxels", do="raise them")
     numbers: dict[str, Any] = {}
     for kind in ("strong", "weak"):
@@ -76,7 +76,6 @@ def measure(config: Config) -> dict[str, Any]:
     import jax
     import jax.numpy as jnp
     import numpy as np
-    from jax import lax
 
     from benchmarks._measure import compiled, warm
     from benchmarks._phantom import brain_phantom
@@ -85,7 +84,7 @@ def measure(config: Config) -> dict[str, Any]:
     from solvers.space.edge_diffusion import EdgeDiffusion
     from solvers.steppers.blocked_diffusion import BlockedDiffusion
 
-    edge, dtype, depth = config.edge_voxels, jnp.dtype(config.precision), min(config.depth, config.steps)
+    edge, dtype = config.edge_voxels, jnp.dtype(config.precision)
     mesh = device_mesh(jax.devices()[: config.host_devices or None])
     phantom = brain_phantom((config.planes, edge, edge), round(0.6 * config.planes * edge**2))
     grid = VoxelGrid(padded_planes(phantom.mask, mesh), 1.0)
@@ -97,18 +96,17 @@ def measure(config: Config) -> dict[str, Any]:
         tensor = coefficient[..., None, None] * jnp.asarray(0.2 * np.eye(3) + 0.8 * np.outer(fibres, fibres), dtype)
         operator = EdgeDiffusion.of(TensorDiffusion(grid, tensor))
     whole = grid.cells(jnp.asarray(np.random.default_rng(0).random(grid.shape), dtype))
-    visits = -(-config.steps // depth)
 
     def march(stepper: Any, field: Any) -> Any:
-        length = jnp.asarray(depth * 1.8, dtype) / operator.spectral_bound()
-        return lax.fori_loop(0, visits, lambda _, u: stepper.advance(u, 0.0 * length, length), field)
+        length = jnp.asarray(config.steps * 1.8, dtype) / operator.spectral_bound()
+        return stepper.advance(field, 0.0 * length, length)
 
-    alone = BlockedDiffusion(operator, depth, depth)
-    stepper = alone if mesh.size == 1 else decomposed(alone, grid, mesh, depth)
+    alone = BlockedDiffusion(operator, config.steps, config.depth or None)
+    stepper = alone if mesh.size == 1 else decomposed(alone, grid, mesh)
     field = whole if mesh.size == 1 else placed(whole, grid, mesh)
     program, compile_seconds = compiled(march, stepper, field)
     timed = warm(program, stepper, field, repeats=config.repeats)
-    steps, words = visits * depth, len(operator.strides) + 2
+    steps, words = config.steps, len(operator.strides) + 2
     rate = config.planes * edge**2 * steps / timed.minimum
     expected = np.asarray(compiled(march, alone, whole)[0](alone, whole))
     return {
