@@ -49,8 +49,9 @@ def least_squares(residuals: Residuals, start: Point, iterations: int = 20, damp
     size = start.size
 
     def evaluate(z: Point) -> tuple[Array, Array, Array]:
-        found, push = jax.linearize(residuals, z)
-        jacobian = jax.vmap(push)(jnp.eye(size, dtype=z.dtype))
+        # Pushed forward along with the residuals: linearising first would store every intermediate of a model's time loop.
+        push = jax.vmap(lambda tangent: jax.jvp(residuals, (z,), (tangent,)), out_axes=(None, 0))
+        found, jacobian = push(jnp.eye(size, dtype=z.dtype))
         return 0.5 * jnp.sum(found**2), jacobian @ found, jacobian @ jacobian.T
 
     def iterate(_: Array | int, carry: tuple[Array, ...]) -> tuple[Array, ...]:
