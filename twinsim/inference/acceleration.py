@@ -5,7 +5,7 @@ from jaxtyping import Float
 
 Vector = Float[np.ndarray, " coordinates"]
 LONGEST = 1.0  # of what is added to a plain step, per coordinate
-RIDGE = 1e-10
+ALIKE = 1e-8  # steps that differ by less, relatively, count as the same
 
 
 class Anderson:
@@ -39,7 +39,5 @@ class Anderson:
         if len(self._points) < 2:
             return image
         moved, changed = np.diff(self._points, axis=0).T, np.diff(self._steps, axis=0).T
-        normal = changed.T @ changed
-        normal += RIDGE * np.trace(normal) * np.eye(len(normal))
-        mixed = -(moved + changed) @ np.linalg.solve(normal, changed.T @ self._steps[-1])
+        mixed = -(moved + changed) @ np.linalg.lstsq(changed, self._steps[-1], rcond=ALIKE)[0]
         return image + mixed * min(1.0, LONGEST / max(float(np.abs(mixed).max()), 1e-300))
