@@ -10,7 +10,7 @@ from twinsim.errors import InputError
 
 @dataclass(frozen=True)
 class Config:
-    """A twin of glucose, one of prostate-specific antigen (three kinds of cells), and a tumour on voxels."""
+    """A twin of glucose, real patients' calibrated twins of prostate-specific antigen, and a tumour on voxels."""
 
     cores: int = 0
     """Pin the measuring process to so many cores; 0 uses all that there are."""
@@ -19,7 +19,7 @@ class Config:
     """Of the glucose and antigen twins, and of the voxel twin."""
 
     updates: int = 300
-    """Readings per twin and method."""
+    """Readings per twin and method; of antigen at least so many, real ones, of as many patients as have them."""
 
     forecasts: int = 1000
     """Served forecasts per twin."""
@@ -29,6 +29,9 @@ class Config:
 
     lag: int = 6
     """Readings in the window of the smoothers."""
+
+    psa_train_days: float = 730.0
+    """Days that the antigen twins are calibrated on, each with the population of the other patients; readings after them are followed."""
 
     edge_voxels: int = 32
     """Edge of the cube that holds the tumour twin."""
@@ -52,7 +55,11 @@ class Config:
 def run(config: Config) -> dict[str, Any]:
     """The numbers by name, percentiles in seconds; measured in a fresh process. The table goes to standard error."""
     counts = (config.updates, config.forecasts, config.members, config.lag, config.voxel_members, config.block_voxels, config.voxel_updates)
-    if min(counts) < 2 or config.edge_voxels < 2 * config.block_voxels or min(config.spacing_mm, config.interval_days) <= 0:
+    if (
+        min(counts) < 2
+        or config.edge_voxels < 2 * config.block_voxels
+        or min(config.spacing_mm, config.interval_days, config.psa_train_days) <= 0
+    ):
         raise InputError(
             got=f"updates {config.updates}, members {config.members}, edge-voxels {config.edge_voxels}, block-voxels {config.block_voxels}",
             expected="at least 2 of each, a cube of two blocks at least, and positive lengths and times",
@@ -110,44 +117,48 @@ def _glucose(config: Config, folder: str) -> dict[str, Any]:
 
 
 def _antigen(config: Config, folder: str) -> dict[str, Any]:
-    import jax
-    import jax.numpy as jnp
     import numpy as np
 
-    from twinsim.assimilation import Channel, EnsembleKalmanFilter, PerturbedObservations, Reading, equal_ensemble
-    from twinsim.assimilation.ode_twin import OdeTwin
-    from twinsim.prior import Prior
+    from twinsim.assimilation import EnsembleKalmanFilter, PerturbedObservations, Reading
+    from twinsim.assimilation.psa_twin import PSA_CHANNEL, calibrated_psa_twin
+    from twinsim.cohort import Noise
+    from twinsim.psa_forecast import leave_one_out, psa_cohort
+    from twinsim.psa_models import HIRATA_WASHOUT
+    from twinsim.psa_record import read_cohort
 
-    # The linear law of three kinds of cells off and on therapy, Hirata, Bruchovsky and Aihara (2010), J. Theor. Biol. 264:517, in
-    # steps of half a week; half a year on, half a year off.
-    priors = tuple(
-        Prior(name, "1/day", median, 0.5, "log", "size of Hirata 2010")
-        for name, median in (("decay", 0.05), ("growth", 0.02), ("resistant_growth", 0.003), ("transfer", 1e-3))
-    )
-
-    def rate(time: Any, y: Any, values: Any) -> Any:
-        on = jnp.where(jnp.sin(2 * jnp.pi * time / 365) > 0, 1.0, 0.0)
-        first = (values["growth"] * (1 - on) - values["decay"] * on) * y[0] + 0.05 * (1 - on) * y[1]
-        second = values["transfer"] * on * y[0] - 0.005 * y[1]
-        third = values["resistant_growth"] * (2 * on - 1) * y[2] + 1e-4 * on * y[0]
-        return jnp.stack([first, second, third])
-
-    def read(y: Any, values: Any) -> Any:
-        del values
-        return jnp.log(y.sum())[None]
-
-    size = 3 + len(priors)
-    model = OdeTwin(rate=rate, read=read, priors=priors, walk=jnp.full(size, 1e-3), sigma=jnp.full(1, 0.2), step=3.5)
-    start = jnp.log(jnp.array([10.0, 0.5, 0.05]))
-    drawn = jax.random.normal(jax.random.key(0), (config.members, size))
-    members = jnp.concatenate([start + 0.3 * drawn[:, :3], drawn[:, 3:]], 1)
-    rng = np.random.default_rng(0)
-    values = np.exp(1.5 + np.sin(np.arange(config.updates) / 8) + 0.1 * rng.normal(size=config.updates))
-    readings = [Reading("psa", 14.0 * (i + 1), float(value), "ng/mL") for i, value in enumerate(values)]
-    channels = (Channel("psa", "ng/mL", low=0.0, high=1e5, logarithmic=True),)
+    records, origin = read_cohort(), config.psa_train_days
+    cohort = psa_cohort(records, HIRATA_WASHOUT)
+    readings = [
+        [Reading("psa", float(d), float(v), "ng/mL") for d, v in zip(r.days, r.psa, strict=True) if d > origin and v > 0] for r in records
+    ]
+    chosen, count = [], 0
+    for index in np.argsort([-len(one) for one in readings], kind="stable"):
+        if count < config.updates:
+            chosen.append(int(index))
+            count += len(readings[index])
+    priors = leave_one_out(cohort, Noise(0.4, 0.7, 90.0), chosen)
     method = EnsembleKalmanFilter(PerturbedObservations())
-    asked = (14.0, 13, '{"horizon": 182}')
-    return _followed("antigen_ensemble", config, folder, model, method, equal_ensemble(members, 0.0), channels, readings, asked)
+    seconds, errors, still, twins = [], [], [], []
+    for index, prior in zip(chosen, priors, strict=True):
+        record = records[index]
+        model, belief = calibrated_psa_twin(record, prior, origin, config.members)
+        receipts, last, compiled = _updates(
+            f"antigen_{index}", config, folder, model, method, belief, (PSA_CHANNEL,), readings[index], origin
+        )
+        before = np.log(record.psa[(record.days <= origin) & np.isfinite(record.psa)][-1])
+        logs = np.concatenate([[before], np.log([one.value for one in readings[index]])])
+        errors += [float(receipt.innovation.residual[0]) for receipt in receipts]
+        still += np.diff(logs).tolist()
+        seconds += [receipt.seconds for receipt in receipts]
+        twins.append((model, last))
+    numbers = {"update_antigen_ensemble_compile_seconds": compiled, **_percentiles("update_antigen_ensemble", seconds)} | {
+        "antigen_patients": len(chosen),
+        "antigen_readings": len(seconds),
+        "antigen_rmse_log_psa_next_reading": float(np.sqrt(np.mean(np.square(errors)))),
+        "antigen_rmse_log_psa_next_reading_persistence": float(np.sqrt(np.mean(np.square(still)))),
+    }
+    model, last = twins[0]
+    return numbers | _served("antigen_ensemble", config, model, method, last, (14.0, 13, '{"horizon": 182}'))
 
 
 def _voxels(config: Config, folder: str) -> dict[str, Any]:
@@ -205,37 +216,51 @@ def _followed(
     name: str, config: Config, folder: str, model: Any, method: Any, belief: Any, channels: Any, readings: Any, asked: Any,
     ended: list[Any] | None = None,
 ) -> dict[str, Any]:  # fmt: skip
-    """Updates through journal and saved state, then served forecasts from the last belief, JSON in and JSON out."""
+    """Updates through journal and saved state, then served forecasts from the last belief."""
+    receipts, last, compiled = _updates(name, config, folder, model, method, belief, channels, readings)
+    if ended is not None:
+        ended.append(last)
+    numbers = {f"update_{name}_compile_seconds": compiled, **_percentiles(f"update_{name}", [receipt.seconds for receipt in receipts])}
+    return numbers if asked is None else numbers | _served(name, config, model, method, last, asked)
+
+
+def _updates(
+    name: str, config: Config, folder: str, model: Any, method: Any, belief: Any, channels: Any, readings: Any, start: float = 0.0
+) -> tuple[list[Any], Any, float]:
+    """The receipts of all readings, the last belief, and the seconds that opening the twin took, compilation included."""
     import time
     from pathlib import Path
 
     from twinsim.assimilation import LiveTwin, Rules
-    from twinsim.assimilation.forecast_service import ForecastService
 
     began = time.perf_counter()
-    with LiveTwin(Path(folder) / name, model, method, belief, channels, rules=Rules(lag=config.lag)) as twin:
+    with LiveTwin(Path(folder) / name, model, method, belief, channels, start, Rules(lag=config.lag)) as twin:
         compiled = time.perf_counter() - began
         receipts = [twin.assimilate(reading) for reading in readings]
         wrong = [receipt for receipt in receipts if not receipt.outcome.accepted]
         if wrong:
             raise RuntimeError(f"{name}: {len(wrong)} readings refused, the first: {wrong[0].message}")
-        numbers = {f"update_{name}_compile_seconds": compiled, **_percentiles(f"update_{name}", [r.seconds for r in receipts])}
-        if ended is not None:
-            ended.append(twin.ensemble())
-        if asked is None:
-            return numbers
-        step, steps, request = asked
+        return receipts, twin.belief, compiled
+
+
+def _served(name: str, config: Config, model: Any, method: Any, belief: Any, asked: tuple[float, int, str]) -> dict[str, Any]:
+    """Forecasts as served calls, JSON in and JSON out."""
+    import time
+
+    from twinsim.assimilation.forecast_service import ForecastService
+
+    step, steps, request = asked
+    began = time.perf_counter()
+    service = ForecastService(model, method, belief, step, steps, config.members)
+    numbers = {f"forecast_{name}_compile_seconds": time.perf_counter() - began}
+    seconds, answer = [], ""
+    for _ in range(config.forecasts):
         began = time.perf_counter()
-        service = ForecastService(model, method, twin.belief, step, steps, config.members)
-        numbers[f"forecast_{name}_compile_seconds"] = time.perf_counter() - began
-        seconds, answer = [], ""
-        for _ in range(config.forecasts):
-            began = time.perf_counter()
-            answer = service.answer(twin.belief, request)
-            seconds.append(time.perf_counter() - began)
-        if "error" in answer:
-            raise RuntimeError(f"{name}: {answer}")
-        return numbers | _percentiles(f"forecast_{name}", seconds)
+        answer = service.answer(belief, request)
+        seconds.append(time.perf_counter() - began)
+    if "error" in answer:
+        raise RuntimeError(f"{name}: {answer}")
+    return numbers | _percentiles(f"forecast_{name}", seconds)
 
 
 def _percentiles(name: str, seconds: list[float]) -> dict[str, float]:

@@ -23,6 +23,9 @@ class Config:
     patients: int = 60
     """The first so many of the data set."""
 
+    host_devices: int = 2
+    """Devices that the processor is divided into; the patients are divided over them. 0 leaves what the environment says."""
+
     repeats: int = 3
     """Timed runs of the batch, after one that does not count."""
 

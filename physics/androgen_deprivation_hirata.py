@@ -36,8 +36,8 @@ class HirataTanaka(eqx.Module):
     $x_1$ depends on androgens, $x_2$ is resistant by changes that are undone off therapy, $x_3$ by changes that are not. All are in the
     unit of PSA, ng/mL; all rates in 1/day. Good values: :data:`HIRATA2010`.
 
-    `washout` is an addition: the days for which the last depot goes on to act, so that the matrix of therapy holds so much longer than
-    therapy; zero gives the published model.
+    `transfer_32_on` is $w_{32}$ on therapy; None leaves it out. `washout` is an addition: the days for which the last depot goes on to
+    act, so that the matrix of therapy holds so much longer than therapy; zero gives the published model.
 
     It fails where growth saturates, and where PSA per cell changes (flare in the first days of therapy). Source: Hirata, Bruchovsky and
     Aihara (2010), *J Theor Biol* 264, 517, equations 1 and 2.
@@ -47,7 +47,7 @@ class HirataTanaka(eqx.Module):
     transfer_21_on: Scalar
     decay_2_on: Scalar
     transfer_31_on: Scalar
-    transfer_32_on: Scalar
+    transfer_32_on: Scalar | None
     growth_3_on: Scalar
     growth_1_off: Scalar
     transfer_12_off: Scalar
@@ -57,35 +57,33 @@ class HirataTanaka(eqx.Module):
 
     def on(self, days: Intervals) -> Float[Array, "intervals 3 3"]:
         """Exact solution matrices of therapy."""
-        first, second, third = -self.decay_1_on, -self.decay_2_on, self.growth_3_on
-        through_2 = _difference(second, third, days) - _difference(first, second, days)
-        # Divided difference of third order: first and third differ by far in every patient, the other pairs may coincide.
-        through_2 = through_2 / (third - first)
+        a11, a21, a22, a31, a32, a33 = self._on(days)
         zero = jnp.zeros_like(days)
-        rows = [
-            [jnp.exp(first * days), zero, zero],
-            [self.transfer_21_on * _difference(first, second, days), jnp.exp(second * days), zero],
-            [
-                self.transfer_31_on * _difference(first, third, days) + self.transfer_32_on * self.transfer_21_on * through_2,
-                self.transfer_32_on * _difference(second, third, days),
-                jnp.exp(third * days),
-            ],
-        ]
-        return jnp.stack([jnp.stack(row, -1) for row in rows], -2)
+        return _matrices([[a11, zero, zero], [a21, a22, zero], [a31, a32, a33]])
 
     def off(self, days: Intervals) -> Float[Array, "intervals 3 3"]:
         """Exact solution matrices without therapy."""
+        b11, b12, b22, b33 = self._off(days)
         zero = jnp.zeros_like(days)
-        rows = [
-            [
-                jnp.exp(self.growth_1_off * days),
-                self.transfer_12_off * _difference(self.growth_1_off, self.growth_2_off, days),
-                zero,
-            ],
-            [zero, jnp.exp(self.growth_2_off * days), zero],
-            [zero, zero, jnp.exp(self.growth_3_off * days)],
-        ]
-        return jnp.stack([jnp.stack(row, -1) for row in rows], -2)
+        return _matrices([[b11, b12, zero], [zero, b22, zero], [zero, zero, b33]])
+
+    def _on(self, days: Intervals) -> tuple[Intervals, ...]:
+        """Entries 11, 21, 22, 31, 32 and 33 of the matrices of therapy."""
+        first, second, third = -self.decay_1_on, -self.decay_2_on, self.growth_3_on
+        into_2 = self.transfer_21_on * _difference(first, second, days)
+        into_3 = self.transfer_31_on * _difference(first, third, days)
+        from_2 = jnp.zeros_like(days)
+        if self.transfer_32_on is not None:
+            from_2 = self.transfer_32_on * _difference(second, third, days)
+            through_2 = _difference(second, third, days) - _difference(first, second, days)
+            # Divided difference of third order: first and third differ by far in every patient, the other pairs may coincide.
+            into_3 += self.transfer_32_on * self.transfer_21_on * through_2 / (third - first)
+        return jnp.exp(first * days), into_2, jnp.exp(second * days), into_3, from_2, jnp.exp(third * days)
+
+    def _off(self, days: Intervals) -> tuple[Intervals, ...]:
+        """Entries 11, 12, 22 and 33 of the matrices without therapy."""
+        into_1 = self.transfer_12_off * _difference(self.growth_1_off, self.growth_2_off, days)
+        return jnp.exp(self.growth_1_off * days), into_1, jnp.exp(self.growth_2_off * days), jnp.exp(self.growth_3_off * days)
 
     def states(
         self, times: Float[Array, " times"], since_stop: Float[Array, " times"], initial: Float[Array, "3"]
@@ -100,14 +98,22 @@ class HirataTanaka(eqx.Module):
         days = jnp.diff(times)
         stopped = since_stop[:-1]
         treated = jnp.where(stopped < 0, days, jnp.clip(self.washout - stopped, 0.0, days))
-        matrices = self.off(days - treated) @ self.on(treated)
+        a11, a21, a22, a31, a32, a33 = self._on(treated)
+        b11, b12, b22, b33 = self._off(days - treated)
+        # The product off times on, entry by entry: over a batch of patients tiny matrices cost more than the exponentials in them.
+        entries = (b11 * a11 + b12 * a21, b12 * a22, b22 * a21, b22 * a22, b33 * a31, b33 * a32, b33 * a33)
 
-        def step(state: Array, matrix: Array) -> tuple[Array, Array]:
-            new = jnp.sum(matrix * state[None, :], axis=1)
+        def step(cells: tuple[Scalar, ...], entries: tuple[Scalar, ...]) -> tuple[tuple[Scalar, ...], tuple[Scalar, ...]]:
+            (x1, x2, x3), (m11, m12, m21, m22, m31, m32, m33) = cells, entries
+            new = (m11 * x1 + m12 * x2, m21 * x1 + m22 * x2, m31 * x1 + m32 * x2 + m33 * x3)
             return new, new
 
-        _, later = jax.lax.scan(step, initial, matrices)
-        return jnp.concatenate([initial[None], later])
+        _, later = jax.lax.scan(step, (initial[0], initial[1], initial[2]), entries)
+        return jnp.concatenate([initial[None], jnp.stack(later, 1)])
+
+
+def _matrices(rows: list[list[Intervals]]) -> Float[Array, "intervals 3 3"]:
+    return jnp.stack([jnp.stack(row, -1) for row in rows], -2)
 
 
 def _difference(a: Scalar, b: Scalar, days: Intervals) -> Intervals:

@@ -9,6 +9,7 @@ from physics.parameters import Parameter, ParameterSet
 
 Scalar = Float[Array, ""]
 State = Float[Array, "6"]
+Cells = tuple[Scalar, ...]
 LOG_SENSITIVE, LOG_RESISTANT, LOG_PSA, QUOTA_SENSITIVE, QUOTA_RESISTANT, ANDROGEN = range(6)
 
 _TABLE = "Portz, Kuang and Nagy 2012, AIP Adv 2, 011002, as in public code of the model; the printed table was not read"
@@ -51,8 +52,8 @@ class PortzKuangNagy(eqx.Module):
     values: :data:`PORTZ2012`. It fails where resistance comes by another way than a lower need of androgen. Source: Portz, Kuang and Nagy
     (2012), *AIP Adv* 2, 011002, equations 1 to 9.
 
-    States are advanced in the logarithms of $X, Y, P$ by classical Runge-Kutta with steps of a few days: the fastest rate is that of the
-    quota, about 0.2/day, so steps must stay under ten days.
+    States are advanced in the logarithms of $X, Y, P$ by classical Runge-Kutta with steps of a few days, serum androgen exactly: the
+    fastest rate left is that of the quota, about 0.2/day, so steps must stay under ten days.
     """
 
     growth: Scalar
@@ -82,48 +83,69 @@ class PortzKuangNagy(eqx.Module):
 
     def rate(self, state: State, treated: Scalar) -> State:
         """Time derivative; `treated` is one while therapy acts and zero after it."""
-        sensitive, resistant = jnp.exp(state[LOG_SENSITIVE]), jnp.exp(state[LOG_RESISTANT])
-        quota_s, quota_r, androgen = state[QUOTA_SENSITIVE], state[QUOTA_RESISTANT], state[ANDROGEN]
-        forward = self.to_resistant * _falling(quota_s, self.half_to_resistant)
-        back = self.to_sensitive * (1 - _falling(quota_r, self.half_to_sensitive))
-        secreted = sensitive * (
-            self.secretion + self.secretion_sensitive * (1 - _falling(quota_s, self.half_secretion_sensitive))
-        ) + resistant * (self.secretion + self.secretion_resistant * (1 - _falling(quota_r, self.half_secretion_resistant)))
-        androgen_rate = treated * (self.androgen_on - androgen) / self.fall_days
-        androgen_rate += (1 - treated) * (self.androgen_off - androgen) / self.rise_days
-        return jnp.stack(
-            [
-                self.growth * (1 - self.least_quota_sensitive / quota_s) - self.death_sensitive - forward + back * resistant / sensitive,
-                self.growth * (1 - self.least_quota_resistant / quota_r) - self.death_resistant - back + forward * sensitive / resistant,
-                secreted * jnp.exp(-state[LOG_PSA]) - self.clearance,
-                self._quota_rate(quota_s, self.least_quota_sensitive, androgen),
-                self._quota_rate(quota_r, self.least_quota_resistant, androgen),
-                androgen_rate,
-            ]
-        )
+        level, speed = self._serum(treated)
+        androgen = state[ANDROGEN]
+        slopes = self._slopes((state[0], state[1], state[2], state[3], state[4]), androgen)
+        return jnp.stack([*slopes, (level - androgen) * speed])
 
     def states(
-        self, times: Float[Array, " times"], since_stop: Float[Array, " times"], initial: State, substeps: int = 4
+        self, times: Float[Array, " times"], since_stop: Float[Array, " times"], initial: State, substeps: int = 6
     ) -> Float[Array, "times 6"]:
-        """States at the times of a schedule; arguments as in :meth:`HirataTanaka.states`, intervals under `substeps` times ten days."""
-        days = jnp.diff(times)
+        """States at the times of a schedule; arguments as in :meth:`HirataTanaka.states`, intervals of 32 days at most for 6 substeps.
 
-        def interval(state: State, given: tuple[Scalar, Scalar]) -> tuple[State, State]:
-            length, stopped = given
-            treated = jnp.where(stopped < 0, length, jnp.clip(self.washout - stopped, 0.0, length))
-            for part, acts in ((treated, jnp.ones(())), (length - treated, jnp.zeros(()))):
-                state = jax.lax.fori_loop(0, substeps, lambda _, s, h=part / substeps, a=acts: self._step(s, a, h), state)
-            return state, state
+        Steps end where therapy ceases to act: the treated part of an interval takes its share of the substeps, one at least.
+        """
+        days, stopped = jnp.diff(times), since_stop[:-1]
+        treated = jnp.where(stopped < 0, days, jnp.clip(self.washout - stopped, 0.0, days))
+        share = jax.lax.stop_gradient(treated / jnp.where(days > 0, days, 1.0))
+        count = jnp.floor(share * (substeps - 1)) + jnp.where(share > 0, 1.0, 0.0)  # no step longer than days / (substeps - 1)
+        lengths = treated / jnp.maximum(count, 1.0), (days - treated) / jnp.maximum(substeps - count, 1.0)
 
-        _, later = jax.lax.scan(interval, initial, (days, since_stop[:-1]))
-        return jnp.concatenate([initial[None], later])
+        def interval(cells: Cells, given: tuple[Scalar, Scalar, Scalar]) -> tuple[Cells, Cells]:
+            on, off, count = given
 
-    def _step(self, state: State, treated: Scalar, days: Scalar) -> State:
-        k1 = self.rate(state, treated)
-        k2 = self.rate(state + days / 2 * k1, treated)
-        k3 = self.rate(state + days / 2 * k2, treated)
-        k4 = self.rate(state + days * k3, treated)
-        return state + days / 6 * (k1 + 2 * k2 + 2 * k3 + k4)
+            def step(index: Array, cells: Cells) -> Cells:
+                acts = jnp.where(index < count, 1.0, 0.0).astype(on.dtype)
+                return self._step(cells, acts, jnp.where(index < count, on, off))
+
+            cells = jax.lax.fori_loop(0, substeps, step, cells)
+            return cells, cells
+
+        _, later = jax.lax.scan(interval, tuple(initial[i] for i in range(6)), (*lengths, count))
+        return jnp.concatenate([initial[None], jnp.stack(later, 1)])
+
+    def _step(self, cells: Cells, treated: Scalar, days: Scalar) -> Cells:
+        level, speed = self._serum(treated)
+        *state, androgen = cells
+        kept = jnp.exp(-0.5 * days * speed)
+        middle, end = level + (androgen - level) * kept, level + (androgen - level) * kept**2
+        k1 = self._slopes(tuple(state), androgen)
+        k2 = self._slopes(tuple(s + days / 2 * k for s, k in zip(state, k1, strict=True)), middle)
+        k3 = self._slopes(tuple(s + days / 2 * k for s, k in zip(state, k2, strict=True)), middle)
+        k4 = self._slopes(tuple(s + days * k for s, k in zip(state, k3, strict=True)), end)
+        slopes = zip(state, k1, k2, k3, k4, strict=True)
+        return (*(s + days / 6 * (a + 2 * b + 2 * c + d) for s, a, b, c, d in slopes), end)
+
+    def _serum(self, treated: Scalar) -> tuple[Scalar, Scalar]:
+        """The level that serum androgen goes to, and how fast."""
+        level = treated * self.androgen_on + (1 - treated) * self.androgen_off
+        return level, treated / self.fall_days + (1 - treated) / self.rise_days
+
+    def _slopes(self, state: Cells, androgen: Scalar) -> Cells:
+        """Time derivatives of all but the serum, one scalar each: in a batch these are long vectors, where a stack of six is not."""
+        sensitive, resistant, psa, quota_s, quota_r = state
+        forward = self.to_resistant * _falling(quota_s, self.half_to_resistant)
+        back = self.to_sensitive * (1 - _falling(quota_r, self.half_to_sensitive))
+        ratio = jnp.exp(resistant - sensitive)
+        by_sensitive = self.secretion + self.secretion_sensitive * (1 - _falling(quota_s, self.half_secretion_sensitive))
+        by_resistant = self.secretion + self.secretion_resistant * (1 - _falling(quota_r, self.half_secretion_resistant))
+        return (
+            self.growth * (1 - self.least_quota_sensitive / quota_s) - self.death_sensitive - forward + back * ratio,
+            self.growth * (1 - self.least_quota_resistant / quota_r) - self.death_resistant - back + forward / ratio,
+            jnp.exp(sensitive - psa) * (by_sensitive + ratio * by_resistant) - self.clearance,
+            self._quota_rate(quota_s, self.least_quota_sensitive, androgen),
+            self._quota_rate(quota_r, self.least_quota_resistant, androgen),
+        )
 
     def _quota_rate(self, quota: Scalar, least: Scalar, androgen: Scalar) -> Scalar:
         room = (self.most_quota - quota) / (self.most_quota - least)

@@ -8,8 +8,9 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float, Int
 
+from solvers import device_mesh, map_members
 from twinsim.batched_least_squares import Fit, least_squares
 from twinsim.prior import Prior, Values, values_of
 
@@ -57,6 +58,8 @@ class Cohort:
         records: What else `predict` needs: arrays with a leading axis of patients.
         times: Days; padded by repeating the last.
         values: Data, e.g. logarithms; NaN where nothing was measured, and in the padding.
+        rows: Per patient the rows with data, padded with the first row; found where none are given. A part of a record keeps those of
+            the whole, so that it is fitted by the same compiled program.
     """
 
     priors: tuple[Prior, ...]
@@ -64,7 +67,15 @@ class Cohort:
     records: Any
     times: Table
     values: Table
+    rows: Int[np.ndarray, "patients readings"] = field(default_factory=lambda: np.zeros((0, 0), dtype=int))
     _whitening: dict[tuple[float, float], np.ndarray] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Finds the rows with data."""
+        if not self.rows.size:
+            found = [np.flatnonzero(np.isfinite(row)) for row in self.values]
+            most = max(row.size for row in found)
+            object.__setattr__(self, "rows", np.stack([np.concatenate([row, np.zeros(most - row.size, dtype=int)]) for row in found]))
 
     @property
     def size(self) -> int:
@@ -84,19 +95,29 @@ class Cohort:
         """What the model says at all times."""
         return np.asarray(_predictions(self.priors, self.predict, self.records, jnp.asarray(z)))
 
-    def whitening(self, noise: Noise) -> Float[np.ndarray, "patients times times"]:
-        """Matrices that turn differences into independent ones of size one; rows of missing values are zero."""
+    def readings(self, table: Table) -> Float[np.ndarray, "patients readings"]:
+        """What a table of all times has where there are data; zero where data are missing, and in the padding."""
+        return np.where(self.seen, np.take_along_axis(np.nan_to_num(table), self.rows, 1), 0.0)
+
+    @property
+    def seen(self) -> Bool[np.ndarray, "patients readings"]:
+        """Which of the rows with data are some, not padding and not missing in this part of the record."""
+        padding = (self.rows == 0) & (np.arange(self.rows.shape[1]) > 0)[None]
+        return np.isfinite(np.take_along_axis(self.values, self.rows, 1)) & ~padding
+
+    def whitening(self, noise: Noise) -> Float[np.ndarray, "patients readings readings"]:
+        """Matrices that turn differences of readings into independent ones of size one; rows of missing values are zero."""
         key = (noise.share, noise.days)
         if key not in self._whitening:  # many fits of one cohort differ in priors only
-            seen = np.isfinite(self.values)
+            seen, eye = self.seen, np.eye(self.rows.shape[1])
             both = seen[:, :, None] & seen[:, None, :]
-            eye = np.eye(self.times.shape[1])
-            roots = np.linalg.cholesky(np.where(both, noise.lasting(self.times) + (1 - noise.share + JITTER) * eye, eye))
+            lasting = noise.lasting(np.take_along_axis(self.times, self.rows, 1))
+            roots = np.linalg.cholesky(np.where(both, lasting + (1 - noise.share + JITTER) * eye, eye))
             self._whitening[key] = np.where(both, np.linalg.inv(roots), 0.0)
         return self._whitening[key] / noise.scale
 
     def fit(self, priors: list[Normal], start: Points, iterations: int, shift: "tuple[Points, Table] | None" = None) -> Fit:
-        """Maximum a posteriori of all patients as one program.
+        """Maximum a posteriori of all patients as one program, divided over the devices of this process.
 
         Args:
             priors: One per patient; all with the same share and days of noise.
@@ -111,7 +132,7 @@ class Cohort:
         data = self.values
         if shift is not None:
             means, data = means + shift[0], data + shift[1]
-        arrays = [jnp.asarray(a) for a in (start, np.nan_to_num(data), white, means, inverse_roots)]
+        arrays = [jnp.asarray(a) for a in (start, self.readings(data), self.rows, white, means, inverse_roots)]
         return _fit(self.priors, self.predict, self.records, *arrays, iterations=iterations)
 
 
@@ -127,19 +148,32 @@ def _fit(
     records: Any,
     start: Array,
     data: Array,
+    rows: Array,
     white: Array,
     means: Array,
     inverse_roots: Array,
     *,
     iterations: int,
 ) -> Fit:
-    def one(z: Array, record: Any, y: Array, whiten: Array, mean: Array, inverse_root: Array) -> Fit:
+    def one(z: Array, record: Any, y: Array, at: Array, whiten: Array, mean: Array, inverse_root: Array) -> Fit:
         def residuals(point: Array) -> Array:
-            return jnp.concatenate([whiten @ (y - predict(values_of(priors, point), record)), inverse_root @ (point - mean)])
+            return jnp.concatenate([whiten @ (y - predict(values_of(priors, point), record)[at]), inverse_root @ (point - mean)])
 
         return least_squares(residuals, z, iterations)
 
-    return jax.vmap(one)(start, records, data, white, means, inverse_roots)
+    arrays = (start, records, data, rows, white, means, inverse_roots)
+    devices = min(len(jax.local_devices()), len(start))
+    if devices == 1:
+        return jax.vmap(one)(*arrays)
+    share = -(-len(start) // devices)
+    missing = share * devices - len(start)
+
+    def shared_out(leaf: Array) -> Array:
+        full = jnp.concatenate([leaf, jnp.broadcast_to(leaf[-1:], (missing, *leaf.shape[1:]))])
+        return full.reshape(devices, share, *leaf.shape[1:])
+
+    found = map_members(lambda part: jax.vmap(one)(*part), jax.tree.map(shared_out, arrays), device_mesh(jax.local_devices()[:devices]))
+    return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:])[: len(start)], found)
 
 
 def estimate_population(
@@ -180,7 +214,7 @@ def estimate_population(
             away = centre - mean
             spread = np.einsum("p,pij->ij", weights, each) + np.einsum("p,pi,pj->ij", weights, away, away)
             covariance = (spread + strength * 0.3 * np.eye(size)) / (count + strength)
-        white = np.einsum("pij,pj->pi", cohort.whitening(noise), np.nan_to_num(cohort.values) - cohort.predictions(z))
+        white = np.einsum("pij,pj->pi", cohort.whitening(noise), cohort.readings(cohort.values - cohort.predictions(z)))
         used = np.trace(np.linalg.solve(np.asarray(found.curvature), information), axis1=1, axis2=2)
         readings = np.isfinite(cohort.values).sum(1)
         free = max(float(weights @ (readings - used)), 1.0)

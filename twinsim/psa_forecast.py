@@ -11,7 +11,6 @@ from twinsim.errors import InputError
 from twinsim.psa_models import PsaModel, Schedule
 from twinsim.psa_record import PsaRecord
 
-LONGEST_INTERVAL = 32.0  # days: what the steps of the cell-quota model allow
 RISE, RISE_NG_PER_ML, SETTLED_DAYS = 1.25, 1.0, 90.0
 
 
@@ -33,8 +32,8 @@ class Score:
 
 
 def psa_cohort(records: Sequence[PsaRecord], model: PsaModel) -> Cohort:
-    """Records as one batch of log PSA; rows without data split intervals that are too long."""
-    rows = [_rows(record) for record in records]
+    """Records as one batch of log PSA; rows without data split intervals that are too long for the model."""
+    rows = [_rows(record, model.longest_interval) for record in records]
     length = max(days.size for days, _, _ in rows)
     times, stops = (np.stack([_padded(row[k], length, row[k][-1]) for row in rows]) for k in (0, 1))
     values = np.stack([_padded(row[2], length, np.nan) for row in rows])
@@ -43,13 +42,13 @@ def psa_cohort(records: Sequence[PsaRecord], model: PsaModel) -> Cohort:
     return Cohort(model.priors, model.log_psa, schedule, times, values)
 
 
-def _rows(record: PsaRecord) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _rows(record: PsaRecord, longest: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     days, stops, logs = [], [], []
     since, log_psa = record.since_stop, np.log(record.psa)
     for k in range(record.days.size):
         parts = 1
         if k + 1 < record.days.size:
-            parts = int(np.ceil((record.days[k + 1] - record.days[k]) / LONGEST_INTERVAL))
+            parts = max(1, int(np.ceil((record.days[k + 1] - record.days[k]) / longest)))
         for j in range(parts):
             step = 0.0 if j == 0 else (record.days[k + 1] - record.days[k]) * j / parts
             days.append(record.days[k] + step)

@@ -1,5 +1,6 @@
 """Models of PSA under intermittent therapy as functions of named parameters with priors."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -39,11 +40,13 @@ class PsaModel:
         name: For tables.
         priors: One per parameter, wide; a population narrows them.
         predict: From values and a schedule the logarithm of PSA and the resistant part of the cells, both at the times of the schedule.
+        longest_interval: Days between two times of a schedule that its steps allow; infinite where intervals are exact.
     """
 
     name: str
     priors: tuple[Prior, ...]
     predict: Callable[[Values, Schedule], tuple[Series, Series]]
+    longest_interval: float = math.inf
 
     def log_psa(self, values: Values, schedule: Schedule) -> Series:
         """The first of what `predict` gives."""
@@ -68,8 +71,14 @@ def _published(parameters: ParameterSet, name: str, spread: float, make: Callabl
     return make(name, known.unit, known.value, spread, known.source)
 
 
+def hirata_tanaka(values: Values) -> HirataTanaka:
+    """The equation with named values; without one, no transfer from the second to the third kind of cells, and no washout."""
+    given = {"transfer_32_on": None, "washout": jnp.zeros(()), **values}
+    return HirataTanaka(**{name: given[name] for name in HirataTanaka.__dataclass_fields__})
+
+
 def _hirata(values: Values, schedule: Schedule) -> tuple[Series, Series]:
-    model = HirataTanaka(**{name: values.get(name, jnp.zeros(())) for name in HirataTanaka.__dataclass_fields__})
+    model = hirata_tanaka(values)
     initial = schedule.scale * jnp.stack([values["initial_1"], values["initial_2"], values["initial_3"]])
     states = model.states(schedule.times, schedule.since_stop, initial)
     total = jnp.sum(states, axis=1)
@@ -137,6 +146,7 @@ PORTZ = PsaModel(
         _log("initial_psa", "1", 1.0, 0.3),
     ),
     _portz,
+    longest_interval=32.0,
 )
 
 MODELS = {"hirata": HIRATA, "hirata-washout": HIRATA_WASHOUT, "portz": PORTZ}

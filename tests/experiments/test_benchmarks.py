@@ -93,7 +93,7 @@ def test_the_options_of_a_benchmark_are_documented_and_its_own(name):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(set(TOYS) & set(SCRIPTS)))
 def test_every_benchmark_runs_small_with_finite_numbers_and_a_time(name, dataset):
-    if name == "psa_calibration":
+    if name in ("psa_calibration", "assimilation_latency"):
         dataset("psa_iadt")
     config = dataclasses.replace(catalogue.load(SCRIPTS[name]).Config(), **TOYS[name])
     numbers = run_benchmark(name, config)

@@ -1,5 +1,8 @@
 """Many small calibrations at once, against the closed form of linear models."""
 
+import subprocess
+import sys
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -84,3 +87,25 @@ def test_a_step_into_nothing_costs_an_iteration_only():
     """The residual is NaN below zero; the start is far from the minimum at 1."""
     found = least_squares(lambda z: jnp.log(z) * 10.0, jnp.array([5.0]), 30)
     np.testing.assert_allclose(found.z, [1.0], rtol=1e-6)
+
+
+DIVIDED = """
+import sys, jax
+jax.config.update("jax_enable_x64", True)
+jax.config.update("jax_num_cpu_devices", 3)
+import jax.numpy as jnp, numpy as np
+from tests.twinsim.test_cohort import NOISE, PRIORS, TIMES, line
+from twinsim.cohort import Cohort
+values = np.loadtxt(sys.stdin)
+cohort = Cohort(PRIORS, line, jnp.asarray(TIMES), TIMES, values)
+assert len(jax.local_devices()) == 3
+np.savetxt(sys.stdout, cohort.fit([cohort.wide(NOISE)] * 40, np.zeros((40, 2)), 8).z, fmt="%.17g")
+"""
+
+
+def test_patients_divided_over_devices_are_fitted_as_on_one(cohort, first):
+    """Forty patients on three devices: the last share is padded."""
+    table = "\n".join(" ".join(map(repr, map(float, row))) for row in cohort.values)
+    done = subprocess.run([sys.executable, "-c", DIVIDED], input=table, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    np.testing.assert_allclose(np.loadtxt(done.stdout.splitlines()), first.z, atol=1e-12)

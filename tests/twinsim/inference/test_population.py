@@ -9,6 +9,7 @@ from scipy import optimize, stats
 from tests.problems import quick_jit
 from tests.twinsim.inference.linear import NOISE, PRIORS, TIMES, predict
 from twinsim.inference import Normal, Problem, fit_population, nuts_chains, problems, series
+from twinsim.inference.acceleration import Anderson
 from twinsim.inference.population_sampling import joint_density
 from twinsim.prior import Prior
 
@@ -74,3 +75,34 @@ def test_the_joint_sampler_agrees():
     expected = np.linalg.solve(precision, weight @ (READINGS[:12] - 1.0 - 0.5 * TIMES).sum(0))
     np.testing.assert_allclose(mean.mean(0), expected, atol=0.08)
     np.testing.assert_allclose(mean.std(0), np.sqrt(np.diag(np.linalg.inv(precision))), rtol=0.25)
+
+
+def test_mixing_solves_a_slow_linear_iteration_in_as_many_steps_as_it_has_dimensions():
+    """Six directions that forget 1 to 10 % of their error per step: plain steps would take hundreds."""
+    rates, limit = np.linspace(0.9, 0.99, 6), np.arange(6.0)
+    mixing, x = Anderson(), limit + 0.1
+    for _ in range(8):
+        x = mixing.propose(x, limit + rates * (x - limit))
+    np.testing.assert_allclose(x, limit, atol=1e-5)
+
+
+def test_a_parameter_that_most_patients_say_nothing_about_still_converges():
+    """Thirty of forty patients are read at one time only, so that plain steps forget the slope's error slowly; marginal in closed form."""
+    readings = READINGS.copy()
+    readings[10:, 1:] = np.nan
+    batch = problems([Problem(PRIORS, predict, (series(TIMES, one, Normal(NOISE)),)) for one in readings])
+    found = fit_population(batch, diagonal=True, pseudo=1e-6, tolerance=1e-5, steps=60)
+
+    def objective(flat: np.ndarray) -> float:
+        total, sd = 0.5 * flat[:2] @ flat[:2], np.exp(flat[2:])
+        for count, part in ((5, readings[:10]), (1, readings[10:])):
+            rows = ROWS[:count]
+            covariance = rows @ np.diag(sd**2) @ rows.T + NOISE**2 * np.eye(count)
+            seen = part[:, :count] - 1.0 - 0.5 * TIMES[:count]
+            total -= stats.multivariate_normal.logpdf(seen, rows @ flat[:2], covariance).sum()
+        return total
+
+    best = optimize.minimize(objective, [0, 0, -1, -1], method="BFGS").x
+    assert found.converged
+    np.testing.assert_allclose(found.mean, best[:2], atol=2e-3)
+    np.testing.assert_allclose(np.sqrt(np.diag(found.covariance)), np.exp(best[2:]), rtol=5e-3)
