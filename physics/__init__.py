@@ -33,8 +33,16 @@ from physics.drug_block import HergBinding as HergBinding
 from physics.drug_block import PoreBlock as PoreBlock
 from physics.drug_block import net_current as net_current
 from physics.drug_block import open_share as open_share
+from physics.effective_conductivity import effective_conductivity as effective_conductivity
 from physics.equation import Equation as Equation
 from physics.fibres import fibre_tensor as fibre_tensor
+from physics.fibrosis import compact_scar as compact_scar
+from physics.fibrosis import diffuse_fibrosis as diffuse_fibrosis
+from physics.fibrosis import interstitial_fibrosis as interstitial_fibrosis
+from physics.fibrosis import straight_barrier as straight_barrier
+from physics.fibrosis import texture as texture
+from physics.fibrosis import with_blocked_faces as with_blocked_faces
+from physics.fibrosis import without as without
 from physics.front_fit import FrontFit as FrontFit
 from physics.front_fit import front_fit as front_fit
 from physics.glioma_parameters import BAKER_1999 as BAKER_1999
