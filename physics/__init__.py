@@ -66,6 +66,10 @@ from physics.parameters import Parameter as Parameter
 from physics.parameters import ParameterSet as ParameterSet
 from physics.pharmacokinetics import OneCompartment as OneCompartment
 from physics.pharmacokinetics_transit import TransitCompartment as TransitCompartment
+from physics.phase_singularities import Singularities as Singularities
+from physics.phase_singularities import phase as phase
+from physics.phase_singularities import phase_singularities as phase_singularities
+from physics.phase_singularities import topological_charge as topological_charge
 from physics.plane_wave import continuum_symbol as continuum_symbol
 from physics.plane_wave import lattice_symbol as lattice_symbol
 from physics.plane_wave import plane_wave_speed as plane_wave_speed
