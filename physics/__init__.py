@@ -82,6 +82,8 @@ from physics.radiotherapy import doses_of_equal_effect as doses_of_equal_effect
 from physics.radiotherapy import surviving_fraction as surviving_fraction
 from physics.reaction_eikonal import electrocardiogram_of_activation as electrocardiogram_of_activation
 from physics.reaction_eikonal import squared_velocity as squared_velocity
+from physics.shock import Shock as Shock
+from physics.shock import patches as patches
 from physics.ten_tusscher_parameters import TEN_TUSSCHER_2006_ENDO as TEN_TUSSCHER_2006_ENDO
 from physics.ten_tusscher_parameters import TEN_TUSSCHER_2006_EPI as TEN_TUSSCHER_2006_EPI
 from physics.ten_tusscher_parameters import TEN_TUSSCHER_2006_MID as TEN_TUSSCHER_2006_MID
