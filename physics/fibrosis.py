@@ -10,7 +10,7 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float
 
-from solvers import Diffusion, Operator, TensorDiffusion, VoxelGrid
+from solvers import Diffusion, TensorDiffusion, VoxelGrid
 
 Volume = Float[Array, "x y z"]
 Voxels = Bool[Array, "x y z"]
@@ -167,7 +167,7 @@ def without(grid: VoxelGrid, scar: Voxels) -> VoxelGrid:
     return VoxelGrid(np.asarray(grid.mask) & ~np.asarray(scar), grid.spacing)
 
 
-def with_blocked_faces(operator: Operator, grid: VoxelGrid, blocked: Faces, left: ArrayLike = 0.0) -> Operator:
+def with_blocked_faces[T: Diffusion | TensorDiffusion](operator: T, grid: VoxelGrid, blocked: Faces, left: ArrayLike = 0.0) -> T:
     r"""A diffusion whose conductance through blocked faces is only a share of what it was.
 
     Args:

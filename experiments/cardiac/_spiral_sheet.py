@@ -175,7 +175,7 @@ def rotation_period(times: np.ndarray, voltage: np.ndarray) -> float | None:
 
 
 def dominant_frequency(times: np.ndarray, voltage: np.ndarray) -> float | None:
-    """The frequency with the most power, mean over probes, Hz; None where nothing oscillates.
+    """The frequency with the most power, mean over probes, Hz; None where nothing oscillates twice.
 
     Means removed, Hann's window, and the vertex of the parabola through the logarithms of the highest value and its neighbours.
     """
@@ -189,5 +189,7 @@ def dominant_frequency(times: np.ndarray, voltage: np.ndarray) -> float | None:
         return None
     peak = first + int(np.argmax(power[first:-1]))
     a, b, c = np.log(power[peak - 1 : peak + 2])
-    offset = 0.5 * (a - c) / (a - 2 * b + c) if a - 2 * b + c < 0 else 0.0
+    if not (b > a and b > c):
+        return None  # the window is too short for two cycles
+    offset = 0.5 * (a - c) / (a - 2 * b + c)
     return float((peak + offset) / (8 * even.size * step) * 1000)

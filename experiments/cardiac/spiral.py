@@ -50,7 +50,7 @@ class Config:
     """Size of its spots, in mm; 0 for independent voxels."""
     seed: int = 0
     """Of the fibrosis."""
-    rotate_ms: float = 1200.0
+    rotate_ms: float = 1600.0
     """Time after S2 during which the spiral is followed; then come the shocks. In ms."""
     shock: Literal["none", "threshold", "optimise"] = "optimise"
     """none; threshold: weakest rectangular shocks; optimise: also the course and pattern of least energy, by gradient."""
@@ -93,11 +93,11 @@ def run(config: Config, workspace: Workspace) -> Result:
 
 
 def _measures(followed: Following, sheet: SpiralSheet, config: Config) -> dict[str, Any]:
-    """What is read off the spiral: from a third of the time on, when the crossed fields are forgotten."""
-    late = followed.times > config.rotate_ms / 3
+    """What is read off the spiral: from a quarter of the time on, when the crossed fields are forgotten."""
+    late = followed.times > config.rotate_ms / 4
     times, probes, counts = followed.times[late], followed.probes[late], followed.counts[late]
     path = tip_path(followed)
-    tail = path[path[:, 0] > config.rotate_ms / 3]
+    tail = path[path[:, 0] > config.rotate_ms / 4]
     potential = sheet.potential(followed.state)
     return {
         "period_ms": rotation_period(times, probes),
@@ -232,7 +232,7 @@ def _dataset(config: Config, followed: Following, sheet: SpiralSheet, found: dic
     variables: dict[str, Any] = {
         "potential": (("x", "y"), potential, {"units": "mV"}),
         "probe_potential": (("time", "probe"), np.asarray(followed.probes, float), {"units": "mV"}),
-        "singularities": ("time", followed.counts),
+        "singularities": ("time", followed.counts, {"units": "1"}),
         "tip": (("tip_time", "axis"), path[:, 1:], {"units": "mm"}),
     }
     for name, one in found.items():

@@ -29,7 +29,7 @@ def test_a_spiral_turns_and_is_ended_by_less_energy_than_the_best_rectangle(tmp_
     summary = result.summary
     assert summary["singularities_at_end"] == 1 and summary["excited_fraction_at_end"] > 0
     assert 350 < summary["period_ms"] < 550
-    assert summary["dominant_frequency_hz"] == pytest.approx(1000 / summary["period_ms"], rel=0.25)
+    assert summary["dominant_frequency_hz"] is None  # less than two turns were seen
     assert 0 < summary["tip_extent_mm"] < 15
     short, long = (summary[f"energy_rectangle_{length}_ms_a2_ms_per_f2"] for length in (10, 60))
     assert summary["amplitude_rectangle_10_ms_a_per_f"] ** 2 * 10 == pytest.approx(short, rel=1e-6)
