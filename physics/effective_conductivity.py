@@ -31,7 +31,9 @@ def effective_conductivity(operator: Diffusion, grid: VoxelGrid, axis: int = 0) 
     $2/(1 - R/2) = \pi$ of the current through a face. Source: Kirkpatrick (1973), Rev. Mod. Phys. 45, 574 (faces); voxels derived here.
     """
     if operator.correction is not None or operator.loss is not None or operator.wraps is not None:
-        raise ValueError("got an operator of fourth order, with loss or with walls; expected a plain one of second order; do: build it anew")
+        raise ValueError(
+            "got an operator of fourth order, with loss or with walls; expected a plain one of second order; do: build it anew"
+        )
     layers = grid.shape[axis]
     if layers < 2:
         raise ValueError(f"got {layers} layers along axis {axis}; expected at least two; do: choose an axis with more voxels")

@@ -41,7 +41,9 @@ def texture(grid: VoxelGrid, correlation_mm: float | Triple, key: Array) -> Volu
     """
     lengths = (correlation_mm,) * 3 if isinstance(correlation_mm, int | float) else correlation_mm
     if not all(math.isfinite(length) and length >= 0 for length in lengths):
-        raise ValueError(f"got a correlation length of {correlation_mm} mm; expected none below zero; do: give mm, 0 for independent voxels")
+        raise ValueError(
+            f"got a correlation length of {correlation_mm} mm; expected none below zero; do: give mm, 0 for independent voxels"
+        )
     spectrum = jnp.fft.fftn(jax.random.normal(key, grid.shape))
     power = 1.0
     for axis, (n, h, length) in enumerate(zip(grid.shape, grid.spacing, lengths, strict=True)):

@@ -197,9 +197,7 @@ def _regular(strip: PrematureStrip, members: Member, cells: jax.Array, mesh: Tim
 
 
 @eqx.filter_jit
-def _premature(
-    strip: PrematureStrip, members: Member, states: jax.Array, lead: jax.Array, waited: TimeMesh, watched: TimeMesh
-) -> Outcome:
+def _premature(strip: PrematureStrip, members: Member, states: jax.Array, lead: jax.Array, waited: TimeMesh, watched: TimeMesh) -> Outcome:
     def one(member: Member, state: jax.Array, lead: jax.Array) -> Outcome:
         equation = strip.equation(member, strip.premature)
         # All members take the same number of steps to their own moment, so that the stimulus starts at the end of a step in each.

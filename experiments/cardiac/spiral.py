@@ -86,7 +86,9 @@ def run(config: Config, workspace: Workspace) -> Result:
             if not found:
                 notes.append(f"No rectangular shock up to {HIGHEST:g} A/F ends the re-entry.")
         else:
-            notes.append("No re-entry is left after rotate_ms: no shock was looked for. A larger sheet, or less diffusivity, would hold it.")
+            notes.append(
+                "No re-entry is left after rotate_ms: no shock was looked for. A larger sheet, or less diffusivity, would hold it."
+            )
     for note in notes:
         workspace.message(f"note: {note}")
     return Result(summary, _report(config, summary, followed, sheet, found, notes), _dataset(config, followed, sheet, found), notes=notes)
@@ -219,7 +221,9 @@ def _report(
     right.set_xlabel("time of the shock (ms)")
     right.set_ylabel("current (A/F)")
     quiet(right)
-    caption = "Left: potential before the shock, and the way of the tip. Middle: one probe. Right: rectangular shock of least energy (grey), "
+    caption = (
+        "Left: potential before the shock, and the way of the tip. Middle: one probe. Right: rectangular shock of least energy (grey), "
+    )
     report.figure(figure, caption + "optimised course (red), currents of the patches (green).", "spiral", alt="Spiral wave and shocks")
     report.table(["Quantity", "Value"], [[name, "none" if value is None else str(value)] for name, value in summary.items()])
     return report

@@ -82,7 +82,7 @@ class Config:
     """The same of the rapid potassium current."""
     spread_conductivity: float = 0.1
     """The same of the conductivity."""
-    samples: int = 24
+    samples: int = 16
     """Tissues drawn with these spreads; 0 leaves the uncertainty out."""
     sensitivity: bool = True
     """Also the change of the edges per 10 % of each factor, and per 0.1 of fibrosis."""
@@ -229,7 +229,7 @@ def _check(config: Config) -> None:
         raise InputError(f"cell-model {config.cell_model!r}", "one of the cells", near_misses(config.cell_model, CHANNELS))
     check_ranges(config, RANGES)
     if config.beats < 0 or not 0 <= config.samples <= 10000:
-        raise InputError(f"beats {config.beats}, samples {config.samples}", "0 or more, up to 10000 samples", "use 3 and 24")
+        raise InputError(f"beats {config.beats}, samples {config.samples}", "0 or more, up to 10000 samples", "use 3 and 16")
     if config.s2_length_mm / 2 + config.probe_mm + config.dx_mm > config.length_mm / 2:
         raise InputError(
             f"length-mm {config.length_mm:g} with s2-length-mm {config.s2_length_mm:g} and probe-mm {config.probe_mm:g}",

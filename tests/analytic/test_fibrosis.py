@@ -86,7 +86,9 @@ def test_layers_conduct_in_parallel_and_in_series():
     # Between 60 centres lie 59 faces: 20 of conductance 1/4 and 39 of 1.
     blocked = np.zeros(SHEET.shape, bool)
     blocked[:, 30:50] = True
-    operator = with_blocked_faces(uniform(SHEET), SHEET, Faces(*(jnp.asarray(b) for b in (0 * blocked > 0, blocked, 0 * blocked > 0))), 0.25)
+    operator = with_blocked_faces(
+        uniform(SHEET), SHEET, Faces(*(jnp.asarray(b) for b in (0 * blocked > 0, blocked, 0 * blocked > 0))), 0.25
+    )
     assert effective_conductivity(operator, SHEET, 1) == pytest.approx(59 / (39 + 20 * 4), rel=1e-10)
 
 

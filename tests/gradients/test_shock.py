@@ -49,9 +49,7 @@ def test_the_energy_is_the_integral_of_the_squared_current():
     regions = patches(sheet.grid, 2)
     assert regions.shape == (4, 256) and float(regions.sum()) == float(sheet.grid.mask.sum())
     shock = Shock(regions, jnp.arange(12.0).reshape(4, 3), [0.0, 1.0, 3.0, 7.0])
-    by_hand = sum(
-        length * float((shock.current(number(time)) ** 2).mean()) for time, length in ((0.0, 1.0), (1.0, 2.0), (3.0, 4.0))
-    )
+    by_hand = sum(length * float((shock.current(number(time)) ** 2).mean()) for time, length in ((0.0, 1.0), (1.0, 2.0), (3.0, 4.0)))
     assert float(shock.energy()) == pytest.approx(by_hand, rel=1e-12)
     assert shock.edges() == [0.0, 1.0, 3.0, 7.0]
     assert not np.asarray(shock.current(number(7.0))).any() and not np.asarray(shock.current(number(-0.1))).any()
