@@ -11,8 +11,8 @@ from twinsim.workspace import Workspace
 TOY = vulnerable_window.Config(
     cell_model="mitchell_schaeffer",
     length_mm=16.0,
-    search_ms=32.0,
-    watch_ms=40.0,
+    search_ms=40.0,
+    watch_ms=60.0,
     dt_ms=0.1,
     dx_mm=0.4,
     beats=1,
