@@ -36,6 +36,7 @@ from physics.drug_block import open_share as open_share
 from physics.effective_conductivity import effective_conductivity as effective_conductivity
 from physics.equation import Equation as Equation
 from physics.fibres import fibre_tensor as fibre_tensor
+from physics.fibrosis import BlockedFaces as BlockedFaces
 from physics.fibrosis import compact_scar as compact_scar
 from physics.fibrosis import diffuse_fibrosis as diffuse_fibrosis
 from physics.fibrosis import interstitial_fibrosis as interstitial_fibrosis

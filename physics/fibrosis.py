@@ -17,7 +17,7 @@ Voxels = Bool[Array, "x y z"]
 Triple = tuple[float, float, float]
 
 
-class Faces(NamedTuple):
+class BlockedFaces(NamedTuple):
     """Per axis and voxel what belongs to the face between it and its next neighbour along that axis."""
 
     x: Array
@@ -78,8 +78,8 @@ def diffuse_fibrosis(grid: VoxelGrid, fraction: float, correlation_mm: float | T
 
 def interstitial_fibrosis(
     grid: VoxelGrid, fraction: float, length_mm: float, key: Array, fibre_axis: Literal[0, 1, 2] = 0, across: tuple[int, ...] | None = None
-) -> Faces:
-    """Faces blocked by collagen between fibres: strands along the fibre that separate neighbours across it.
+) -> BlockedFaces:
+    """BlockedFaces blocked by collagen between fibres: strands along the fibre that separate neighbours across it.
 
     Args:
         grid: The voxels.
@@ -108,7 +108,7 @@ def interstitial_fibrosis(
             continue
         field = texture(grid, (lengths[0], lengths[1], lengths[2]), jax.random.fold_in(key, axis))
         blocked.append(faces & _highest(field, faces, fraction))
-    return Faces(*blocked)
+    return BlockedFaces(*blocked)
 
 
 def compact_scar(grid: VoxelGrid, centre_mm: Triple, radii_mm: Triple) -> Voxels:
@@ -131,7 +131,7 @@ def compact_scar(grid: VoxelGrid, centre_mm: Triple, radii_mm: Triple) -> Voxels
     return grid.mask & jnp.asarray(squares[0][:, None, None] + squares[1][None, :, None] + squares[2][None, None, :] < 1)
 
 
-def straight_barrier(grid: VoxelGrid, axis: int, place_mm: float, low_mm: Triple, high_mm: Triple) -> Faces:
+def straight_barrier(grid: VoxelGrid, axis: int, place_mm: float, low_mm: Triple, high_mm: Triple) -> BlockedFaces:
     """Blocked faces in a plane: a line of block, a cut, the wall of a channel.
 
     Args:
@@ -155,7 +155,7 @@ def straight_barrier(grid: VoxelGrid, axis: int, place_mm: float, low_mm: Triple
         centre = (np.arange(n) + 0.5) * h
         part = np.arange(n) == layer if other == axis else (centre > low_mm[other]) & (centre < high_mm[other])
         inside &= part.reshape([-1 if index == other else 1 for index in range(3)])
-    return Faces(*(jnp.asarray(inside) if index == axis else jnp.zeros(grid.shape, bool) for index in range(3)))
+    return BlockedFaces(*(jnp.asarray(inside) if index == axis else jnp.zeros(grid.shape, bool) for index in range(3)))
 
 
 def without(grid: VoxelGrid, scar: Voxels) -> VoxelGrid:
@@ -169,7 +169,7 @@ def without(grid: VoxelGrid, scar: Voxels) -> VoxelGrid:
     return VoxelGrid(np.asarray(grid.mask) & ~np.asarray(scar), grid.spacing)
 
 
-def with_blocked_faces[T: Diffusion | TensorDiffusion](operator: T, grid: VoxelGrid, blocked: Faces, left: ArrayLike = 0.0) -> T:
+def with_blocked_faces[T: Diffusion | TensorDiffusion](operator: T, grid: VoxelGrid, blocked: BlockedFaces, left: ArrayLike = 0.0) -> T:
     r"""A diffusion whose conductance through blocked faces is only a share of what it was.
 
     Args:

@@ -23,7 +23,7 @@ class Threshold(NamedTuple):
     Attributes:
         amplitudes: ``(patches, intervals)``, A/F.
         energy: $(A/F)^2$ ms.
-        below: The strongest tried scale of the same shape that fails, relative to it.
+        below: The strongest scale of the same shape below it that was seen to fail, relative to it; zero where none was tried.
     """
 
     amplitudes: np.ndarray
@@ -75,7 +75,7 @@ class Defibrillation:
 
         Shocks that happen to succeed below one that fails do not count. None where ``high`` itself fails.
         """
-        best, failed = None, low
+        best, failed, seen = None, low, False
         for _ in range(rounds):
             scales = np.geomspace(failed, high, BATCH + 1)[1:]
             _, alive = self.activity(scales[:, None, None] * direction[None])
@@ -84,10 +84,10 @@ class Defibrillation:
             first = BATCH - 1
             while first > 0 and not alive[first - 1]:
                 first -= 1
-            high, failed = scales[first], scales[first - 1] if first else failed
-            best = Threshold(high * direction, self.energy(high * direction), failed / high)
-            if not first and high <= low * 1.0001:
-                break
+            if first:
+                failed, seen = scales[first - 1], True
+            high = scales[first]
+            best = Threshold(high * direction, self.energy(high * direction), failed / high if seen else 0.0)
         return best
 
     def improved(self, start: Threshold, steps: int, told: Callable[[float], None]) -> tuple[Threshold, list[float]]:

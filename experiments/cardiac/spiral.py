@@ -84,7 +84,7 @@ def run(config: Config, workspace: Workspace) -> Result:
             found, failed = workspace.stage("shocks", lambda: _shocks(config, workspace, sheet, followed.state))
             summary |= _energies(config, found) | {"shocks_tried": failed}
             if not found:
-                notes.append(f"No rectangular shock up to {HIGHEST:g} A/F ends the re-entry.")
+                notes.append(f"No rectangular shock up to {HIGHEST:g} A/F ends the re-entry, or it ends by itself within watch-ms.")
         else:
             notes.append(
                 "No re-entry is left after rotate_ms: no shock was looked for. A larger sheet, or less diffusivity, would hold it."
@@ -129,6 +129,8 @@ def _shocks(config: Config, workspace: Workspace, sheet: SpiralSheet, state: np.
     """Thresholds by name: rectangles of several lengths, the course, the pattern."""
     whole = Defibrillation(sheet, state, config.shock_intervals, config.shock_interval_ms, 1, config.watch_ms)
     found: dict[str, Threshold] = {}
+    if not whole.activity(np.zeros((1, *whole.shape)))[1][0]:
+        return found, whole.tried  # it ends by itself
     for count in _lengths(config):
         rectangle = np.zeros(whole.shape)
         rectangle[:, :count] = 1.0

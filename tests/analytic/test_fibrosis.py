@@ -7,6 +7,7 @@ import pytest
 
 from physics import (
     CELL_MODELS,
+    BlockedFaces,
     Monodomain,
     RecordActivation,
     TissueStimulus,
@@ -21,7 +22,6 @@ from physics import (
     with_blocked_faces,
     without,
 )
-from physics.fibrosis import Faces
 from solvers import Diffusion, LatticeDiffusion, TensorDiffusion, VoxelGrid, simulate
 from tests.problems import matrix, quick_jit, random_tensor, slitted_mask
 
@@ -87,7 +87,7 @@ def test_layers_conduct_in_parallel_and_in_series():
     blocked = np.zeros(SHEET.shape, bool)
     blocked[:, 30:50] = True
     operator = with_blocked_faces(
-        uniform(SHEET), SHEET, Faces(*(jnp.asarray(b) for b in (0 * blocked > 0, blocked, 0 * blocked > 0))), 0.25
+        uniform(SHEET), SHEET, BlockedFaces(*(jnp.asarray(b) for b in (0 * blocked > 0, blocked, 0 * blocked > 0))), 0.25
     )
     assert effective_conductivity(operator, SHEET, 1) == pytest.approx(59 / (39 + 20 * 4), rel=1e-10)
 
@@ -98,7 +98,7 @@ def test_few_blocked_faces_cost_twice_their_share_and_few_voxels_pi_times():
     middle = np.zeros(grid.shape, bool)
     middle[40, 40] = True
     none = jnp.zeros(grid.shape, bool)
-    face = with_blocked_faces(uniform(grid), grid, Faces(jnp.asarray(middle), none, none))
+    face = with_blocked_faces(uniform(grid), grid, BlockedFaces(jnp.asarray(middle), none, none))
     # Of the faces that count between the held layers, 80 per line.
     share = 1 / (80 * 81)
     assert (1 - effective_conductivity(face, grid, 0)) / share == pytest.approx(2, rel=0.01)
@@ -123,12 +123,12 @@ def test_operators_with_blocked_faces_stay_symmetric_conservative_and_dissipativ
         operator = TensorDiffusion(grid, random_tensor(grid.shape))
     else:
         operator = Diffusion(grid, jnp.ones(grid.shape), interior_order=int(kind[-1]))
-    shares = Faces(*(jnp.asarray(np.random.default_rng(axis).uniform(0, 1, grid.shape)) for axis in range(3)))
+    shares = BlockedFaces(*(jnp.asarray(np.random.default_rng(axis).uniform(0, 1, grid.shape)) for axis in range(3)))
     dense = matrix(with_blocked_faces(operator, grid, shares), grid.size)
     np.testing.assert_allclose(dense, dense.T, atol=1e-12 * np.abs(dense).max())
     np.testing.assert_allclose(dense.sum(axis=0), 0, atol=1e-11 * np.abs(dense).max())
     assert np.linalg.eigvalsh(dense)[-1] < 1e-10 * np.abs(dense).max()
-    open_all = Faces(*(jnp.zeros(grid.shape, bool),) * 3)
+    open_all = BlockedFaces(*(jnp.zeros(grid.shape, bool),) * 3)
     np.testing.assert_array_equal(matrix(with_blocked_faces(operator, grid, open_all), grid.size), matrix(operator, grid.size))
 
 
@@ -165,7 +165,7 @@ def test_a_wave_takes_the_way_round_a_straight_barrier():
         recorder = RecordActivation(equation.stepper(), cell)
         return simulate(recorder, recorder.start(equation.initial_state(grid)), mesh).final.record.activation_times()
 
-    none = Faces(*(jnp.zeros(grid.shape, bool),) * 3)
+    none = BlockedFaces(*(jnp.zeros(grid.shape, bool),) * 3)
     times = {
         length: np.asarray(grid.volume(arrival(straight_barrier(grid, 0, 4.0, (0.0,) * 3, (0.0, length, 9.0)) if length else none)))
         for length in (0, 6, 8, 10)
