@@ -26,9 +26,6 @@ from twinsim.errors import InputError
 CENTRES = {
     "aliev_panfilov": ("w", 0.5, 1.0),
     "mitchell_schaeffer": ("h", 0.5, 0.35),
-    "bueno_orovio_2008_epi": ("w", 0.6, 0.5),
-    "bueno_orovio_2008_mid": ("w", 0.6, 0.5),
-    "bueno_orovio_2008_endo": ("w", 0.6, 0.5),
 }
 """What circles with the voltage, and round which point of both."""
 

@@ -35,7 +35,7 @@ class Config:
     """Options; shocks are currents into the cells, see docs/theory/reentry.md for what that leaves out."""
 
     cell_model: str = "aliev_panfilov"
-    """aliev_panfilov, mitchell_schaeffer, bueno_orovio_2008_epi, _mid or _endo."""
+    """aliev_panfilov, or mitchell_schaeffer, whose waves are longer and need a side of some 100 mm."""
     side_mm: float = 60.0
     """Side of the square sheet, in mm; a spiral needs more than some half of its wavelength."""
     dx_mm: float = 1.2
