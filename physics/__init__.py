@@ -33,8 +33,17 @@ from physics.drug_block import HergBinding as HergBinding
 from physics.drug_block import PoreBlock as PoreBlock
 from physics.drug_block import net_current as net_current
 from physics.drug_block import open_share as open_share
+from physics.effective_conductivity import effective_conductivity as effective_conductivity
 from physics.equation import Equation as Equation
 from physics.fibres import fibre_tensor as fibre_tensor
+from physics.fibrosis import BlockedFaces as BlockedFaces
+from physics.fibrosis import compact_scar as compact_scar
+from physics.fibrosis import diffuse_fibrosis as diffuse_fibrosis
+from physics.fibrosis import interstitial_fibrosis as interstitial_fibrosis
+from physics.fibrosis import straight_barrier as straight_barrier
+from physics.fibrosis import texture as texture
+from physics.fibrosis import with_blocked_faces as with_blocked_faces
+from physics.fibrosis import without as without
 from physics.front_fit import FrontFit as FrontFit
 from physics.front_fit import front_fit as front_fit
 from physics.glioma_parameters import BAKER_1999 as BAKER_1999
@@ -58,6 +67,10 @@ from physics.parameters import Parameter as Parameter
 from physics.parameters import ParameterSet as ParameterSet
 from physics.pharmacokinetics import OneCompartment as OneCompartment
 from physics.pharmacokinetics_transit import TransitCompartment as TransitCompartment
+from physics.phase_singularities import Singularities as Singularities
+from physics.phase_singularities import phase as phase
+from physics.phase_singularities import phase_singularities as phase_singularities
+from physics.phase_singularities import topological_charge as topological_charge
 from physics.plane_wave import continuum_symbol as continuum_symbol
 from physics.plane_wave import lattice_symbol as lattice_symbol
 from physics.plane_wave import plane_wave_speed as plane_wave_speed
@@ -70,6 +83,8 @@ from physics.radiotherapy import doses_of_equal_effect as doses_of_equal_effect
 from physics.radiotherapy import surviving_fraction as surviving_fraction
 from physics.reaction_eikonal import electrocardiogram_of_activation as electrocardiogram_of_activation
 from physics.reaction_eikonal import squared_velocity as squared_velocity
+from physics.shock import Shock as Shock
+from physics.shock import patches as patches
 from physics.ten_tusscher_parameters import TEN_TUSSCHER_2006_ENDO as TEN_TUSSCHER_2006_ENDO
 from physics.ten_tusscher_parameters import TEN_TUSSCHER_2006_EPI as TEN_TUSSCHER_2006_EPI
 from physics.ten_tusscher_parameters import TEN_TUSSCHER_2006_MID as TEN_TUSSCHER_2006_MID

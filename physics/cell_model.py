@@ -25,6 +25,10 @@ class Stimulus(eqx.Module):
     def current(self, time: Scalar) -> Float[Array, "#*cells"]:
         """A/F, which is mV/ms, at a time in ms: one number for all cells, or one for each."""
 
+    @abstractmethod
+    def edges(self) -> list[float]:
+        """Where the current jumps, ms: the breakpoints of a time mesh, so that no step straddles one."""
+
 
 class RectangularPulse(Stimulus):
     """One rectangular pulse from time zero on.
@@ -40,6 +44,10 @@ class RectangularPulse(Stimulus):
     def current(self, time: Scalar) -> Scalar:
         """See :class:`Stimulus`."""
         return jnp.where((time >= 0) & (time < self.duration), self.amplitude, jnp.zeros_like(self.amplitude))
+
+    def edges(self) -> list[float]:
+        """See :class:`Stimulus`."""
+        return [0.0, float(self.duration)]
 
 
 class CellModel(Equation):

@@ -9,9 +9,8 @@ import equinox as eqx
 import jax.numpy as jnp
 from jax.sharding import Mesh
 
-from physics.cell_model import CellModel, Stacked, StimulatedCells
+from physics.cell_model import CellModel, Stacked, StimulatedCells, Stimulus
 from physics.equation import Equation
-from physics.tissue_stimulus import TissueStimulus
 from solvers import (
     BlockedDiffusion,
     Diffusion,
@@ -51,7 +50,7 @@ class Monodomain(Equation):
         cell: The model of the cells, in the precision of the run; its parameters may be one per cell, ``(cells,)``: tissue types.
         diffusion: $\nabla\cdot D\nabla$ on flat fields. ``Diffusion`` for conductivities along the grid's axes (orthotropic, or one field
             of scars), ``TensorDiffusion``, ``MonotoneDiffusion`` or ``LatticeDiffusion`` for a tensor of :func:`physics.fibre_tensor`.
-        stimuli: What is put in, added up.
+        stimuli: What is put in, added up: :class:`physics.TissueStimulus`, :class:`physics.Shock`.
         stages: Applications of the diffusion per half step of :meth:`stepper`; :meth:`for_step` finds the fewest that are stable.
         substeps: Euler steps of the diffusion per step of :meth:`godunov`, likewise.
         grid: Where ``devices`` are given; by :meth:`on_devices`.
@@ -69,7 +68,7 @@ class Monodomain(Equation):
 
     cell: CellModel
     diffusion: Operator
-    stimuli: tuple[TissueStimulus, ...] = ()
+    stimuli: tuple[Stimulus, ...] = ()
     stages: int = eqx.field(static=True, default=2)
     substeps: int = eqx.field(static=True, default=1)
     grid: VoxelGrid | None = None

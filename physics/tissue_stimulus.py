@@ -62,7 +62,7 @@ class TissueStimulus(Stimulus):
         return jnp.where(on, self.amplitude, jnp.zeros_like(self.amplitude)).astype(self.region.dtype) * self.region
 
     def edges(self) -> list[float]:
-        """Where the current jumps, ms: the breakpoints of a time mesh, so that no step straddles one."""
+        """See :class:`Stimulus`."""
         duration = float(self.duration)
         return [float(edge) for start in np.asarray(self.starts) for edge in (start, start + duration)]
 

@@ -5,8 +5,19 @@ import jax.numpy as jnp
 import numpy as np
 from jax import export
 
-from physics import CELL_MODELS, Monodomain, RecordActivation, TissueStimulus, box_fraction, fibre_tensor, front_fit
-from solvers import LatticeDiffusion, VoxelGrid, simulate
+from physics import (
+    CELL_MODELS,
+    Monodomain,
+    RecordActivation,
+    Shock,
+    TissueStimulus,
+    box_fraction,
+    fibre_tensor,
+    front_fit,
+    patches,
+    phase_singularities,
+)
+from solvers import Diffusion, LatticeDiffusion, VoxelGrid, simulate
 
 
 def test_activation_times_and_their_gradient_lower():
@@ -28,5 +39,29 @@ def test_activation_times_and_their_gradient_lower():
         program = jax.jit(jax.value_and_grad(total))
         text = export.export(program, platforms=("cpu", "cuda", "tpu"))(jnp.asarray(0.095)).mlir_module()
     assert "f32" in text
+    assert "f64" not in text
+    assert "callback" not in text
+
+
+def test_tips_and_what_a_shock_leaves_lower():
+    with jax.enable_x64(False):
+        grid = VoxelGrid(np.ones((6, 4, 1), bool), 0.5)
+        cell = CELL_MODELS["aliev_panfilov"]()
+        operator = Diffusion(grid, jnp.full(grid.shape, 0.05))
+        regions = patches(grid, 2)
+        mesh = Monodomain(cell, operator, (Shock(regions, jnp.zeros((4, 2)), jnp.asarray([0.0, 0.5, 1.0])),)).mesh([2.0], 0.2)
+
+        def left(amplitudes):
+            equation = Monodomain(cell, operator, (Shock(regions, amplitudes, jnp.asarray([0.0, 0.5, 1.0])),))
+
+            def observe(time, state):
+                del time
+                return phase_singularities(grid, state[0] - 0.5, state[1] - 1.0, most=4)
+
+            solution = simulate(equation.stepper(), equation.initial_state(grid), mesh, observe=observe)
+            return solution.final[0].sum(), solution.observations
+
+        program = jax.jit(jax.value_and_grad(left, has_aux=True))
+        text = export.export(program, platforms=("cpu", "cuda", "tpu"))(jnp.ones((4, 2))).mlir_module()
     assert "f64" not in text
     assert "callback" not in text
