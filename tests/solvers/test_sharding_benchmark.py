@@ -11,7 +11,7 @@ from twinsim.errors import InputError
 @pytest.mark.slow
 @pytest.mark.parametrize("stencil", ["7-point", "19-point"])
 def test_devices_give_what_one_gives(stencil):
-    config = scaling.Config(devices=(1, 2), edge_voxels=9, stencil=stencil, precision="float64", steps=4, depth=2, repeats=1)
+    config = scaling.Config(devices=(1, 2), edge_voxels=24, stencil=stencil, precision="float64", steps=4, depth=2, repeats=1)
     numbers = scaling.run(config)
     assert all(math.isfinite(value) for value in numbers.values() if isinstance(value, int | float))
     assert numbers["strong_devices_2"] == 2 and numbers["weak_planes_2"] == 2 * numbers["weak_planes_1"]
