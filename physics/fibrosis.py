@@ -10,7 +10,7 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float
 
-from solvers import Diffusion, TensorDiffusion, VoxelGrid
+from solvers import Diffusion, Operator, TensorDiffusion, VoxelGrid
 
 Volume = Float[Array, "x y z"]
 Voxels = Bool[Array, "x y z"]
@@ -169,7 +169,7 @@ def without(grid: VoxelGrid, scar: Voxels) -> VoxelGrid:
     return VoxelGrid(np.asarray(grid.mask) & ~np.asarray(scar), grid.spacing)
 
 
-def with_blocked_faces[T: Diffusion | TensorDiffusion](operator: T, grid: VoxelGrid, blocked: BlockedFaces, left: ArrayLike = 0.0) -> T:
+def with_blocked_faces[T: Operator](operator: T, grid: VoxelGrid, blocked: BlockedFaces, left: ArrayLike = 0.0) -> T:
     r"""A diffusion whose conductance through blocked faces is only a share of what it was.
 
     Args:
