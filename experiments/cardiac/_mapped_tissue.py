@@ -61,10 +61,7 @@ def priors_of(names: Sequence[str], layer: Layer = "epi") -> tuple[Prior, ...]:
         "conductivity_along": Prior("conductivity_along", "S/m", _ALONG, 0.5, "log", _SOURCE),
         "conductivity_across": Prior("conductivity_across", "S/m", _ACROSS, 0.5, "log", _SOURCE),
         "onset": Prior("onset", "ms", 0.0, 5.0, "identity", "the stimulus is known to within some ms"),
-    } | {
-        name: Prior(name, cell[name].unit, cell[name].value, 0.5, "log", cell.name)
-        for name in CHANNELS
-    }
+    } | {name: Prior(name, cell[name].unit, cell[name].value, 0.5, "log", cell.name) for name in CHANNELS}
     return tuple(known[name] for name in names)
 
 
@@ -125,7 +122,9 @@ class MappedTissue:
             rows = np.concatenate([basis, np.repeat(basis[-1:], -len(basis) % devices, axis=0)]).reshape(devices, -1, len(basis))
 
             def share(point: Array, directions: Array) -> tuple[Array, Array]:
-                return jax.vmap(lambda d: jax.jvp(lambda x: self._times(values_of(priors, x)), (point,), (d,)), out_axes=(None, 0))(directions)
+                return jax.vmap(lambda d: jax.jvp(lambda x: self._times(values_of(priors, x)), (point,), (d,)), out_axes=(None, 0))(
+                    directions
+                )
 
             def all_of_them(point: Array) -> tuple[Array, Array]:
                 times, slopes = map_members(lambda directions: share(point, directions), jnp.asarray(rows))

@@ -71,7 +71,7 @@ class Fit:
     Attributes:
         truth: The hidden values by name.
         posterior: Of the fitted ones.
-        spreads: Standard deviation of the logarithm per wanted name, the channels left out being known, and unknown.
+        spreads: Standard deviation of the logarithm per wanted name: all channels left out being known, and each of them unknown.
         open_directions: What the data do not tell apart when nothing is known, in words.
         data: Noisy times ``(3, sites)``.
         fitted: Those of the fit.
@@ -81,7 +81,7 @@ class Fit:
 
     truth: dict[str, float]
     posterior: Posterior
-    spreads: dict[str, tuple[float, float]]
+    spreads: dict[str, tuple[float, ...]]
     open_directions: list[str]
     data: np.ndarray
     fitted: np.ndarray
@@ -118,9 +118,9 @@ def run(config: Config, workspace: Workspace) -> Result:
             f"{name}_relative_error_median": float(np.median(errors)),
             f"{name}_relative_error_worst": float(errors.max()),
             f"{name}_covered_by_ci90": sum(fit.covered(name) for fit in fits),
-            f"{name}_relative_sd": float(np.median([fit.spreads[name][0] for fit in fits])),
-            f"{name}_relative_sd_sodium_and_slow_potassium_unknown": float(np.median([fit.spreads[name][1] for fit in fits])),
         }
+        for index, case in enumerate(("", "_sodium_unknown", "_slow_potassium_unknown")):
+            summary[f"{name}_relative_sd{case}"] = float(np.median([fit.spreads[name][index] for fit in fits]))
     inside = [max(abs(fit.error(name)) for name in WANTED) <= 0.05 for fit in fits]
     summary |= {
         "tissues_within_5_percent": sum(inside),
@@ -153,8 +153,13 @@ def _one(config: Config, number: int, hidden: MappedTissue, coarse: MappedTissue
     everything = priors_of((*FITTED, *LEFT_OUT), config.layer)
     slopes = coarse.linearised(everything, np.r_[rough.z, np.zeros(len(LEFT_OUT))])[1] / noise[None]
     information = np.einsum("ikl,jkl->ij", slopes, slopes)
-    known, unknown = (np.linalg.inv(information[:n, :n] + np.eye(n)) for n in (len(FITTED), len(everything)))
-    spreads = {p.name: tuple(p.spread * float(np.sqrt(c[i, i])) for c in (known, unknown)) for i, p in enumerate(priors) if p.name in WANTED}
+    n = len(FITTED)
+    spreads = {}
+    for i, prior in enumerate(priors):
+        cases = [[*range(n), *more] for more in ((), (n,), (n + 1,))]
+        spreads[prior.name] = tuple(
+            prior.spread * float(np.sqrt(np.linalg.inv(information[np.ix_(c, c)] + np.eye(len(c)))[i, i])) for c in cases
+        )
     words = Information(everything, information).open_directions
     return Fit(truth, posterior, spreads, words, data, fine.at(_values(priors, best.z)), seconds, best.iterations)
 
@@ -193,7 +198,9 @@ def _check(config: Config) -> None:
         counts = [length / (factor * spacing) for length in SIZE_MM] if spacing > 0 else [0.0]
         if not 0.02 <= spacing <= 0.5 or any(abs(count - round(count)) > 1e-6 for count in counts):
             flag = name.replace("_", "-")
-            raise InputError(f"{flag} {spacing:g}", f"0.02 to 0.5 mm, {factor} times it a divisor of 10 and 6 mm", "use 0.1, 0.125, 0.2 or 0.25")
+            raise InputError(
+                f"{flag} {spacing:g}", f"0.02 to 0.5 mm, {factor} times it a divisor of 10 and 6 mm", "use 0.1, 0.125, 0.2 or 0.25"
+            )
     if config.spacing_mm >= config.search_spacing_mm:
         raise InputError(
             f"spacing-mm {config.spacing_mm:g} not below search-spacing-mm {config.search_spacing_mm:g}",

@@ -149,7 +149,9 @@ def _one(config: Config, number: int, sites: np.ndarray, sheets: tuple[ScarredSh
     probability = np.asarray(vmap(lambda z: inside(points, values_of(PRIORS, z), SHARP_MM) > 0.5)(drawn).mean(axis=0))
     found = np.asarray(inside(points, values_of(PRIORS, jnp.asarray(best.z)), SHARP_MM)) > 0.5
     dice = {"electrograms": _dice(found, scar)} | _thresholds(data, swing, sites, points, scar)
-    return Fit({name: truth[name] for name in NAMES if name in truth}, posterior, scar, found, probability, dice, data, fitted, misfit, seconds)
+    return Fit(
+        {name: truth[name] for name in NAMES if name in truth}, posterior, scar, found, probability, dice, data, fitted, misfit, seconds
+    )
 
 
 def _draw(random: np.random.Generator) -> dict[str, float]:
@@ -203,7 +205,9 @@ def _thresholds(data: np.ndarray, swing: np.ndarray, sites: np.ndarray, points: 
     found = {}
     for name, field in (("voltage", amplitude), ("velocity", velocity)):
         found[f"{name} below half the median"] = _dice(field < 0.5 * np.median(field), scar)
-        found[f"{name} below the best threshold"] = max(_dice(field < level, scar) for level in np.quantile(field, np.linspace(0.01, 0.7, 70)))
+        found[f"{name} below the best threshold"] = max(
+            _dice(field < level, scar) for level in np.quantile(field, np.linspace(0.01, 0.7, 70))
+        )
     return found
 
 

@@ -50,7 +50,7 @@ def times_of(name, grid, fibres, shorter=None, until=6.0, lower=-70.0):
     return record
 
 
-def check_voxels_and_factors(seen, shape, step=1e-5):
+def check_voxels_and_factors(seen, shape, step=1e-6):
     """Reverse mode of a number seen, along a random direction of all voxels and for each factor, against central differences."""
     random = np.random.default_rng(0)
     voxels, direction = jnp.asarray(random.uniform(0.8, 1.2, shape)), jnp.asarray(random.normal(size=shape))
@@ -92,7 +92,8 @@ def test_repolarisation_times_at_two_levels(name, shorter):
         found = record(factors, voxels).repolarised
         return found[1, -1] + 0.7 * found[0, SLAB.size // 2]
 
-    check_voxels_and_factors(seen, SLAB.shape)
+    # So short that no cell passes a voltage where a rate jumps in another time step: such a jump no derivative sees.
+    check_voxels_and_factors(seen, SLAB.shape, step=5e-7)
 
 
 def test_forward_and_reverse_mode_agree():
