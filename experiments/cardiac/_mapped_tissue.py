@@ -121,10 +121,11 @@ class MappedTissue:
             devices = device_mesh().size
             rows = np.concatenate([basis, np.repeat(basis[-1:], -len(basis) % devices, axis=0)]).reshape(devices, -1, len(basis))
 
+            def times(point: Array) -> Array:
+                return self._times(values_of(priors, point))
+
             def share(point: Array, directions: Array) -> tuple[Array, Array]:
-                return jax.vmap(lambda d: jax.jvp(lambda x: self._times(values_of(priors, x)), (point,), (d,)), out_axes=(None, 0))(
-                    directions
-                )
+                return jax.vmap(lambda direction: jax.jvp(times, (point,), (direction,)), out_axes=(None, 0))(directions)
 
             def all_of_them(point: Array) -> tuple[Array, Array]:
                 times, slopes = map_members(lambda directions: share(point, directions), jnp.asarray(rows))

@@ -198,9 +198,8 @@ def _check(config: Config) -> None:
         counts = [length / (factor * spacing) for length in SIZE_MM] if spacing > 0 else [0.0]
         if not 0.02 <= spacing <= 0.5 or any(abs(count - round(count)) > 1e-6 for count in counts):
             flag = name.replace("_", "-")
-            raise InputError(
-                f"{flag} {spacing:g}", f"0.02 to 0.5 mm, {factor} times it a divisor of 10 and 6 mm", "use 0.1, 0.125, 0.2 or 0.25"
-            )
+            do = "use 0.1, 0.125, 0.2 or 0.25"
+            raise InputError(f"{flag} {spacing:g}", f"0.02 to 0.5 mm, {factor} times it a divisor of 10 and 6 mm", do)
     if config.spacing_mm >= config.search_spacing_mm:
         raise InputError(
             f"spacing-mm {config.spacing_mm:g} not below search-spacing-mm {config.search_spacing_mm:g}",

@@ -149,9 +149,8 @@ def _one(config: Config, number: int, sites: np.ndarray, sheets: tuple[ScarredSh
     probability = np.asarray(vmap(lambda z: inside(points, values_of(PRIORS, z), SHARP_MM) > 0.5)(drawn).mean(axis=0))
     found = np.asarray(inside(points, values_of(PRIORS, jnp.asarray(best.z)), SHARP_MM)) > 0.5
     dice = {"electrograms": _dice(found, scar)} | _thresholds(data, swing, sites, points, scar)
-    return Fit(
-        {name: truth[name] for name in NAMES if name in truth}, posterior, scar, found, probability, dice, data, fitted, misfit, seconds
-    )
+    named = {name: truth[name] for name in NAMES}
+    return Fit(named, posterior, scar, found, probability, dice, data, fitted, misfit, seconds)
 
 
 def _draw(random: np.random.Generator) -> dict[str, float]:
@@ -195,19 +194,34 @@ def _evaluator(sheet: ScarredSheet, data: np.ndarray, noise_mv: float) -> Evalua
 def _thresholds(data: np.ndarray, swing: np.ndarray, sites: np.ndarray, points: np.ndarray, scar: np.ndarray) -> dict[str, float]:
     """Dice of what is done without a model: the swing of the electrograms, or the local velocity, below a threshold.
 
-    The velocity is one over the gradient of the times of steepest descent, interpolated between electrodes. Each has a fixed threshold of
-    half the median, and the threshold that is best for this hidden scar, which nobody has in practice.
+    Bipolar electrograms are differences of neighbours, the larger of both directions. The velocity is one over the gradient of the times of
+    steepest descent, interpolated between electrodes. Each has a fixed threshold of half the median, and the threshold that is best for
+    this hidden scar, which nobody has in practice.
     """
     steepest = np.argmin(np.diff(data, axis=1), axis=1) + 0.5
-    amplitude = _interpolated(sites, swing, points)
     slowness = np.hypot(*np.gradient(_interpolated(sites, steepest, points), MAP_MM))
-    velocity = 1 / np.maximum(slowness, 1e-3)
+    fields = {
+        "unipolar voltage": _interpolated(sites, swing, points),
+        "bipolar voltage": np.maximum(*(_interpolated(middles, values, points) for middles, values in _bipolar(data, sites))),
+        "velocity": 1 / np.maximum(slowness, 1e-3),
+    }
     found = {}
-    for name, field in (("voltage", amplitude), ("velocity", velocity)):
+    for name, field in fields.items():
         found[f"{name} below half the median"] = _dice(field < 0.5 * np.median(field), scar)
-        found[f"{name} below the best threshold"] = max(
-            _dice(field < level, scar) for level in np.quantile(field, np.linspace(0.01, 0.7, 70))
-        )
+        levels = np.quantile(field, np.linspace(0.01, 0.7, 70))
+        found[f"{name} below the best threshold"] = max(_dice(field < level, scar) for level in levels)
+    return found
+
+
+def _bipolar(data: np.ndarray, sites: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Midpoints and swings of the differences between neighbours of the square lattice, along x and along y."""
+    side = round(np.sqrt(len(sites)))
+    places, grams = sites.reshape(side, side, 2), data.reshape(side, side, -1)
+    found = []
+    for axis in (0, 1):
+        middles = (np.delete(places, 0, axis) + np.delete(places, -1, axis)) / 2
+        difference = np.diff(grams, axis=axis)
+        found.append((middles.reshape(-1, 2), (difference.max(axis=-1) - difference.min(axis=-1)).reshape(-1)))
     return found
 
 
@@ -322,8 +336,8 @@ def _report(config: Config, summary: dict[str, Any], fits: list[Fit], sites: np.
     report.table(["Tissue", *fits[0].dice], rows, "Dice with the hidden scar. The best threshold is chosen with the hidden scar in hand.")
     report.table(["Quantity", "Value"], [[name, f"{value:.4g}"] for name, value in summary.items()])
     report.text(
-        "A scar here is tissue that conducts worse, one of them, with a smooth outline; the wave comes from one side, the fibres are known. "
-        "Electrograms are defined where nothing is activated, activation times are not."
+        "A scar here is one region, with a smooth outline, that conducts worse; the wave comes from one side, and the fibres are "
+        "known. Electrograms are defined where nothing is activated, activation times are not."
     )
     return report
 

@@ -72,7 +72,7 @@ def test_a_scar_is_found(tmp_path):
     config = replace(SCAR, truth_spacing_mm=0.6, truth_step_ms=0.05, spacing_mm=0.8, search_spacing_mm=1.0, step_ms=0.1, sites_apart_mm=4.0)
     summary = run_experiment("cardiac/scar_inverse", config, RunOptions(out=tmp_path / "run"), progress=False)
     assert summary["dice_median"] > 0.7 and summary["centre_error_mm_median"] < 2
-    assert summary["dice_median"] > summary["dice_voltage_below_half_the_median_median"]
+    assert summary["dice_median"] > summary["dice_velocity_below_half_the_median_median"]
 
 
 @pytest.mark.parametrize(

@@ -78,22 +78,19 @@ def test_activation_times_against_central_differences(name, grid, fibres):
     check_voxels_and_factors(seen, grid.shape)
 
 
-@pytest.mark.parametrize(
-    ("name", "shorter"),
-    [
-        ("mitchell_schaeffer", {"closing_constant": 8.0, "outward_constant": 6.0}),
-        ("ten_tusscher_2006_epi", {"rapid_potassium_conductance": 8.0}),
-    ],
-)
-def test_repolarisation_times_at_two_levels(name, shorter):
-    record = times_of(name, SLAB, OBLIQUE, shorter, until=50.0, lower=(-30.0, -70.0))
+def test_repolarisation_times_at_two_levels():
+    """Of cells that repolarise soon, by a large rapid potassium current.
+
+    Not of Mitchell and Schaeffer's: whenever a cell passes their gate's voltage in another time step the result jumps, which no derivative
+    sees (docs/theory/tissue_inverse.md).
+    """
+    record = times_of("ten_tusscher_2006_epi", SLAB, OBLIQUE, {"rapid_potassium_conductance": 8.0}, until=50.0, lower=(-30.0, -70.0))
 
     def seen(factors, voxels):
         found = record(factors, voxels).repolarised
         return found[1, -1] + 0.7 * found[0, SLAB.size // 2]
 
-    # So short that no cell passes a voltage where a rate jumps in another time step: such a jump no derivative sees.
-    check_voxels_and_factors(seen, SLAB.shape, step=5e-7)
+    check_voxels_and_factors(seen, SLAB.shape)
 
 
 def test_forward_and_reverse_mode_agree():
