@@ -20,13 +20,13 @@ class ActivationRecord(eqx.Module):
 
     Attributes:
         activated: First time in ms at which the potential rises through the upper level; :data:`NOT_YET` before.
-        repolarised: First time after that at which it falls through the lower level.
+        repolarised: First time after that at which it falls through the lower level, ``(cells,)``; ``(levels, cells)`` for several.
         earlier: Potential one step before the current one, mV.
         gap: Length of the step between them, ms; zero at the start.
     """
 
     activated: Cells
-    repolarised: Cells
+    repolarised: Float[Array, "*levels_and_cells"]
     earlier: Cells
     gap: Scalar
 
@@ -34,13 +34,13 @@ class ActivationRecord(eqx.Module):
         """ms; infinite where not activated."""
         return jnp.where(self.activated < NOT_YET, self.activated, jnp.inf)
 
-    def repolarisation_times(self) -> Cells:
+    def repolarisation_times(self) -> Float[Array, "*levels_and_cells"]:
         """ms; infinite where not repolarised."""
         return jnp.where(self.repolarised < NOT_YET, self.repolarised, jnp.inf)
 
-    def durations(self) -> Cells:
+    def durations(self) -> Float[Array, "*levels_and_cells"]:
         """From activation to repolarisation, ms; infinite where there is none."""
-        return jnp.where(self.repolarised < NOT_YET, self.repolarised - self.activated, jnp.inf)
+        return jnp.where(self.repolarised < NOT_YET, self.repolarised - jnp.broadcast_to(self.activated, self.repolarised.shape), jnp.inf)
 
 
 class Observed(eqx.Module):
@@ -61,7 +61,7 @@ class RecordActivation(Stepper):
         stepper: Advances the cells; :meth:`physics.Monodomain.stepper`.
         cell: Says what the state is in mV.
         upper: Level of activation, mV; 0 in Niederer 2011. Use one in the middle of the upstroke where cells peak below 0.
-        lower: Level of repolarisation, mV; -70 is about 90 % of a human ventricular action potential.
+        lower: Level of repolarisation, mV; -70 is about 90 % of a human ventricular action potential, -30 about half. Several: a tuple.
         since: Crossings before this time, ms, do not count: the beats before a premature one.
 
     The state is :class:`Observed`, from :meth:`start`. Fails: a cell above ``upper`` from the start has no crossing; a stimulus that
@@ -71,14 +71,15 @@ class RecordActivation(Stepper):
     stepper: Stepper
     cell: CellModel
     upper: float = eqx.field(static=True, default=0.0)
-    lower: float = eqx.field(static=True, default=-70.0)
+    lower: float | tuple[float, ...] = eqx.field(static=True, default=-70.0)
     since: float = eqx.field(static=True, default=-1e9)
 
     def start(self, cells: Stacked) -> Observed:
         """The state to start from."""
         potential = self.cell.millivolts(cells)
         never = jnp.full_like(potential, NOT_YET)
-        return Observed(cells, ActivationRecord(never, never, potential, jnp.zeros((), potential.dtype)))
+        repolarised = jnp.stack([never] * len(self.lower)) if isinstance(self.lower, tuple) else never
+        return Observed(cells, ActivationRecord(never, repolarised, potential, jnp.zeros((), potential.dtype)))
 
     @property
     def order(self) -> int:
@@ -93,14 +94,21 @@ class RecordActivation(Stepper):
         length = length.astype(after.dtype)
         counts = time >= self.since
         rises = counts & (before < self.upper) & (after >= self.upper) & (record.activated >= NOT_YET)
-        falls = (before > self.lower) & (after <= self.lower) & (record.activated < NOT_YET) & (record.repolarised >= NOT_YET)
-        found = [
-            jnp.where(crosses, time.astype(after.dtype) + _root(record, before, after, length, level, crosses), old)
-            for crosses, level, old in ((rises, self.upper, record.activated), (falls, self.lower, record.repolarised))
-        ]
+
+        def crossing(crosses: Array, level: float, old: Cells) -> Cells:
+            return jnp.where(crosses, time.astype(after.dtype) + _root(record, before, after, length, level, crosses), old)
+
+        def fallen(level: float, old: Cells) -> Cells:
+            return crossing((before > level) & (after <= level) & (record.activated < NOT_YET) & (old >= NOT_YET), level, old)
+
+        activated = crossing(rises, self.upper, record.activated)
+        if isinstance(self.lower, tuple):
+            repolarised = jnp.stack([fallen(level, old) for level, old in zip(self.lower, record.repolarised, strict=True)])
+        else:
+            repolarised = fallen(self.lower, record.repolarised)
         moves = length > 0
         kept = ActivationRecord(
-            found[0], found[1], jnp.where(moves, before, record.earlier), jnp.where(moves, length, record.gap.astype(length.dtype))
+            activated, repolarised, jnp.where(moves, before, record.earlier), jnp.where(moves, length, record.gap.astype(length.dtype))
         )
         return Observed(cells, kept)
 
