@@ -35,8 +35,10 @@ class OneCompartment(eqx.Module):
 def exponential_difference(a: Scalar, b: Scalar, t: Array) -> Array:
     r"""$\dfrac{e^{-at}-e^{-bt}}{b-a}$, also where $a$ and $b$ are equal or nearly so ($t\,e^{-at}$ there)."""
     x = (b - a) * t
-    close = jnp.abs(x) < 1e-3
-    safe = jnp.where(close, 1.0, x)
-    # (1 - exp(-x)) / x, by its series where round-off would eat it; symmetric in a and b through the factor exp(-a t)
-    ratio = jnp.where(close, 1 - x / 2 + x**2 / 6 - x**3 / 24, -jnp.expm1(-safe) / safe)
-    return t * jnp.exp(-a * t) * ratio
+    close = jnp.abs(x) < 1e-2
+    # Near equality a series about the mean of both, smooth through it; elsewhere from the slower of the two, where nothing overflows.
+    y = jnp.where(close, x / 2, 0.0)
+    near = jnp.exp(-0.5 * (a + b) * t) * (1 + y**2 / 6 + y**4 / 120)
+    size = jnp.abs(jnp.where(close, 1.0, x))
+    far = jnp.exp(-jnp.minimum(a, b) * t) * -jnp.expm1(-size) / size
+    return t * jnp.where(close, near, far)
