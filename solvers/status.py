@@ -73,6 +73,4 @@ def raise_for_status(status: ArrayLike, words: Callable[[Status, int], str | Non
 def refuse_traced(value: object, name: str) -> None:
     """Refuses, in one line, a value that is not known yet where the host must look at it."""
     if isinstance(value, Tracer):
-        raise ValueError(
-            f"got traced values in {name}; expected known ones, on the host; do: return what it needs and call it outside of jit, grad and vmap"
-        )
+        raise ValueError(f"got traced values in {name}; expected known ones, on the host; do: call it outside of jit, grad and vmap")

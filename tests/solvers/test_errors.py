@@ -188,5 +188,5 @@ def test_a_step_above_the_explicit_limit_is_named_with_the_limit_finite_or_not(s
     mesh = time_mesh(0.0, [1.0], 0.98 * limit)
     simulate(EXPLICIT, FIELD, mesh).raise_for_status()
     batch = jax.vmap(lambda size: simulate(ExplicitRungeKutta(Diffusion(GRID, size), RK4), FIELD, mesh))(jnp.array([1.0, 1.5]))
-    with pytest.raises(SimulationError, match="^1 of 2 members failed, the first is 1: a step is longer"):
+    with pytest.raises(SimulationError, match=r"^1 of 2 members failed, the first is 1: a step is longer"):
         batch.raise_for_status()
