@@ -19,8 +19,8 @@ _DESCRIPTION = "Differentiable voxel twins of patients. Research use only; not a
 
 _BENCH = """Run benchmarks, all where none is named.
 
-`twinsim bench list` names them. `twinsim bench NAME --help` shows the options of one benchmark. `twinsim bench compare A B` compares two measurements,
-`twinsim bench history` lists them."""
+`twinsim bench list` names them. `twinsim bench NAME --help` shows the options of one benchmark.
+`twinsim bench compare A B` compares two measurements, `twinsim bench history` lists them."""
 
 
 @dataclass(frozen=True)
