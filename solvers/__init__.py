@@ -1,5 +1,7 @@
 """Numerics only: grids, operators, steppers and the one time loop. No organ, cell, drug or patient is named here."""
 
+from typing import Any
+
 from solvers.devices.members import map_members as map_members
 from solvers.devices.sharding import decomposed as decomposed
 from solvers.devices.sharding import device_mesh as device_mesh
@@ -10,6 +12,7 @@ from solvers.fronts.eikonal import eikonal as eikonal
 from solvers.fronts.eikonal import start_at as start_at
 from solvers.fronts.eikonal import start_ball as start_ball
 from solvers.grid import VoxelGrid as VoxelGrid
+from solvers.linear.coarsening import coarsening_plan as coarsening_plan
 from solvers.linear.components import Components as Components
 from solvers.linear.components import connected_components as connected_components
 from solvers.linear.elliptic import EllipticSolution as EllipticSolution
@@ -24,6 +27,7 @@ from solvers.linear.transforms import BoxPreconditioner as BoxPreconditioner
 from solvers.linear.transforms import BoxSolver as BoxSolver
 from solvers.linear.transforms import box_preconditioner as box_preconditioner
 from solvers.loop.adaptive_mesh import adaptive_mesh as adaptive_mesh
+from solvers.loop.adaptive_mesh import trimmed as trimmed
 from solvers.loop.checkpoint_plan import CheckpointPlan as CheckpointPlan
 from solvers.loop.checkpoint_plan import checkpoint_plan as checkpoint_plan
 from solvers.loop.chunks import ChunkedRun as ChunkedRun
@@ -47,6 +51,7 @@ from solvers.space.compact import CompactOperator as CompactOperator
 from solvers.space.compact import representation_for as representation_for
 from solvers.space.differences import diffusive_flux as diffusive_flux
 from solvers.space.differences import divergence as divergence
+from solvers.space.differences import face_differences as face_differences
 from solvers.space.differences import flux_between as flux_between
 from solvers.space.differences import flux_through_plane as flux_through_plane
 from solvers.space.differences import gradient as gradient
@@ -129,3 +134,12 @@ from solvers.stiff.rosenbrock import RODAS5P as RODAS5P
 from solvers.stiff.rosenbrock import Rosenbrock as Rosenbrock
 from solvers.stiff.rosenbrock_integrate import StiffSolution as StiffSolution
 from solvers.stiff.rosenbrock_integrate import integrate_stiff as integrate_stiff
+
+
+def __getattr__(name: str) -> Any:
+    """``RosenbrockSolver``, for Diffrax, which is imported only by those who ask for it."""
+    if name != "RosenbrockSolver":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from solvers.stiff.diffrax_rosenbrock import RosenbrockSolver
+
+    return RosenbrockSolver

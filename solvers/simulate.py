@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jax.core import Tracer
+from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, PyTree
 
 from solvers.loop.checkpoint_plan import CheckpointPlan, layout_rows, plan_unchecked, refuse_reverse_mode
@@ -18,6 +19,8 @@ from solvers.shapes import Index, Scalar, State
 from solvers.status import Status, raise_for_status
 from solvers.stepper import Stepper
 
+LIMIT_FRACTIONS = 0.5 ** np.linspace(0.0, 40.0, 2048)
+"""Parts of the longest step among which the stability limit is looked for, once for all: 1.4 % from one to the next."""
 LOOK_EVERY = 8
 """Steps between two looks for a NaN or an infinity; a look reads the state once."""
 
@@ -42,6 +45,8 @@ class Solution(eqx.Module):
         status: A :class:`solvers.status.Status` code.
         first_bad_time: End of the first looked-at step whose state has a NaN or an infinity, at most eight steps after the
             true one; infinite while all is well.
+        stable_step: Where a step was longer than the stepper's stability limit that limit, to two per cent from below, and zero where
+            it is no number; infinite where no step was.
     """
 
     states: State
@@ -49,10 +54,31 @@ class Solution(eqx.Module):
     final: State
     status: Index
     first_bad_time: Scalar
+    stable_step: Scalar
 
     def raise_for_status(self) -> None:
-        """Raises :class:`solvers.status.SimulationError` when this, or any member of a batch of these, failed."""
-        raise_for_status(self.status)
+        """Raises :class:`solvers.status.SimulationError` when this, or any member of a batch of these, failed.
+
+        A step above the stability limit is named with the limit, also where the state then ended in a NaN. Inside of jit or vmap
+        it is a ValueError.
+        """
+        raise_for_status(self.status, limit_in_words(self.stable_step))
+
+
+def limit_in_words(stable_step: ArrayLike) -> Callable[[Status, int], str | None]:
+    """Words for :func:`solvers.status.raise_for_status` that name the stability limit where a step was above it."""
+
+    def words(status: Status, member: int) -> str | None:
+        limit = float(np.asarray(stable_step).flat[member])
+        if status not in (Status.UNSTABLE_STEP, Status.NOT_FINITE) or not 0 < limit < np.inf:
+            return None
+        ended = "the state has a NaN or an infinity, and " if status == Status.NOT_FINITE else ""
+        return (
+            f"{ended}a step is longer than {limit:.3g}, the explicit limit of the stepper; "
+            "do: shorten the step to that, take more stages, or use an implicit method"
+        )
+
+    return words
 
 
 def simulate(
@@ -81,9 +107,11 @@ def simulate(
         A :class:`Solution`; failures are codes in ``status``, never exceptions, so one bad member cannot end a batch.
 
     Raises:
-        ValueError: The mesh has events and there is no jump; or reverse mode is asked for and no layout of the steps fits
+        ValueError: The mesh has events and there is no jump; an argument is of another kind; the jump gives another shape or type than
+            the state; the observer gives what is no number; or reverse mode is asked for and no layout of the steps fits
             ``memory_mib``, and the message names the least that does.
     """
+    check_kinds(stepper, state, mesh)
     state = jax.tree.map(jnp.asarray, state)
     kinds = {str(leaf.dtype) for leaf in jax.tree.leaves(state) if not jnp.issubdtype(leaf.dtype, jnp.inexact)}
     if kinds:
@@ -99,9 +127,9 @@ def simulate(
 
         def step(state: State) -> tuple[State, PyTree]:
             state = stepper.advance(state, start, length)
-            seen = None if observe is None else observe(start + length, state)
+            seen = None if observe is None else _numbers(observe(start + length, state))
             if jump is not None:
-                happen = jump.apply
+                happen = partial(_jumped, jump)
                 state = lax.cond(event >= 0, lambda before: happen(before, event), lambda before: before, state)
             return state, seen
 
@@ -121,11 +149,57 @@ def simulate(
     ended = jnp.where(active & (length > 0), start + length, start)
     first_bad = jnp.min(jnp.where(bad, ended, jnp.inf))
     # Only states that look well have been judged so far: those that are handed out must be, too.
-    status = jnp.where(stepper.stable(jnp.max(jnp.where(active, length, 0))), Status.SUCCESS, Status.UNSTABLE_STEP)
+    longest = lax.stop_gradient(jnp.max(jnp.where(active, length, 0)))
+    stable = stepper.stable(longest)
+    status = jnp.where(stable, Status.SUCCESS, Status.UNSTABLE_STEP)
     status = jnp.where(_finite((states, final)) & ~bad.any(), status, Status.NOT_FINITE)
     if mesh.status is not None:
         status = jnp.maximum(status, mesh.status)
-    return Solution(states, observations, final, status.astype(int), lax.stop_gradient(first_bad))
+    limit = jnp.where(stable, jnp.inf, _stability_limit(stepper, longest))
+    return Solution(states, observations, final, status.astype(int), lax.stop_gradient(first_bad), lax.stop_gradient(limit))
+
+
+def check_kinds(stepper: object, state: object, mesh: object) -> None:
+    """Refuses what is no stepper, no state or no mesh."""
+    if not isinstance(stepper, Stepper) or not isinstance(mesh, TimeMesh):
+        got = f"a {type(stepper).__name__} as stepper and a {type(mesh).__name__} as mesh"
+        raise ValueError(f"got {got}; expected a Stepper and a TimeMesh; do: simulate(stepper, state, mesh), time_mesh makes the mesh")
+    leaves = jax.tree.leaves(state)
+    strange = [leaf for leaf in leaves if not isinstance(leaf, jax.Array | np.ndarray | np.generic | int | float | complex)]
+    if not leaves or strange or (isinstance(state, list) and not any(hasattr(leaf, "dtype") for leaf in leaves)):
+        got = (
+            "a list of plain numbers"
+            if isinstance(state, list) and leaves and not strange
+            else f"a {type((strange or [state])[0]).__name__}"
+        )
+        raise ValueError(f"got {got} as state; expected an array, or a pytree of arrays; do: give jnp.asarray(...)")
+
+
+def _numbers(seen: PyTree) -> PyTree:
+    for leaf in jax.tree.leaves(seen):
+        if not isinstance(leaf, jax.Array | np.ndarray | np.generic | int | float | complex):
+            raise ValueError(f"got an observer that gives a {type(leaf).__name__}; expected arrays; do: return numbers of time and state")
+    return seen
+
+
+def _jumped(jump: Jump, before: State, event: Index) -> State:
+    after = jump.apply(before, event)
+    kinds = [
+        [(jax.tree_util.keystr(at), jnp.shape(leaf), jnp.result_type(leaf)) for at, leaf in jax.tree_util.tree_leaves_with_path(tree)]
+        for tree in (after, before)
+    ]
+    if kinds[0] != kinds[1]:
+        got, expected = (", ".join(f"{at or 'an array'} {dtype}{list(shape)}" for at, shape, dtype in kind[:3]) for kind in kinds)
+        raise ValueError(f"got a jump that gives {got}; expected {expected}, as the state; do: return the state with new values")
+    return after
+
+
+def _stability_limit(stepper: Stepper, longest: Scalar) -> Scalar:
+    """The longest of some parts of the longest step that the stepper calls stable; zero for none. The spectral bound is one for all."""
+    if type(stepper).stable is Stepper.stable:
+        return longest
+    lengths = longest * jnp.asarray(LIMIT_FRACTIONS, longest.dtype)
+    return jnp.max(jnp.where(jax.vmap(stepper.stable)(lengths), lengths, 0))
 
 
 def _columns(mesh: TimeMesh, rows: np.ndarray, real: np.ndarray, dtype: jnp.dtype) -> tuple[Array, ...]:

@@ -19,8 +19,8 @@ _DESCRIPTION = "Differentiable voxel twins of patients. Research use only; not a
 
 _BENCH = """Run benchmarks, all where none is named.
 
-`twinsim bench NAME --help` shows the options of one benchmark. `twinsim bench compare A B` compares two measurements,
-`twinsim bench history` lists them."""
+`twinsim bench list` names them. `twinsim bench NAME --help` shows the options of one benchmark.
+`twinsim bench compare A B` compares two measurements, `twinsim bench history` lists them."""
 
 
 @dataclass(frozen=True)
@@ -168,6 +168,12 @@ def _run(name: str, flags: list[str]) -> None:
 def _bench(arguments: list[str]) -> None:
     from twinsim.benchmark_options import BenchOptions, CompareOptions, HistoryOptions
 
+    if arguments == ["list"]:
+        scripts = catalogue.benchmarks()
+        width = max([len(name) for name in scripts], default=0)
+        for script in scripts.values():
+            print(f"{script.name:<{width}}  {script.summary}")
+        return
     if arguments[:1] == ["compare"]:
         with _one_line("twinsim bench compare"):
             options = tyro.cli(CompareOptions, prog="twinsim bench compare", args=arguments[1:])
@@ -191,7 +197,10 @@ def _bench(arguments: list[str]) -> None:
         config, options = _parse_with(f"twinsim bench {script.name}", script.summary, default, BenchOptions(), arguments[flags:])
         configs = {script.name: config}
     else:
-        rest, options = _parse_with("twinsim bench", _BENCH, BenchCommand(), BenchOptions(), arguments[flags:])
+        names = ""
+        with suppress(InputError):
+            names = f"\n\nBenchmarks: {', '.join(catalogue.benchmarks())}."
+        rest, options = _parse_with("twinsim bench", _BENCH + names, BenchCommand(), BenchOptions(), arguments[flags:])
         scripts = catalogue.benchmarks()
         chosen = [catalogue.find(name, scripts, "benchmark") for name in [*named, *rest.names]]
         configs = {script.name: catalogue.load(script).Config() for script in chosen or scripts.values()}

@@ -22,6 +22,12 @@ from solvers.space.tensor_diffusion import tensor_extremes
 from solvers.status import Status, raise_for_status
 
 
+WORDS = {
+    Status.NOT_CONVERGED: "the rounds ended while arrival times still fell; do: allow more rounds, mazes and thin walls need many",
+    Status.NOT_FINITE: "a start time, a speed or a tensor is NaN or not positive, or there is no source; do: check them where they are made",
+}
+
+
 class Arrival(eqx.Module):
     """What :func:`eikonal` gives.
 
@@ -37,7 +43,7 @@ class Arrival(eqx.Module):
 
     def raise_for_status(self) -> None:
         """Raises :class:`solvers.status.SimulationError` when this, or any member of a batch of these, failed."""
-        raise_for_status(self.status)
+        raise_for_status(self.status, lambda status, _: WORDS.get(status))
 
 
 def eikonal(

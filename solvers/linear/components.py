@@ -58,7 +58,7 @@ def connected_components(operator: Operator) -> Components:
         ValueError: The operator has no faces, or is traced, so that they can't be looked at.
     """
     if not isinstance(operator, FaceOperator):
-        raise ValueError(f"got {type(operator).__name__}; expected a FaceOperator; do: give components of your own")
+        raise ValueError(f"got {type(operator).__name__}; expected a FaceOperator; do: give a shift above zero, or components of your own")
     if any(isinstance(face, Tracer) for face in operator.faces):
         raise ValueError(
             "got an operator inside a compiled function; expected one whose faces can be looked at; "

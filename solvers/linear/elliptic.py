@@ -26,10 +26,12 @@ class EllipticSolution(eqx.Module):
 
     Attributes:
         field: $u$; where not converged, the iterate with the smallest residual.
-        status: A :class:`solvers.status.Status` code: SUCCESS, NOT_CONVERGED or NOT_FINITE.
+        status: A :class:`solvers.status.Status` code: SUCCESS, NOT_CONVERGED, INCOMPATIBLE or NOT_FINITE.
         iterations: Of conjugate gradients.
         residual: $|b - (\sigma - L)u| / |b|$, computed from $u$; with all of $b$, the incompatible part included.
         imbalance: Norm of that part of $b$ which no $u$ can match, over $|b|$; zero where the problem is not singular.
+        component: Number of the component that is farthest from compatible, as :func:`connected_components` counts; the number of
+            components for cells on their own; -1 where none is.
     """
 
     field: Cells
@@ -37,10 +39,30 @@ class EllipticSolution(eqx.Module):
     iterations: Counts
     residual: Norms
     imbalance: Norms
+    component: Counts
 
     def raise_for_status(self) -> None:
         """Raises :class:`solvers.status.SimulationError` when any right-hand side failed."""
-        raise_for_status(self.status)
+
+        def words(status: Status, member: int) -> str | None:
+            if status == Status.NOT_FINITE:
+                return (
+                    "the source, the start or the operator has a NaN or an infinity; "
+                    "do: look at them with jnp.isfinite, and at what was divided by zero before"
+                )
+            if status == Status.NOT_CONVERGED:
+                return (
+                    "the solve did not reach its tolerance, the best iterate is kept; "
+                    "do: allow more iterations, loosen the tolerance, or give a better preconditioner"
+                )
+            if status != Status.INCOMPATIBLE:
+                return None
+            return (
+                f"component {int(np.asarray(self.component).flat[member])} has no loss, and its source doesn't sum to zero, so that it has no "
+                "solution; do: give it a Dirichlet value or a loss, or subtract the mean of its source (Components.without_mean)"
+            )
+
+        raise_for_status(self.status, words)
 
 
 def solve_elliptic(
@@ -58,8 +80,8 @@ def solve_elliptic(
 
     **Singular problems.** With $\sigma=0$ a component of the mask without losses (Dirichlet or Robin walls, decay) is solvable only if
     $b$ sums to zero on it, and then up to a constant. There $b$ is used without its mean, and the solution with mean zero is
-    returned: the pseudoinverse. If the mean was more than the tolerance, the status is NOT_CONVERGED, ``imbalance`` says by how
-    much, and the field is the least-squares solution. Cells that exchange with none (those outside of the mask) are components of
+    returned: the pseudoinverse. If the mean was more than the tolerance, the status is INCOMPATIBLE, ``imbalance`` says by how
+    much, ``component`` where, and the field is the least-squares solution. Cells that exchange with none (those outside of the mask) are components of
     their own: where $\sigma$ and loss are zero too, $b$ must be zero and $u$ is.
 
     **Derivatives** of both modes, of any order, are one more solve with the same preconditioner, to the same relative tolerance:
@@ -72,7 +94,8 @@ def solve_elliptic(
         source: $b$, batch axes first: many right-hand sides at once.
         shift: $\sigma\ge0$, one number; for one per member use ``jax.vmap``. A traced shift is taken to be positive.
         preconditioner: From :func:`solvers.linear.multigrid.multigrid` or :func:`solvers.linear.transforms.box_preconditioner`, made once
-            for many solves; without it a multigrid hierarchy (float32) is built here.
+            for many solves; without it a multigrid hierarchy (float32) is built here, or, for an operator that is no ``FaceOperator`` but knows its
+            diagonal (``CompactOperator``, ``MonotoneDiffusion``, ``LatticeDiffusion``, ``BlendedDiffusion``), :class:`Jacobi`.
         components: From :func:`connected_components`, needed when the shift is zero and the operator is traced; found here when not
             given and needed.
         start: A guess of $u$, from an earlier solve for instance. It changes the work, not the solution.
@@ -80,12 +103,16 @@ def solve_elliptic(
         max_iterations: Most iterations; reaching it is a status, not an exception.
 
     Raises:
-        ValueError: A negative shift, a source of another size than the operator, or components that are needed and can't be found.
+        ValueError: A preconditioner of another kind, a negative shift, a source of another size than the operator, or components that are needed and can't be found.
 
     Source: Trottenberg, Oosterlee, Schueller (2001), *Multigrid*, section 7.8 (multigrid as preconditioner) and 5.6.4 (singular).
     """
+    if preconditioner is not None and not isinstance(preconditioner, Preconditioner):
+        raise ValueError(f"got preconditioner {preconditioner!r:.60}; expected a Preconditioner; do: multigrid(operator, shift) makes one")
     shift = _checked_shift(shift, operator, source)
-    if preconditioner is None:
+    if preconditioner is None and not isinstance(operator, FaceOperator) and type(operator).diagonal is not Operator.diagonal:
+        preconditioner = Jacobi(shift - operator.diagonal())
+    elif preconditioner is None:
         preconditioner = multigrid(operator, shift, dtype=jnp.float32)
     if isinstance(shift, Array):
         components = None
@@ -100,6 +127,21 @@ def solve_elliptic(
     return _solve(
         operator, source, jnp.asarray(shift, source.dtype), preconditioner, components, start, goal, jnp.asarray(max_iterations, jnp.int32)
     )
+
+
+class Jacobi(Preconditioner):
+    r"""Division by the diagonal of $\sigma - L$, for operators that multigrid doesn't take: iterations grow as the voxels shrink.
+
+    Args:
+        diagonal: Of $\sigma - L$; where it isn't positive the residual is left alone.
+    """
+
+    diagonal: Cells
+
+    def apply(self, residual: Cells) -> Cells:
+        """See :class:`Preconditioner`."""
+        inverse = jnp.where(self.diagonal > 0, 1 / jnp.where(self.diagonal > 0, self.diagonal, 1), 1)
+        return jnp.broadcast_to(inverse.astype(residual.dtype), residual.shape) * residual
 
 
 @eqx.filter_jit
@@ -118,8 +160,14 @@ def _solve(
     search = _Search(held, components, singular, tolerance, max_iterations)
     field, iterations, residual, imbalance = _solved(operator, source, shift, search=search, start=start)
     bad = ~(jnp.isfinite(residual) & jnp.isfinite(_norm(source)))
-    status = jnp.where(bad, Status.NOT_FINITE, jnp.where(residual <= 1.0001 * tolerance, Status.SUCCESS, Status.NOT_CONVERGED))
-    return EllipticSolution(field, status.astype(int), iterations, residual, imbalance)
+    missed = jnp.where(imbalance > tolerance, Status.INCOMPATIBLE, Status.NOT_CONVERGED)
+    status = jnp.where(bad, Status.NOT_FINITE, jnp.where(residual <= 1.0001 * tolerance, Status.SUCCESS, missed))
+    where = jnp.full(status.shape, -1)
+    if components is not None:
+        part = lax.stop_gradient(source)
+        parts = jnp.sqrt(components.total((part - components.without_mean(part, cast(Array, singular))) ** 2))
+        where = jnp.where(status == Status.INCOMPATIBLE, jnp.argmax(parts, axis=-1), -1)
+    return EllipticSolution(field, status.astype(int), iterations, residual, imbalance, where)
 
 
 class _Search(eqx.Module):

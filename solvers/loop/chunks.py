@@ -11,11 +11,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
-from solvers.loop.restart import load_restart, save_restart
+from solvers.loop.restart import fingerprint, load_restart, save_restart
 from solvers.loop.time_mesh import TimeMesh
 from solvers.shapes import Scalar, State
-from solvers.simulate import Jump, Solution, simulate
-from solvers.status import Status, raise_for_status
+from solvers.simulate import Jump, Solution, check_kinds, limit_in_words, simulate
+from solvers.status import Status, raise_for_status, refuse_traced
 from solvers.stepper import Stepper
 
 
@@ -30,8 +30,9 @@ class ChunkedRun:
         final: The state at ``time``.
         time: How far it came.
         finished: False after Ctrl-C, and where the state was no longer finite.
-        status: As from ``simulate``.
+        status: As from ``simulate``, of the whole run: what earlier calls found before a restart counts.
         first_bad_time: As from ``simulate``.
+        stable_step: As from ``simulate``.
     """
 
     states: PyTree
@@ -42,10 +43,11 @@ class ChunkedRun:
     finished: bool
     status: Status
     first_bad_time: float
+    stable_step: float
 
     def raise_for_status(self) -> None:
         """Raises :class:`solvers.status.SimulationError` when the run failed."""
-        raise_for_status(self.status)
+        raise_for_status(self.status, limit_in_words(self.stable_step))
 
 
 def simulate_in_chunks(
@@ -68,15 +70,22 @@ def simulate_in_chunks(
         observe: As for ``simulate``.
         chunks: At least how many, since none reaches across a save time; a chunk should take seconds.
         progress: ``progress(fraction, time)`` after every chunk.
-        restart: File that holds the state after every chunk. Where it exists already, the run goes on from it: saves and
-            observations before that point are then not in the result.
+        restart: File that holds the state after every chunk that ended well, with the status so far. Where it exists already, the run
+            goes on from it: saves and observations before that point are then not in the result, and where the file is at the end of
+            the mesh, ``states``, ``saved`` and ``observations`` are empty and ``final`` is all there is: keep them where they are made.
+            A chunk that ends in a NaN or an infinity isn't written: the next call runs it again.
 
     Returns:
         A :class:`ChunkedRun`. Ctrl-C ends the run after the last whole chunk, whose numbers are kept.
 
     Raises:
-        ValueError: A recorded mesh, fewer than one chunk, or a restart file of another state or another mesh.
+        ValueError: A recorded mesh, fewer than one chunk, traced values, an argument of another kind, or a restart file of another
+            run: another structure, mesh (its steps or events), start state, stepper or jump, each told by the bytes of its numbers. What
+            functions inside the stepper close over isn't seen.
     """
+    check_kinds(stepper, state, mesh)
+    for leaf in jax.tree.leaves((stepper, state, mesh, jump)):
+        refuse_traced(leaf, "simulate_in_chunks")
     if mesh.recorded:
         raise ValueError("got a recorded mesh; expected one from time_mesh; do: run simulate on it, which is one program")
     if chunks < 1:
@@ -85,6 +94,11 @@ def simulate_in_chunks(
     pieces = _cut(mesh, chunks)
     print_of_mesh = [float(mesh.save_times[-1]), len(mesh.used), len(pieces)]
     first, now = 0, float(mesh.start.reshape(-1)[0])
+    status, bad, limit, finished = int(Status.SUCCESS), np.inf, np.inf, True
+    prints: dict[str, str] = {}
+    if restart is not None:
+        parts = {"start state": state, "steps": (mesh.start, mesh.length), "events": mesh.event, "stepper": stepper, "jump": jump}
+        prints = {name: fingerprint(part) for name, part in parts.items()}
     if restart is not None and os.path.exists(restart):
         state, now, notes = load_restart(restart, state)
         if notes.get("mesh") != print_of_mesh:
@@ -92,7 +106,14 @@ def simulate_in_chunks(
                 f"got a restart of a mesh {notes.get('mesh')} (end, rows, chunks); expected {print_of_mesh}; "
                 "do: use the same mesh and chunks"
             )
-        first = int(notes["chunk"])
+        differs = [name for name in prints if notes.get("prints", {}).get(name) != prints[name]]
+        if differs:
+            raise ValueError(
+                f"got a restart of another run, whose {' and '.join(differs)} differed; expected the same; "
+                f"do: give what wrote {os.path.basename(restart)}, or another file"
+            )
+        first, status = int(notes["chunk"]), int(notes["status"])
+        bad, limit = (float(notes[name]) for name in ("first_bad_time", "stable_step"))
 
     @eqx.filter_jit
     def run(state: State, piece: TimeMesh) -> Solution:
@@ -101,7 +122,6 @@ def simulate_in_chunks(
     seen: list[PyTree] = []
     states: list[PyTree] = []
     saved: list[int] = []
-    status, bad, finished = int(Status.SUCCESS), np.inf, True
     try:
         for number in range(first, len(pieces)):
             piece = pieces[number]
@@ -114,11 +134,14 @@ def simulate_in_chunks(
                 states.append(jax.tree.map(np.asarray, solution.states))
                 saved.append(piece.save)
             status, bad = max(status, int(solution.status)), min(bad, float(solution.first_bad_time))
-            if restart is not None:
-                save_restart(restart, state, now, chunk=number + 1, mesh=print_of_mesh)
+            limit = min(limit, float(solution.stable_step))
+            failed = status >= Status.NOT_FINITE
+            if restart is not None and not failed:
+                notes = {"status": status, "first_bad_time": bad, "stable_step": limit, "prints": prints}
+                save_restart(restart, state, now, chunk=number + 1, mesh=print_of_mesh, **notes)
             if progress is not None:
                 progress((number + 1) / len(pieces), now)
-            if status >= Status.NOT_FINITE:
+            if failed:
                 finished = False
                 break
     except KeyboardInterrupt:
@@ -133,6 +156,7 @@ def simulate_in_chunks(
         finished=finished,
         status=Status(status),
         first_bad_time=bad,
+        stable_step=limit,
     )
 
 

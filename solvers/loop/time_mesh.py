@@ -72,7 +72,7 @@ def time_mesh(
         breakpoints: Times where the right-hand side is not smooth (a dose that enters a concentration): steps end there.
 
     Raises:
-        ValueError: Save times that do not increase or lie before the start, a step that is not positive, a time not finite.
+        ValueError: Save times that are no list, do not increase or lie before the start, a step that is not positive, a time not finite.
     """
     save = check_times(start, save, (max_step, *events, *breakpoints))
     if max_step <= 0:
@@ -105,6 +105,8 @@ def time_mesh(
 
 def check_times(start: float, save: Sequence[float], others: Sequence[float]) -> list[float]:
     """The save times as a list, once they increase from the start and every time is finite."""
+    if np.ndim(save) != 1:
+        raise ValueError(f"got save {save}; expected a list of times; do: give [{save}] for one")
     save = [float(t) for t in save]
     if not np.isfinite(np.array([start, *save, *others], dtype=float)).all():
         raise ValueError("got a time that is not finite; expected finite times; do: check scan and treatment dates")

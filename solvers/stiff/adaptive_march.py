@@ -34,7 +34,7 @@ class March(NamedTuple):
         status: A :class:`solvers.status.Status` code.
         accepted: Steps taken.
         rejected: Steps tried in vain.
-        crossed: Whether the event's function changed its sign over the last step.
+        crossed: Whether the event's function changed its sign, or became NaN, over the last step.
     """
 
     state: Vector
@@ -84,7 +84,7 @@ def march(
         stop: Last time.
         first: Length of the first step and whether the field is finite there.
         control: Chooses the lengths; None takes equal steps of the first length.
-        sign: An event's function, whose change of sign ends the march after the step in which it happens.
+        sign: An event's function, whose change of sign (or NaN) ends the march after the step in which it happens.
         max_steps: Steps tried at most, and rows of the record.
         keep: Whether the record is wanted.
         derivative: ``"reverse"`` records the steps and runs their adjoints backwards; ``"forward"`` leaves the loop to forward mode.
@@ -168,7 +168,7 @@ def _run(
         now = carry.sign
         if sign is not None:
             now = jnp.where(take, lax.stop_gradient(sign(parameters, time, new)), carry.sign)
-            crossed = jnp.where(take & (carry.sign * now <= 0) & (carry.sign != 0), 1, crossed)
+            crossed = jnp.where(take & (((carry.sign * now <= 0) & (carry.sign != 0)) | jnp.isnan(now)), 1, crossed)
         record = carry.record
         if keep:
             row = jnp.concatenate([jnp.stack([carry.time, jnp.where(take, length, 0)]), carry.state.reshape(-1)])
@@ -188,13 +188,15 @@ def _run(
     def more(carry: _Carry) -> Flag:
         return (carry.iteration < max_steps) & (largest_member(active(carry).astype(int)) > 0)
 
+    begin_sign = jnp.zeros((), dtype) if sign is None else lax.stop_gradient(sign(parameters, start, state)).astype(dtype)
+    begin = jnp.where(jnp.isnan(begin_sign) & first[1], int(Status.EVENT_NOT_FINITE), begin)
     began = _Carry(
         iteration=zero,
         rows=zero,
         time=start,
         length=lax.stop_gradient(first[0]),
         logarithm=jnp.zeros((), dtype),
-        sign=jnp.zeros((), dtype) if sign is None else lax.stop_gradient(sign(parameters, start, state)).astype(dtype),
+        sign=begin_sign,
         counts=jnp.stack([zero, zero, zero, begin, zero, zero]),
         state=state,
         record=jnp.zeros((max_steps if keep else 0, state.size + 2), dtype),

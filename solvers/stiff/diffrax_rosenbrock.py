@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 from diffrax import RESULTS, AbstractAdaptiveSolver, AbstractLocalInterpolation, ODETerm
 from jax.flatten_util import ravel_pytree
@@ -26,7 +27,7 @@ class ContinuousExtension(AbstractLocalInterpolation):
         """The state at ``t0``, or its rise from ``t0`` to ``t1``."""
         del left
         if t1 is not None:
-            return self.evaluate(t1) - self.evaluate(t0)
+            return jax.tree.map(jnp.subtract, self.evaluate(t1), self.evaluate(t0))
         start, unravel = _as_array(self.y0)
         length = self.t1 - self.t0
         part = jnp.where(length == 0, 0, (t0 - self.t0) / jnp.where(length == 0, 1, length))
@@ -42,6 +43,11 @@ class RosenbrockSolver(AbstractAdaptiveSolver):
     Args:
         method: ``RODAS3``, ``RODAS4`` or ``RODAS5P``.
         structure: The pattern of the Jacobian. A state that is no single array is flattened first.
+
+    Fails: ``solution.evaluate(t0, t1)`` of a dense solution is Diffrax's and subtracts states with a minus sign, which a tuple or a
+    dictionary has not: there take ``evaluate`` at both times and subtract the leaves.
+
+    A kept step that has a NaN or an infinity ends ``diffeqsolve`` with ``RESULTS.nonfinite``, which it raises unless ``throw=False``.
     """
 
     method: Rosenbrock = eqx.field(static=True, default=RODAS4)
@@ -79,7 +85,9 @@ class RosenbrockSolver(AbstractAdaptiveSolver):
         after, error, stages = rosenbrock_step(self.method, self.structure, field, args, time, length, state)
         coefficients = dense_coefficients(self.method, field, args, time, length, state, after, stages)
         ends = unravel(after)
-        return ends, unravel(error), {"y0": y0, "y1": ends, "coefficients": coefficients}, None, RESULTS.successful
+        # Diffrax looks at this only where the step is kept: with error control a NaN is a rejection, with given steps a failure.
+        result = RESULTS.where(jnp.isfinite(after).all(), RESULTS.successful, RESULTS.nonfinite)
+        return ends, unravel(error), {"y0": y0, "y1": ends, "coefficients": coefficients}, None, result
 
     def func(self, terms: Any, t0: Any, y0: Any, args: Any) -> Any:
         """The field."""

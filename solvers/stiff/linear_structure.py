@@ -8,6 +8,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.core import Tracer
 from jaxtyping import Array, Float, PyTree
 
 from solvers.shapes import Scalar
@@ -49,8 +50,26 @@ class LinearStructure(eqx.Module):
         """$(s I - J)^{-T} b$ with the same factors."""
 
 
-def pattern_error(structure: LinearStructure, function: Callable[[Vector], Vector], state: Vector, direction: Vector) -> Scalar:
-    """How far the structure's Jacobian is from the function's along a direction, relative: round-off where the pattern holds all."""
+def pattern_error(
+    structure: LinearStructure, function: Callable[[Vector], Vector], state: Vector, direction: Vector | None = None
+) -> Scalar:
+    """How far the structure's Jacobian is from the function's along a direction, relative: round-off where the pattern holds all.
+
+    Args:
+        structure: The pattern.
+        function: The field at a time, of the state alone.
+        state: Where to look; one at which no entry of the Jacobian happens to be zero.
+        direction: Random numbers, the same ones in every call, where not given; that is the good choice.
+
+    Raises:
+        ValueError: A direction whose entries are all the same. Columns that a pattern merges wrongly add up to the same along it, so
+            that it sees no error where there is one.
+    """
+    structure.check(state.shape)
+    if direction is None:
+        direction = jax.random.normal(jax.random.key(0), state.shape, state.dtype)
+    elif direction.size > 1 and not isinstance(direction, Tracer) and bool((direction == direction.reshape(-1)[0]).all()):
+        raise ValueError("got a direction of equal entries; expected different ones, which alone show every error; do: leave it out")
     _, exact = jax.jvp(function, (state,), (direction,))
     ours = structure.multiply(structure.linearise(function, state)[1], direction)
     return jnp.sqrt(jnp.sum((ours - exact) ** 2) / jnp.maximum(jnp.sum(exact**2), jnp.finfo(state.dtype).tiny))

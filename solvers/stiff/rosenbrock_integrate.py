@@ -14,7 +14,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float, PyTree
 
 from solvers.shapes import Flag, Index, SaveTimes, Scalar
-from solvers.status import raise_for_status
+from solvers.status import Status, raise_for_status
 from solvers.stiff.adaptive_control import StepControl
 from solvers.stiff.adaptive_march import March, march
 from solvers.stiff.linear_structure import Dense, LinearStructure
@@ -98,15 +98,24 @@ def integrate_stiff(
         A :class:`StiffSolution`; failures are codes in its ``status`` and leave the last state reached.
 
     Raises:
-        ValueError: A state that is no floating-point array or doesn't fit the structure, times that are not increasing, a
-            tolerance that is not positive.
+        ValueError: A state that is no floating-point array or doesn't fit the structure, a method or structure of another kind, times
+            that are not increasing, a tolerance or first step that is not positive, times to save at outside of the span. Where these
+            numbers are traced, the status is OUT_OF_RANGE and the state that of the start; a traced span of zero is allowed.
+
+    An event whose function becomes NaN is looked for before that point; where there is none the solution ends there with
+    EVENT_NOT_FINITE.
 
     Fails: a discontinuous field is stepped over by brute force (many rejections): end at the jump and start again. Several sign
     changes of the event within one step are seen as one or none.
     """
     structure = Dense() if structure is None else structure
+    if not isinstance(method, Rosenbrock) or not isinstance(structure, LinearStructure):
+        got = f"method {method!r:.40} and structure {structure!r:.60}"
+        raise ValueError(f"got {got}; expected a Rosenbrock and a LinearStructure; do: method=RODAS4, structure=Dense() with its brackets")
+    if state is None or isinstance(state, str | dict | tuple):
+        raise ValueError(f"got a {type(state).__name__} as state; expected one array; do: stack the unknowns, or flatten by ravel_pytree")
     state = jnp.asarray(state)
-    _check(state, start, stop, relative_tolerance, absolute_tolerance, fixed_steps, max_steps, save_at)
+    _check(state, start, stop, relative_tolerance, absolute_tolerance, fixed_steps, max_steps, save_at, first_step)
     structure.check(state.shape)
     dtype = state.dtype
     start, stop = jnp.asarray(start, dtype), jnp.asarray(stop, dtype)
@@ -132,6 +141,7 @@ def integrate_stiff(
         max_steps = fixed_steps + 1
     elif first_step is not None:
         length = jnp.minimum(jnp.asarray(first_step, dtype), stop - start)
+    within = _within(start, stop, *tolerances, save_at, first_step)
 
     def advance(parameters: PyTree, time: Scalar, length: Scalar, state: Vector) -> tuple[Vector, Vector]:
         field, args, structure, _ = parameters
@@ -146,7 +156,7 @@ def integrate_stiff(
         state,
         start,
         stop,
-        (length, finite),
+        (length, finite & within),
         control,
         sign=None if event is None else sign,
         max_steps=max_steps,
@@ -156,12 +166,14 @@ def integrate_stiff(
     final, final_time = ended.state, ended.time
     final = _moved(field, args, final, jnp.where(final_time < stop, final_time, stop), 1)
     parts = partial(_parts, method, structure, field, args)
+    happened, status = ended.crossed, jnp.where(within, ended.status, int(Status.OUT_OF_RANGE))
     if event is not None:
-        final, final_time = _at_event(event, args, parts, ended, final, final_time)
+        final, final_time, happened = _at_event(event, args, parts, ended, final, final_time)
+        status = jnp.where(ended.crossed & ~happened, int(Status.EVENT_NOT_FINITE), status)
     states = None
     if save_at is not None:
         states = _saved(parts, ended, jnp.asarray(save_at, dtype), start, final, final_time)
-    return StiffSolution(final, final_time, states, ended.crossed, ended.status, ended.accepted, ended.rejected)
+    return StiffSolution(final, final_time, states, happened, status, ended.accepted, ended.rejected)
 
 
 def _check(
@@ -173,8 +185,11 @@ def _check(
     fixed_steps: int | None,
     max_steps: int,
     save_at: ArrayLike | None,
+    first_step: ArrayLike | None,
 ) -> None:
     """What can be seen without values that are traced."""
+    if first_step is not None and not isinstance(first_step, Tracer) and not (0 < np.asarray(first_step) < np.inf):
+        raise ValueError(f"got first_step {first_step}; expected a positive finite length; do: leave it out, the field chooses one")
     if not jnp.issubdtype(state.dtype, jnp.floating) or state.size == 0:
         raise ValueError(f"got a state of {state.dtype}{list(state.shape)}; expected real numbers; do: give one floating-point array")
     if not isinstance(start, Tracer) and not isinstance(stop, Tracer):
@@ -192,6 +207,18 @@ def _check(
         times = np.asarray(save_at, dtype=float)
         if not ((times >= float(np.asarray(start))) & (times <= float(np.asarray(stop)))).all():
             raise ValueError(f"got save_at {times} for {start} to {stop}; expected times in between; do: leave the others out")
+
+
+def _within(start: Scalar, stop: Scalar, relative: Array, absolute: Array, save_at: ArrayLike | None, first_step: ArrayLike | None) -> Flag:
+    """What :func:`_check` looks at, for values that are traced."""
+    good = jnp.isfinite(start) & jnp.isfinite(stop) & (stop >= start) & (relative > 0).all() & (absolute > 0).all()
+    if save_at is not None:
+        # A time of another precision may lie beside the end by a rounding.
+        times, slack = jnp.asarray(save_at, start.dtype), 4 * jnp.finfo(start.dtype).eps * jnp.maximum(jnp.abs(start), jnp.abs(stop))
+        good = good & ((times >= start - slack) & (times <= stop + slack)).all()
+    if first_step is not None:
+        good = good & (jnp.asarray(first_step) > 0) & jnp.isfinite(first_step)
+    return lax.stop_gradient(good)
 
 
 def _moved(field: Field, args: PyTree, state: Vector, time: Scalar, direction: int) -> Vector:
@@ -244,8 +271,11 @@ def _at_event(
     ended: March,
     final: Vector,
     final_time: Scalar,
-) -> tuple[Vector, Scalar]:
-    """State and time of the event: bisection, then one Newton step, which also carries the implicit derivative."""
+) -> tuple[Vector, Scalar, Flag]:
+    """State and time of the event: bisection, then one Newton step, which also carries the implicit derivative; and whether there is one.
+
+    A NaN counts as past the event. Where it isn't, because the function turns NaN without a change of sign, the last point before.
+    """
     step = parts(ended.record[ended.last], final.shape)
 
     def value(part: Scalar, step: Parts, event: Event, args: PyTree) -> Scalar:
@@ -262,9 +292,11 @@ def _at_event(
         return jnp.where(before, middle, low), jnp.where(before, high, middle)
 
     bounds = (jnp.zeros_like(final_time), jnp.ones_like(final_time))
-    part = lax.stop_gradient(lax.fori_loop(0, jnp.finfo(final.dtype).nmant + 1, halve, bounds)[1])
+    low, part = lax.stop_gradient(lax.fori_loop(0, jnp.finfo(final.dtype).nmant + 1, halve, bounds))
+    there = ended.crossed & ~jnp.isnan(value(part, *still)) & (begins != 0)
+    part = jnp.where(ended.crossed & ~there, low, part)
     _, rate = jax.jvp(lambda part: value(part, *still), (part,), (jnp.ones_like(part),))
-    part = part - value(part, step, event, args) / jnp.where(ended.crossed & (rate != 0), rate, 1)
+    part = part - jnp.where(there, value(part, step, event, args), 0) / jnp.where(there & (rate != 0), rate, 1)
     begin, before, after, coefficients, length = step
     found = dense_value(coefficients, before, after, part)
-    return jnp.where(ended.crossed, found, final), jnp.where(ended.crossed, begin + part * length, final_time)
+    return jnp.where(ended.crossed, found, final), jnp.where(ended.crossed, begin + part * length, final_time), there

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from benchmarks._phantom import brain_phantom
+from solvers import BlendedDiffusion, CompactGrid, CompactOperator, LatticeDiffusion, MonotoneDiffusion
 from solvers.grid import VoxelGrid
 from solvers.linear.coarsening import coarsening_plan, prolong, restrict
 from solvers.linear.components import connected_components
@@ -89,15 +90,46 @@ def test_an_incompatible_source_is_reported_and_solved_in_the_least_squares_sens
     grid, operator = masked_problem()
     source = grid.cells(1 + noise(SHAPE, 1))
     solution = solve_elliptic(operator, source, tolerance=1e-10)
-    assert int(solution.status) == Status.NOT_CONVERGED
+    assert int(solution.status) == Status.INCOMPATIBLE
     dense = -matrix(operator, grid.size)
     best = np.linalg.pinv(dense, rcond=1e-13, hermitian=True) @ np.asarray(source)
     assert relative(solution.field, best) < 1e-8
     left = np.linalg.norm(dense @ best - source) / np.linalg.norm(source)
     assert float(solution.imbalance) == pytest.approx(left, rel=1e-9)
     assert float(solution.residual) == pytest.approx(left, rel=1e-9)
-    with pytest.raises(SimulationError):
+    with pytest.raises(SimulationError, match=r"component 0 has no loss, .*; do: give it a Dirichlet value"):
         solution.raise_for_status()
+
+
+def test_the_component_that_is_incompatible_is_named_and_a_nan_in_source_or_start_too():
+    mask = np.ones((8, 4, 3), bool)
+    mask[5] = False
+    grid = VoxelGrid(mask, 1.0)
+    operator = Diffusion(grid, 1.0)
+    pieces = connected_components(operator)
+    source = pieces.without_mean(grid.cells(noise(mask.shape, 3)), jnp.ones(grid.size, bool))
+    solution = solve_elliptic(operator, jnp.stack([source, source + (pieces.labels == 1)]))
+    np.testing.assert_array_equal(solution.status, [Status.SUCCESS, Status.INCOMPATIBLE])
+    np.testing.assert_array_equal(solution.component, [-1, 1])
+    with pytest.raises(SimulationError, match=r"the first is 1: component 1 has no loss"):
+        solution.raise_for_status()
+    for bad in (solve_elliptic(operator, source.at[0].set(jnp.nan), 1.0), solve_elliptic(operator, source, 1.0, start=source * jnp.nan)):
+        with pytest.raises(SimulationError, match="the source, the start or the operator has a NaN"):
+            bad.raise_for_status()
+
+
+def test_operators_without_faces_are_solved_with_their_diagonal():
+    grid = VoxelGrid(slitted_mask((6, 5, 4)), SPACING)
+    tensor = np.broadcast_to(np.array([[2.0, 0.5, 0.2], [0.5, 1.0, 0.1], [0.2, 0.1, 0.7]]), (*grid.shape, 3, 3))
+    compact = CompactGrid(grid)
+    packed = CompactOperator(compact, Diffusion(grid, 1.0))
+    cases = [(make(grid, tensor), grid.cells(noise(grid.shape, 1))) for make in (MonotoneDiffusion, LatticeDiffusion)]
+    cases += [(BlendedDiffusion(grid, 1.0), cases[0][1]), (packed, compact.pack(cases[0][1]))]
+    for operator, source in cases:
+        solution = solve_elliptic(operator, source, 0.3, tolerance=1e-11)
+        exact = np.linalg.solve(0.3 * np.eye(source.size) - matrix(operator, source.size), source)
+        assert int(solution.status) == Status.SUCCESS
+        assert relative(solution.field, exact) < 1e-9
 
 
 def test_components_are_counted_by_open_faces_and_not_by_the_mask():

@@ -1,17 +1,24 @@
 """Every refusal of solvers and physics: one line that says what was got, what was expected and what to do."""
 
+import jax
 import jax.numpy as jnp
+import jaxtyping
 import numpy as np
 import pytest
 
 from physics import SWANSON_2000, Parameter, ParameterSet
 from solvers import (
+    RK4,
     Diffusion,
+    ExplicitRungeKutta,
+    Jump,
     RungeKuttaChebyshev2,
     SimulationError,
     Status,
     TensorDiffusion,
     VoxelGrid,
+    simulate,
+    simulate_in_chunks,
     stability_limit,
     stages_for,
     time_mesh,
@@ -121,3 +128,65 @@ def test_a_status_is_raised_with_cause_and_remedy():
         with pytest.raises(SimulationError, match=r"^2 of 4 members failed, the first is 1: .*; do: ") as caught:
             raise_for_status(jnp.array([0, int(status), 0, int(status)]))
         assert str(caught.value).endswith(status.message)
+
+
+EXPLICIT = ExplicitRungeKutta(Diffusion(GRID, 1.0), RK4)
+FIELD = jnp.arange(24.0)
+COARSE = time_mesh(0.0, [6.0], 1.0)
+
+
+class Halve(Jump):
+    def apply(self, state, event):
+        return state[:12]
+
+
+@pytest.fixture
+def unchecked():
+    """As users run it: without the shape checker, which would be first."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
+
+
+OTHER_KIND = {
+    "swapped": (lambda: simulate(FIELD, EXPLICIT, COARSE), "as stepper"),
+    "mesh of another kind": (lambda: simulate(EXPLICIT, FIELD, jnp.ones(3)), "as mesh"),
+    "state None": (lambda: simulate(EXPLICIT, None, COARSE), "got a NoneType as state"),
+    "state a list": (lambda: simulate(EXPLICIT, [1.0, 2.0], COARSE), "got a list of plain numbers as state"),
+    "state of words": (lambda: simulate(EXPLICIT, {"a": "b"}, COARSE), "got a str as state"),
+    "one save time": (lambda: time_mesh(0.0, 1.0, 0.1), r"got save 1.0; expected a list"),
+    "observer of words": (lambda: simulate(EXPLICIT, FIELD, COARSE, observe=lambda t, u: "high"), "observer that gives a str"),
+    "jump of another shape": (
+        lambda: simulate(EXPLICIT, FIELD, time_mesh(0.0, [1.0], 0.1, events=[0.5]), Halve()),
+        r"jump that gives an array float64\[12\]",
+    ),
+    "chunks in jit": (lambda: jax.jit(lambda u: simulate_in_chunks(EXPLICIT, u, COARSE).final)(FIELD), "simulate_in_chunks"),
+    "raise in jit": (lambda: jax.jit(lambda u: simulate(EXPLICIT, u, COARSE).raise_for_status())(FIELD), "raise_for_status"),
+    "raise in vmap": (lambda: jax.vmap(lambda u: simulate(EXPLICIT, u, COARSE).raise_for_status())(FIELD[None]), "raise_for_status"),
+}
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize("name", OTHER_KIND)
+def test_what_is_of_another_kind_is_refused_in_one_line(name):
+    call, words = OTHER_KIND[name]
+    with pytest.raises(ValueError, match=words) as caught:
+        call()
+    message = str(caught.value)
+    assert "\n" not in message
+    assert message.startswith("got ") and "; expected " in message and "; do: " in message
+
+
+@pytest.mark.parametrize(("save", "status"), [(2.0, Status.UNSTABLE_STEP), (400.0, Status.NOT_FINITE)])
+def test_a_step_above_the_explicit_limit_is_named_with_the_limit_finite_or_not(save, status):
+    solution = jax.jit(lambda field: simulate(EXPLICIT, field, time_mesh(0.0, [save], 1.0)))(FIELD)
+    limit = RK4.stability_limit / float(EXPLICIT.rate.spectral_bound())
+    assert int(solution.status) == status
+    assert 0.98 * limit < float(solution.stable_step) <= limit * 1.001
+    with pytest.raises(SimulationError, match=rf"a step is longer than {float(solution.stable_step):.3g}, the explicit limit"):
+        solution.raise_for_status()
+    mesh = time_mesh(0.0, [1.0], 0.98 * limit)
+    simulate(EXPLICIT, FIELD, mesh).raise_for_status()
+    batch = jax.vmap(lambda size: simulate(ExplicitRungeKutta(Diffusion(GRID, size), RK4), FIELD, mesh))(jnp.array([1.0, 1.5]))
+    with pytest.raises(SimulationError, match=r"^1 of 2 members failed, the first is 1: a step is longer"):
+        batch.raise_for_status()

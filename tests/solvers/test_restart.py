@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from solvers import ExactFlow, Flow, Jump, Status, simulate, time_mesh
+from solvers import RK4, Diffusion, ExactFlow, ExplicitRungeKutta, Flow, Jump, SimulationError, Status, VoxelGrid, simulate, time_mesh
 from solvers.loop.adaptive_mesh import adaptive_mesh
 from solvers.loop.chunks import simulate_in_chunks
 from solvers.loop.restart import load_restart, save_restart
@@ -168,3 +168,47 @@ def test_a_recorded_mesh_and_no_chunk_are_refused():
         simulate_in_chunks(STEPPER, START, recorded)
     with pytest.raises(ValueError, match=r"got 0 chunks; expected .*; do: "):
         simulate_in_chunks(STEPPER, START, MESH, chunks=0)
+
+
+GRID = VoxelGrid(np.ones((6, 3, 2), bool), 1.0)
+BUMP = jnp.arange(36.0) % 7
+
+
+def explicit(coefficient):
+    return ExplicitRungeKutta(Diffusion(GRID, coefficient), RK4)
+
+
+@pytest.mark.parametrize(("coefficient", "save", "status"), [(1e6, 60.0, Status.NOT_FINITE), (1.0, 3.0, Status.UNSTABLE_STEP)])
+def test_a_failure_stays_one_when_the_run_is_taken_up_again(tmp_path, coefficient, save, status):
+    mesh = time_mesh(0.0, [save], 1.0)
+    runs = [simulate_in_chunks(explicit(coefficient), BUMP, mesh, chunks=3, restart=tmp_path / "run.npz") for _ in range(2)]
+    for run in runs:
+        assert run.status == status and run.finished == (status == Status.UNSTABLE_STEP)
+        with pytest.raises(SimulationError, match="the explicit limit of the stepper"):
+            run.raise_for_status()
+    if status == Status.UNSTABLE_STEP:
+        assert np.isfinite(runs[1].final).all() and runs[1].saved == ()
+        np.testing.assert_array_equal(runs[1].final, runs[0].final)
+
+
+@pytest.mark.parametrize(
+    ("differs", "changed"),
+    [
+        ("events", {"events": (0.7,)}),
+        ("stepper", {"rate": 0.4}),
+        ("start state", {"start": START + 1}),
+        ("steps", {"save": (0.51, 1.0)}),
+        ("start state and stepper", {"rate": 0.4, "start": START + 1}),
+        ("jump", {"jump": type("Other", (Add,), {})()}),
+    ],
+)
+def test_a_restart_of_another_run_is_refused_and_says_what_differs(tmp_path, differs, changed):
+    def run(rate=0.3, start=START, events=(0.3,), save=(0.5, 1.0), jump=None):
+        mesh = time_mesh(0.0, save, 0.11, breakpoints=(0.3, 0.7), events=events)
+        return simulate_in_chunks(ExactFlow(Grow(number(rate))), start, mesh, jump or Add(), chunks=4, restart=tmp_path / "run.npz")
+
+    run()
+    run()
+    with pytest.raises(ValueError, match=rf"^got a restart of another run, whose {differs} differed; expected .*; do: ") as caught:
+        run(**changed)
+    assert "\n" not in str(caught.value)

@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+import jaxtyping
 import numpy as np
 import pytest
 
@@ -188,6 +189,59 @@ def test_the_pattern_error_shows_a_coupling_that_was_left_out():
     assert float(pattern_error(BlockDiagonal(), lambda y: jnp.roll(y, 1, axis=1), noise((2, 4)), noise((2, 4), 1))) > 0.1
 
 
+def test_a_pattern_that_merges_columns_does_not_hide_behind_a_direction_of_ones():
+    diagonal = Coloured(np.eye(3))  # all columns have one colour, and ones along the rows add up to the same
+    robertson = lambda y: known.robertson(0.0, y, RATES)  # noqa: E731
+    assert float(pattern_error(diagonal, robertson, START + 0.1)) > 0.1
+    assert float(pattern_error(Dense(), robertson, START + 0.1)) < 1e-14
+    with pytest.raises(ValueError, match=r"^got a direction of equal entries; expected .*; do: "):
+        pattern_error(diagonal, robertson, START + 0.1, jnp.ones(3))
+
+
+def decay(time, state, args):
+    return -state
+
+
+def test_an_event_whose_function_becomes_nan_is_found_before_it_does():
+    root = lambda t, y, p: jnp.sqrt(y[0]) - p  # noqa: E731
+
+    def run(level):
+        return integrate_stiff(lambda t, y, p: -jnp.ones_like(y), jnp.ones(1), 0.0, 2.0, level, event=root)
+
+    found = quick_jit(jax.vmap(run))(jnp.array([0.1, 0.5, -0.1, jnp.nan]))
+    np.testing.assert_array_equal(found.status, [0, 0, Status.EVENT_NOT_FINITE, Status.EVENT_NOT_FINITE])
+    np.testing.assert_array_equal(found.event, [True, True, False, False])
+    np.testing.assert_allclose(found.final_time, [0.99, 0.75, 1.0, 0.0], rtol=1e-9)
+    np.testing.assert_allclose(found.final[:, 0], [0.01, 0.25, 0.0, 1.0], atol=1e-9)
+    slope = quick_jit(jax.grad(lambda level: run(level).final_time))(number(0.1))
+    assert float(slope) == pytest.approx(-0.2, rel=1e-9)
+    with pytest.raises(SimulationError, match="the event's function became NaN"):
+        found.raise_for_status()
+
+
+def test_traced_arguments_out_of_their_range_are_a_status():
+    def status(stop=1.0, tolerance=1e-6, absolute=1e-9, times=(0.5, 0.2), first=0.1):
+        return integrate_stiff(
+            decay,
+            jnp.ones(1),
+            0.0,
+            stop,
+            relative_tolerance=tolerance,
+            absolute_tolerance=absolute,
+            save_at=times,
+            first_step=first,
+        ).status
+
+    run = quick_jit(status)
+    good = {name: number(value) for name, value in (("stop", 1.0), ("tolerance", 1e-6), ("absolute", 1e-9), ("first", 0.1))}
+    good["times"] = jnp.array([0.5, 0.2])
+    bad = [("stop", -1.0), ("stop", np.nan), ("tolerance", -1e-6), ("absolute", np.nan), ("first", 0.0), ("first", np.nan)]
+    changes = [{name: number(value)} for name, value in bad] + [{"times": jnp.array(pair)} for pair in ((0.5, 1.5), (np.nan, 0.5))]
+    assert int(run(**good)) == Status.SUCCESS
+    for change in changes:
+        assert int(run(**good | change)) == Status.OUT_OF_RANGE, change
+
+
 def test_a_network_with_a_hub_falls_back_to_the_dense_matrix():
     pattern = np.eye(90, dtype=bool)
     pattern[0, :] = pattern[:, 0] = True
@@ -210,6 +264,9 @@ def test_a_network_with_a_hub_falls_back_to_the_dense_matrix():
         ({"structure": Tridiagonal(2)}, "spreading"),
         ({"structure": banded(4, 1, 1)}, "flatten"),
         ({"save_at": jnp.ones((2, 2))}, "one axis"),
+        ({"first_step": -1.0}, "got first_step -1.0"),
+        ({"first_step": 0.0}, "got first_step 0.0"),
+        ({"first_step": np.nan}, "got first_step nan"),
     ],
 )
 def test_bad_input_is_refused_with_what_was_got_expected_and_to_do(change, words):
@@ -230,3 +287,21 @@ def test_bad_input_is_refused_with_what_was_got_expected_and_to_do(change, words
 def test_impossible_structures_are_refused(make, words):
     with pytest.raises(ValueError, match=words):
         make()
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"structure": Dense}, r"do: method=RODAS4, structure=Dense\(\)"),
+        ({"method": "RODAS4"}, "got method 'RODAS4'"),
+        ({"state": None}, "got a NoneType as state"),
+    ],
+)
+def test_what_is_of_another_kind_is_refused(change, words):
+    jaxtyping.config.update("jaxtyping_disable", True)  # its checks would be first
+    try:
+        with pytest.raises(ValueError, match=words) as error:
+            integrate_stiff(decay, **{"state": jnp.ones(3), "start": 0.0, "stop": 1.0} | change)
+    finally:
+        jaxtyping.config.update("jaxtyping_disable", False)
+    assert "\n" not in str(error.value)

@@ -198,3 +198,16 @@ def test_an_input_error_survives_a_process_boundary() -> None:
     error = InputError(got="0 mm", expected="more", do="raise it")
     handed = pickle.loads(pickle.dumps(error))
     assert isinstance(handed, InputError) and str(handed) == str(error) and handed.do == "raise it"
+
+
+def test_bench_list_names_the_benchmarks_and_bench_help_too(capsys):
+    from twinsim import catalogue
+    from twinsim.cli import main
+
+    for arguments in (["bench", "list"], ["bench", "--help"]):
+        try:
+            main(arguments)
+        except SystemExit as stop:
+            assert stop.code in (0, None)
+        shown = capsys.readouterr().out
+        assert all(name in shown for name in catalogue.benchmarks())

@@ -62,3 +62,34 @@ def test_gradients_through_diffrax_and_a_state_of_several_leaves():
 def test_diffrax_own_method_ends_where_ours_does():
     states = quick_jit(lambda rates: through_diffrax(diffrax.Kvaerno5(), rates))(RATES)
     np.testing.assert_allclose(states[-1], known.ROBERTSON_4E4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("start", [jnp.ones(2), (jnp.ones(2), jnp.ones(()))], ids=["array", "tuple"])
+def test_the_rise_over_a_part_of_a_step(start):
+    from solvers import RosenbrockSolver
+
+    solver, term = RosenbrockSolver(), diffrax.ODETerm(lambda t, y, p: jax.tree.map(jnp.negative, y))
+    after, _, dense, _, _ = solver.step(term, 0.0, 0.1, start, None, None, False)
+    extension = solver.interpolation_cls(t0=jnp.asarray(0.0), t1=jnp.asarray(0.1), **dense)
+    assert jax.tree.structure(after) == jax.tree.structure(start)
+    for rise in jax.tree.leaves(extension.evaluate(0.02, 0.07)):
+        np.testing.assert_allclose(rise, np.exp(-0.07) - np.exp(-0.02), rtol=1e-4)
+
+
+@pytest.mark.parametrize(("power", "fine"), [(1.0, True), (2.0, False)])
+def test_given_steps_that_end_in_a_nan_are_no_success(power, fine):
+    from solvers import RosenbrockSolver
+
+    term = diffrax.ODETerm(lambda t, y, p: jnp.exp(p * y) - 1)  # blows up at t = 0.46 for p = 2, with y = 1 at the start
+    solution = diffrax.diffeqsolve(
+        term,
+        RosenbrockSolver(),
+        0.0,
+        0.2 if fine else 8.0,
+        0.1,
+        jnp.ones(1),
+        power,
+        stepsize_controller=diffrax.ConstantStepSize(),
+        throw=False,
+    )
+    assert bool(solution.result == diffrax.RESULTS.successful) == fine == bool(np.isfinite(solution.ys).all())
