@@ -1,8 +1,10 @@
 """Refuses, before a simulation, a step that an explicit method cannot take."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
+from solvers.status import refuse_traced
 from solvers.stepper import Stepper
 
 
@@ -32,7 +34,12 @@ def check_step(stepper: Stepper, length: float) -> None:
     Args:
         stepper: The method with the physics inside.
         length: The longest step that is to be taken.
+
+    Raises:
+        ValueError: A step above the limit, one that is no length, or traced values (in jit, vmap or grad).
     """
+    for leaf in jax.tree.leaves((stepper, length)):
+        refuse_traced(leaf, "check_step")
     if not np.isfinite(length) or length < 0:
         raise ValueError(f"got a step of {length}; expected a finite length >= 0; do: check max_step")
     limit = longest_stable_step(stepper, length)

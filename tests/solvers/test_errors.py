@@ -24,6 +24,7 @@ from solvers import (
     time_mesh,
 )
 from solvers.status import raise_for_status
+from solvers.steppers.step_limit import check_step
 
 MASK = np.ones((3, 4, 2), bool)
 GRID = VoxelGrid(MASK, 1.0)
@@ -190,3 +191,16 @@ def test_a_step_above_the_explicit_limit_is_named_with_the_limit_finite_or_not(s
     batch = jax.vmap(lambda size: simulate(ExplicitRungeKutta(Diffusion(GRID, size), RK4), FIELD, mesh))(jnp.array([1.0, 1.5]))
     with pytest.raises(SimulationError, match=r"^1 of 2 members failed, the first is 1: a step is longer"):
         batch.raise_for_status()
+
+
+def test_check_step_in_a_compiled_function_is_refused_in_one_line():
+    operator = Diffusion(VoxelGrid(np.ones((4, 3, 2), bool), 1.0), jnp.ones((4, 3, 2)))
+
+    @jax.jit
+    def inside(length):
+        check_step(ExplicitRungeKutta(operator), length)
+        return length
+
+    with pytest.raises(ValueError, match="check_step") as caught:
+        inside(0.1)
+    assert "\n" not in str(caught.value)
