@@ -21,10 +21,9 @@ from solvers.shapes import Cells, Index, Mask
 from solvers.space.tensor_diffusion import tensor_extremes
 from solvers.status import Status, raise_for_status
 
-
 WORDS = {
     Status.NOT_CONVERGED: "the rounds ended while arrival times still fell; do: allow more rounds, mazes and thin walls need many",
-    Status.NOT_FINITE: "a start time, a speed or a tensor is NaN or not positive, or there is no source; do: check them where they are made",
+    Status.NOT_FINITE: "a start time, a speed or a tensor is NaN or not positive, or there is no source; do: check them where made",
 }
 
 

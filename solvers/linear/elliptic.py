@@ -58,8 +58,8 @@ class EllipticSolution(eqx.Module):
             if status != Status.INCOMPATIBLE:
                 return None
             return (
-                f"component {int(np.asarray(self.component).flat[member])} has no loss, and its source doesn't sum to zero, so that it has no "
-                "solution; do: give it a Dirichlet value or a loss, or subtract the mean of its source (Components.without_mean)"
+                f"component {int(np.asarray(self.component).flat[member])} has no loss, and its source doesn't sum to zero, so that it has "
+                "no solution; do: give it a Dirichlet value or a loss, or subtract the mean of its source (Components.without_mean)"
             )
 
         raise_for_status(self.status, words)
@@ -81,8 +81,8 @@ def solve_elliptic(
     **Singular problems.** With $\sigma=0$ a component of the mask without losses (Dirichlet or Robin walls, decay) is solvable only if
     $b$ sums to zero on it, and then up to a constant. There $b$ is used without its mean, and the solution with mean zero is
     returned: the pseudoinverse. If the mean was more than the tolerance, the status is INCOMPATIBLE, ``imbalance`` says by how
-    much, ``component`` where, and the field is the least-squares solution. Cells that exchange with none (those outside of the mask) are components of
-    their own: where $\sigma$ and loss are zero too, $b$ must be zero and $u$ is.
+    much, ``component`` where, and the field is the least-squares solution. Cells that exchange with none (those outside of the mask)
+    are components of their own: where $\sigma$ and loss are zero too, $b$ must be zero and $u$ is.
 
     **Derivatives** of both modes, of any order, are one more solve with the same preconditioner, to the same relative tolerance:
     $\dot u = (\sigma-L)^{-1}\big(\dot b - \dot\sigma u + \dot L u\big)$. They reach the source, the shift and every array in the
@@ -94,8 +94,8 @@ def solve_elliptic(
         source: $b$, batch axes first: many right-hand sides at once.
         shift: $\sigma\ge0$, one number; for one per member use ``jax.vmap``. A traced shift is taken to be positive.
         preconditioner: From :func:`solvers.linear.multigrid.multigrid` or :func:`solvers.linear.transforms.box_preconditioner`, made once
-            for many solves; without it a multigrid hierarchy (float32) is built here, or, for an operator that is no ``FaceOperator`` but knows its
-            diagonal (``CompactOperator``, ``MonotoneDiffusion``, ``LatticeDiffusion``, ``BlendedDiffusion``), :class:`Jacobi`.
+            for many solves; without it a multigrid hierarchy (float32) is built here, or, for an operator that is no ``FaceOperator``
+            but knows its diagonal (``CompactOperator``, ``MonotoneDiffusion``, ``LatticeDiffusion``, ``BlendedDiffusion``), :class:`Jacobi`.
         components: From :func:`connected_components`, needed when the shift is zero and the operator is traced; found here when not
             given and needed.
         start: A guess of $u$, from an earlier solve for instance. It changes the work, not the solution.
@@ -103,7 +103,8 @@ def solve_elliptic(
         max_iterations: Most iterations; reaching it is a status, not an exception.
 
     Raises:
-        ValueError: A preconditioner of another kind, a negative shift, a source of another size than the operator, or components that are needed and can't be found.
+        ValueError: A preconditioner of another kind, a negative shift, a source of another size than the operator, or components that
+            are needed and can't be found.
 
     Source: Trottenberg, Oosterlee, Schueller (2001), *Multigrid*, section 7.8 (multigrid as preconditioner) and 5.6.4 (singular).
     """

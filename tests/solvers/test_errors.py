@@ -194,13 +194,11 @@ def test_a_step_above_the_explicit_limit_is_named_with_the_limit_finite_or_not(s
 
 
 def test_check_step_in_a_compiled_function_is_refused_in_one_line():
-    operator = Diffusion(VoxelGrid(np.ones((4, 3, 2), bool), 1.0), jnp.ones((4, 3, 2)))
-
     @jax.jit
-    def inside(length):
-        check_step(ExplicitRungeKutta(operator), length)
-        return length
+    def inside(coefficient):
+        check_step(ExplicitRungeKutta(Diffusion(GRID, coefficient)), 0.1)
+        return coefficient
 
     with pytest.raises(ValueError, match="check_step") as caught:
-        inside(0.1)
+        inside(jnp.ones(GRID.shape))
     assert "\n" not in str(caught.value)
