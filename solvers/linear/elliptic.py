@@ -95,7 +95,8 @@ def solve_elliptic(
         shift: $\sigma\ge0$, one number; for one per member use ``jax.vmap``. A traced shift is taken to be positive.
         preconditioner: From :func:`solvers.linear.multigrid.multigrid` or :func:`solvers.linear.transforms.box_preconditioner`, made once
             for many solves; without it a multigrid hierarchy (float32) is built here, or, for an operator that is no ``FaceOperator``
-            but knows its diagonal (``CompactOperator``, ``MonotoneDiffusion``, ``LatticeDiffusion``, ``BlendedDiffusion``), :class:`Jacobi`.
+            but knows its diagonal (``CompactOperator``, ``MonotoneDiffusion``, ``LatticeDiffusion``, ``BlendedDiffusion``),
+            :class:`Jacobi`.
         components: From :func:`connected_components`, needed when the shift is zero and the operator is traced; found here when not
             given and needed.
         start: A guess of $u$, from an earlier solve for instance. It changes the work, not the solution.
