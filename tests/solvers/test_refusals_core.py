@@ -1,6 +1,5 @@
 """Concrete values and kinds of objects that gave wrong numbers, or ended deep inside; and traced ones that are a status."""
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -19,7 +18,6 @@ from solvers import (
     PerComponent,
     RungeKuttaChebyshev2,
     Status,
-    Strang,
     VoxelGrid,
     Walls,
     boundary_faces,
