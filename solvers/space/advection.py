@@ -40,7 +40,8 @@ class Advection(Rate):
         periodic: Axes whose first face and last face are one; both must be given with the same velocity.
 
     Raises:
-        ValueError: Velocities of other shapes or not finite, an inflow that is not finite, an unknown limiter or side, ends of a periodic axis that differ.
+        ValueError: Velocities of other shapes or not finite, an inflow that is not finite,
+            an unknown limiter or side, ends of a periodic axis that differ.
 
     Differentiable by JAX; the limiters have kinks (where the two differences are equal, or change sign, or one doubles the other),
     where the derivative is that of one of the two sides. Dimension by dimension: in two or three dimensions positive, not TVD.

@@ -126,9 +126,7 @@ class CompactOperator(Operator):
             for stride, face in zip(strides, faces, strict=True):
                 ends = np.asarray(face)
                 if (ends[stride:][inactive] != 0).any() or (ends[: compact.cells][inactive] != 0).any():
-                    raise ValueError(
-                        "got an operator of a mask with more voxels; expected the compact grid's; do: build both from one grid"
-                    )
+                    raise ValueError("got an operator of another mask; expected the compact grid's; do: build both from one grid")
         correction, wraps = getattr(operator, "correction", None), getattr(operator, "wraps", None)
         shape = getattr(operator, "shape", None)
         per_axis = []

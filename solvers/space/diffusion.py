@@ -45,7 +45,8 @@ class Diffusion(FaceOperator):
         source: $b$ per cell, field/time; None without walls.
 
     Raises:
-        ValueError: A coefficient or loss that is negative, not finite, complex, or of another shape than the grid, another order, or walls of another grid.
+        ValueError: A coefficient or loss that is negative, not finite, complex, or of another shape than the grid, another order,
+            or walls of another grid.
 
     Source: finite volumes with harmonic face values, Patankar (1980), *Numerical Heat Transfer and Fluid Flow*, section 4.2-3.
     """

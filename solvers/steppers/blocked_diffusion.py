@@ -62,9 +62,7 @@ def _check_length(operator: Operator, length: ArrayLike, steps: int) -> None:
     reach = value * float(operator.spectral_bound())
     if not reach <= 2 * max(steps, 1) * (1 + 1e-5):
         fewest = BlockedDiffusion.substeps_for(reach) if np.isfinite(reach) else "finite coefficients and more"
-        raise ValueError(
-            f"got {steps} steps for a length of {value:g}; expected at least {fewest}; do: take that many, or a shorter length"
-        )
+        raise ValueError(f"got {steps} steps for a length of {value:g}; expected at least {fewest}; do: take that many, or less time")
 
 
 class BlockedDiffusion(Stepper):

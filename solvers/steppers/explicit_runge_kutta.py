@@ -106,9 +106,7 @@ class ExplicitRungeKutta(Increments):
 
     def __check_init__(self) -> None:
         if not isinstance(self.rate, Operator | Rate):
-            raise ValueError(
-                f"got {type(self.rate).__name__}; expected an Operator or a Rate; do: write a class with evaluate(state, time)"
-            )
+            raise ValueError(f"got {type(self.rate).__name__}; expected an Operator or a Rate; do: write a Rate with evaluate")
         lengths = [len(row) for row in self.table.a]
         if lengths != list(range(len(self.table.b))):
             raise ValueError(
