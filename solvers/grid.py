@@ -9,7 +9,7 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array
 
-from solvers.shapes import Cells, Mask, Volume
+from solvers.shapes import Cells, Mask
 
 
 class VoxelGrid(eqx.Module):
@@ -66,12 +66,24 @@ class VoxelGrid(eqx.Module):
         """Volume of one voxel, in the cubed unit of the spacing."""
         return float(np.prod(self.spacing))
 
-    def cells(self, volume: Volume) -> Cells:
-        """Flattens a volume to cells, with inactive voxels set to zero."""
+    def cells(self, volume: Array) -> Cells:
+        """Flattens a volume to cells, with inactive voxels set to zero.
+
+        Raises:
+            ValueError: A volume of another shape than the grid.
+        """
+        if volume.shape != self.shape:
+            raise ValueError(f"got a volume of shape {volume.shape}; expected {self.shape}; do: resample it, or jax.vmap over a batch")
         return jnp.where(self.mask, volume, 0).reshape(-1)
 
     def volume(self, cells: Cells) -> Array:
-        """Shapes cells, with any leading batch axes, back to volumes ``(*batch, x, y, z)``."""
+        """Shapes cells, with any leading batch axes, back to volumes ``(*batch, x, y, z)``.
+
+        Raises:
+            ValueError: Another number of cells on the last axis.
+        """
+        if cells.shape[-1:] != (self.size,):
+            raise ValueError(f"got cells of shape {cells.shape}; expected {self.size} on the last axis; do: take a field of this grid")
         return cells.reshape(*cells.shape[:-1], *self.shape)
 
     def centres(self) -> tuple[Array, Array, Array]:

@@ -12,6 +12,7 @@ from jaxtyping import Array, PyTree
 
 from solvers.devices.blocked_slabs import SlabDiffusion
 from solvers.devices.halo import Slabs
+from solvers.devices.reach import planes_needed
 from solvers.grid import VoxelGrid
 from solvers.operator import Operator
 from solvers.shapes import Cells, Flag, Scalar, State
@@ -19,7 +20,6 @@ from solvers.space.edge_diffusion import EdgeDiffusion
 from solvers.stepper import Stepper
 from solvers.steppers.blocked_diffusion import BlockedDiffusion
 from solvers.steppers.blocked_march import best_depth
-from solvers.steppers.runge_kutta_chebyshev import RungeKuttaChebyshev2
 
 AXIS = "x"
 
@@ -72,24 +72,29 @@ def decomposed(
         part: An operator, whose ``apply`` is divided; or a stepper, whose whole step then costs one exchange of a wider halo.
         grid: Its grid. x need not be a multiple of the devices; see :func:`padded_planes`.
         mesh: From :func:`device_mesh`.
-        halo: Planes that ``part`` looks to either side: 1 for Diffusion and EdgeDiffusion, 2 for order 4 and TensorDiffusion, times
-            the applications per step for a stepper, e.g. its stages. A smaller number gives wrong results at the seams, except for
-            BlockedDiffusion: it exchanges a halo every ``halo`` substeps, however many it has (None: its ``depth``, else what the
-            cache holds; 2 for everything else), and its gradient is with respect to the cut coefficients unless ``decomposed`` itself
-            is called inside the function that is differentiated.
+        halo: Planes copied from each neighbour; None takes what ``part`` looks to either side in one application or step
+            (:func:`solvers.devices.reach.planes_needed`): 1 for Diffusion and EdgeDiffusion, 2 for order 4 and TensorDiffusion, times
+            the stages and substeps of a stepper. BlockedDiffusion exchanges a halo every ``halo`` substeps, however many it has
+            (None: its ``depth``, else what the cache holds); its gradient is with respect to the cut coefficients unless
+            ``decomposed`` itself is called inside the function that is differentiated.
 
-    Fails for parts with leaves that are neither numbers, nor fields, nor faces of this grid, nor the same for all cells
-    (multigrid hierarchies, transforms), and with periodic x.
+    Raises:
+        ValueError: A halo narrower than the part's reach; a part whose reach is the whole field (implicit steps, transforms, solves
+            with a mass, periodic axes) or is not known: a class of one's own says its reach as ``halo_reach``; another mesh.
     """
-    if halo is None:
-        halo = _blocked_halo(part, -(-grid.shape[0] // mesh.size)) if isinstance(part, BlockedDiffusion) else 2
-    if halo < 1 or mesh.axis_names != (AXIS,):
-        raise ValueError(f"got halo {halo}, mesh axes {mesh.axis_names}; expected >= 1, ('x',); do: use device_mesh and count the planes")
     if not isinstance(part, Operator | Stepper):
         raise ValueError(f"got {type(part).__name__}; expected an operator or a stepper; do: divide the operator and build the rest on it")
-    for node in jax.tree.leaves(part, is_leaf=_is_chebyshev):
-        if _is_chebyshev(node) and halo < node.stages:
-            raise ValueError(f"got halo {halo} for {node.stages} stages; expected at least one plane per stage; do: widen the halo")
+    if isinstance(part, BlockedDiffusion):
+        needed = 1
+        halo = _blocked_halo(part, -(-grid.shape[0] // mesh.size)) if halo is None else halo
+    else:
+        needed = min(max(1, planes_needed(part)), grid.shape[0])  # the whole grid is enough for anything
+        halo = needed if halo is None else halo
+    if halo < needed or mesh.axis_names != (AXIS,):
+        raise ValueError(
+            f"got halo {halo}, mesh axes {mesh.axis_names} for {type(part).__name__}; expected at least {needed} planes, ('x',); "
+            "do: leave the halo out, use device_mesh"
+        )
     strides = getattr(part, "strides", None)
     if strides is None:
         found = [node for node in jax.tree.leaves(part, is_leaf=_has_strides) if _has_strides(node)]
@@ -160,10 +165,6 @@ def _blocked_halo(stepper: BlockedDiffusion, planes: int) -> int:
     edges = EdgeDiffusion.of(stepper.operator)
     fewest = best_depth(edges.strides, edges.faces[0].dtype.itemsize, stepper.substeps)
     return min(planes, stepper.substeps, stepper.depth or fewest)
-
-
-def _is_chebyshev(node: Any) -> bool:
-    return isinstance(node, RungeKuttaChebyshev2)
 
 
 def _has_strides(node: Any) -> bool:

@@ -40,7 +40,8 @@ class Advection(Rate):
         periodic: Axes whose first face and last face are one; both must be given with the same velocity.
 
     Raises:
-        ValueError: Velocities of other shapes or not finite, an unknown limiter or side, ends of a periodic axis that differ.
+        ValueError: Velocities of other shapes or not finite, an inflow that is not finite,
+            an unknown limiter or side, ends of a periodic axis that differ.
 
     Differentiable by JAX; the limiters have kinks (where the two differences are equal, or change sign, or one doubles the other),
     where the derivative is that of one of the two sides. Dimension by dimension: in two or three dimensions positive, not TVD.
@@ -72,6 +73,7 @@ class Advection(Rate):
         for side in inflow:
             if side not in SIDES or periodic[AXES.index(side[0])]:
                 raise ValueError(f"got an inflow at {side!r}; expected one of {', '.join(SIDES)} that is not periodic; do: rename it")
+            _check_inflow(inflow[side], side)
         speeds = [_checked(values, grid, axis, periodic[axis]) for axis, values in enumerate(velocity)]
         dtype = jnp.result_type(*speeds)
         self.limiter, self.shape, self.spacing, self.periodic = limiter, grid.shape, grid.spacing, periodic
@@ -145,6 +147,11 @@ def limited(behind: Array, ahead: Array, limiter: str) -> Array:
     else:
         size = jnp.maximum(jnp.minimum(2 * one, two), jnp.minimum(one, 2 * two))
     return jnp.where(same, jnp.sign(ahead) * size, 0)
+
+
+def _check_inflow(value: ArrayLike, side: str) -> None:
+    if not isinstance(value, Tracer) and not np.isfinite(np.asarray(value)).all():
+        raise ValueError(f"got an inflow at {side} that is not finite; expected numbers; do: repair the boundary data")
 
 
 def _checked(velocity: ArrayLike, grid: VoxelGrid, axis: int, periodic: bool) -> Array:

@@ -120,6 +120,13 @@ class CompactOperator(Operator):
             raise ValueError(
                 f"got an operator on {faces[0].shape[0] - strides[0]} cells; expected {compact.cells}; do: build both from one grid"
             )
+        if not any(isinstance(values, Tracer) for values in (*faces, compact.indices)):
+            inactive = np.ones(compact.cells, bool)
+            inactive[np.asarray(compact.indices)] = False
+            for stride, face in zip(strides, faces, strict=True):
+                ends = np.asarray(face)
+                if (ends[stride:][inactive] != 0).any() or (ends[: compact.cells][inactive] != 0).any():
+                    raise ValueError("got an operator of another mask; expected the compact grid's; do: build both from one grid")
         correction, wraps = getattr(operator, "correction", None), getattr(operator, "wraps", None)
         shape = getattr(operator, "shape", None)
         per_axis = []

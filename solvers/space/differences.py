@@ -38,7 +38,13 @@ def gradient(grid: VoxelGrid, field: Cells) -> Vectors:
 
 
 def divergence(grid: VoxelGrid, fluxes: Vectors) -> Cells:
-    r"""$\sum_a (F_{i+1/2}-F_{i-1/2})/h_a$ of fluxes on faces; faces at walls count as closed, so the sum over all cells is zero."""
+    r"""$\sum_a (F_{i+1/2}-F_{i-1/2})/h_a$ of fluxes on faces; faces at walls count as closed, so the sum over all cells is zero.
+
+    Raises:
+        ValueError: Not three fluxes, one per axis.
+    """
+    if fluxes.shape[0] != 3 or fluxes.shape[-1] != grid.size:
+        raise ValueError(f"got fluxes of shape {fluxes.shape}; expected (3, ..., {grid.size}); do: give one per axis, zero if none")
     total = jnp.zeros_like(fluxes[0])
     for axis in range(3):
         flux = _open(grid, axis, fluxes[axis]) * fluxes[axis]

@@ -16,7 +16,7 @@ from solvers.operator import FaceOperator
 from solvers.shapes import Cells, Faces, Scalar
 from solvers.space.exchange import exchange
 from solvers.space.periodic import following, preceding, wrap_exchange
-from solvers.space.walls import Walls
+from solvers.space.walls import Walls, check_walls
 
 
 class Diffusion(FaceOperator):
@@ -45,7 +45,8 @@ class Diffusion(FaceOperator):
         source: $b$ per cell, field/time; None without walls.
 
     Raises:
-        ValueError: A coefficient or loss that is negative, not finite, or of another shape than the grid, or another order.
+        ValueError: A coefficient or loss that is negative, not finite, complex, or of another shape than the grid, another order,
+            or walls of another grid.
 
     Source: finite volumes with harmonic face values, Patankar (1980), *Numerical Heat Transfer and Fluid Flow*, section 4.2-3.
     """
@@ -84,6 +85,7 @@ class Diffusion(FaceOperator):
             )
         self.source = self.wraps = None
         if walls is not None:
+            check_walls(walls, grid)
             terms = walls.terms(per_axis, self.scale)
             self.source = terms.source
             held = terms.loss / jnp.where(self.scale > 0, self.scale, 1)
@@ -113,7 +115,8 @@ class Diffusion(FaceOperator):
     def spectral_bound(self) -> Scalar:
         r"""Gershgorin: $s \max_i 2\sum_{faces} c$; for order 4 a third more, since $L_a$ reaches $4D/h^2$ and $1 + 4/12 = 4/3$.
 
-        Across jumps of $D$ the fourth-order bound uses the largest $D^{-1}$ of the neighbours and may be pessimistic.
+        Across jumps of $D$ the fourth-order bound uses the largest $D^{-1}$ of the neighbours and may be pessimistic. NaN where a
+        (traced) coefficient, loss or scale is negative, which no step is stable for.
         """
         bound = 0.0
         for axis in range(3):
@@ -124,7 +127,10 @@ class Diffusion(FaceOperator):
             bound = bound + along
         if self.loss is not None:
             bound = bound + self.loss
-        return self.scale * jnp.max(bound)
+        lowest = jnp.stack([self.scale, *(jnp.min(face) for face in self.faces)])
+        if self.loss is not None:
+            lowest = jnp.append(lowest, jnp.min(self.loss))
+        return jnp.where(jnp.min(lowest) < 0, jnp.nan, self.scale * jnp.max(bound))
 
     def diagonal(self) -> Cells:
         r"""$-s(\sum_{faces} c + \lambda)$; order 4 adds $-\sum_j (L_a)_{ij}^2 w_j$, a sum of squares over a cell and its neighbours."""
@@ -152,6 +158,8 @@ class Diffusion(FaceOperator):
 
 def _checked(values: ArrayLike, grid: VoxelGrid) -> Array:
     """The coefficient as an array of the grid's shape; values that are traced can't be looked at and pass."""
+    if jnp.iscomplexobj(values):
+        raise ValueError("got a complex coefficient; expected real numbers; do: take the real part if that is what is meant")
     values = jnp.asarray(values, dtype=jnp.result_type(float))
     if values.shape not in ((), grid.shape):
         raise ValueError(f"got a coefficient of shape {values.shape}; expected {grid.shape}; do: resample it onto the grid")
@@ -190,7 +198,7 @@ def checked_loss(loss: ArrayLike, grid: VoxelGrid, dtype: DTypeLike) -> Array:
 
 def _harmonic(one: Array, other: Array) -> Array:
     total = one + other
-    return 2 * one * other / jnp.where(total > 0, total, 1)
+    return 2 * one * other / jnp.where(total != 0, total, 1)  # the sign of a traced negative one is kept, for spectral_bound to see
 
 
 @partial(jax.jit, inline=True)  # one program instead of one per operation, each of which takes as long to compile

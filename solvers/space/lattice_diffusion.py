@@ -3,7 +3,9 @@
 from collections.abc import Callable
 
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
+from jax.core import Tracer
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
@@ -38,6 +40,9 @@ class LatticeDiffusion(Operator):
         scale: The factor.
         directions: As for :class:`MonotoneDiffusion`, where the tensor is traced.
 
+    Raises:
+        ValueError: As :class:`MonotoneDiffusion`; a known fit that is negative or not finite.
+
     Symmetric, conservative and dissipative on every mask: $E_e r E_e$ is at most $4b$ times $-E_e$, since $r_e$ is $b_e$ over the larger
     of the two couplings of a voxel. Not monotone. At walls the couplings that would leave are dropped, as there: order one where
     directions cross a wall obliquely. Costs two exchanges per direction: 6 directions for a uniform tensor, more where it turns.
@@ -66,6 +71,8 @@ class LatticeDiffusion(Operator):
             e = [jnp.asarray(step, of_voxels.dtype) for step in direction]
             spacing = jnp.sqrt(sum(a * b for a, b in zip(e, apply_matrix(inverted, e), strict=True)))
             bend = jnp.full_like(spacing, 1 / 12) if fit is None else fit(spacing).astype(spacing.dtype)
+            if not isinstance(bend, Tracer) and not (np.isfinite(bend) & (np.asarray(bend) >= 0)).all():
+                raise ValueError(f"got a fit of {float(jnp.min(bend)):g} at least; expected finite, not negative; do: check the fit")
             largest = jnp.maximum(face[stride:], face[: grid.size])
             used = (largest > 0) & active
             responses.append(jnp.where(used, bend / jnp.where(used, largest, 1), 0))

@@ -17,12 +17,20 @@ class MassSolved(Operator):
         tolerance: Relative, of the solve with the mass.
 
     Conservative and dissipative (similar to a symmetric operator), symmetric itself only where $M$ and $K$ commute: constant
-    coefficients on a box. Costs a dozen passes over 27 neighbours per application. Fails: not monotone, see :class:`BlendedMass`.
+    coefficients on a box.
+    Raises ValueError for parts of two grids and a tolerance outside of 0 to 1; a theta is checked by the parts. Costs a dozen passes over 27 neighbours per application. Fails: not monotone, see :class:`BlendedMass`.
     """
 
     stiffness: BlendedDiffusion
     mass: BlendedMass
     tolerance: float = eqx.field(static=True, default=1e-8)
+
+    def __check_init__(self) -> None:
+        cells = [face.shape[0] - stride for part in (self.stiffness, self.mass) for stride, face in zip(part.strides, part.faces)]
+        if set(cells) - {self.stiffness.cells} or self.stiffness.strides != self.mass.strides:
+            raise ValueError("got a stiffness and a mass of two grids; expected one; do: build both from one VoxelGrid")
+        if not 0 < self.tolerance < 1:
+            raise ValueError(f"got tolerance {self.tolerance}; expected above 0 and below 1; do: use 1e-8")
 
     def apply(self, field: Cells) -> Cells:
         """See :class:`solvers.operator.Operator`."""

@@ -18,7 +18,10 @@ class PerComponent(Operator):
 
     Args:
         operator: Acts on every component; walls with a source are refused, since each species has its own.
-        factors: One per component.
+        factors: One per component, not negative.
+
+    Raises:
+        ValueError: Walls with a source; a factor that is negative or not finite (traced ones can't be looked at).
     """
 
     operator: Operator
@@ -28,6 +31,10 @@ class PerComponent(Operator):
         source = getattr(self.operator, "source", None)
         if source is not None and not isinstance(source, Tracer) and np.asarray(source).any():
             raise ValueError("got an operator whose walls have a source; expected none; do: advance each component with OnComponents")
+        if not isinstance(self.factors, Tracer):
+            values = np.asarray(self.factors)
+            if values.dtype.kind == "f" and not (np.isfinite(values) & (values >= 0)).all():
+                raise ValueError(f"got factors {values}; expected finite numbers that are not negative; do: check their signs")
 
     def apply(self, field: Stacked) -> Stacked:
         """See :class:`solvers.operator.Operator`."""

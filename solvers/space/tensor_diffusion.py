@@ -17,7 +17,7 @@ from solvers.shapes import Cells, Faces, Scalar
 from solvers.space.diffusion import checked_loss, checked_scale
 from solvers.space.exchange import exchange
 from solvers.space.periodic import Periodic3, following, open_faces, preceding, wrap_exchange
-from solvers.space.walls import Walls, WallTerms
+from solvers.space.walls import Walls, WallTerms, check_walls
 
 PAIRS = ((0, 1), (0, 2), (1, 2))
 
@@ -73,6 +73,8 @@ class TensorDiffusion(FaceOperator):
         if closure not in ("zero", "no flux"):
             raise ValueError(f"got closure {closure!r}; expected 'zero' or 'no flux'; do: choose one of them")
         tensor = checked_tensor(tensor, grid)
+        if walls is not None:
+            check_walls(walls, grid)
         self.strides, self.spacing, self.shape = grid.strides, grid.spacing, grid.shape
         self.periodic = (False, False, False) if walls is None else walls.periodic
         self.open_faces = tuple(open_faces(grid, axis, self.periodic[axis]).astype(tensor.dtype) for axis in range(3))

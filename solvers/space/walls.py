@@ -194,8 +194,30 @@ class Walls(eqx.Module):
         )
 
 
+def check_walls(walls: Walls, grid: VoxelGrid) -> None:
+    """Refuses walls whose spacing, shape, or faces (at inactive voxels of ``grid``, or between two active ones) are another grid's."""
+    shapes = {np.shape(entry.faces) for entry in walls.entries}
+    same = walls.spacing == grid.spacing and shapes <= {grid.shape}
+    if same and not isinstance(grid.mask, Tracer):
+        mask = np.asarray(grid.mask)
+        for axis, sign, faces, _ in walls.entries:
+            if not isinstance(faces, Tracer):
+                inner = boundary_faces(grid, axis, sign, ~mask, True) if not mask.all() else np.zeros(grid.shape, bool)
+                same = same and not (np.asarray(faces) & ~(np.asarray(inner) | np.asarray(_end(grid, axis, sign)))).any()
+    if not same:
+        raise ValueError("got walls of another grid; expected its spacing, shape and mask; do: build Walls from the operator's grid")
+
+
 def boundary_faces(grid: VoxelGrid, axis: int, sign: int, region: ArrayLike, periodic: bool = False) -> Array | np.ndarray:
-    """Volume of booleans: true at active voxels whose neighbour in a direction (sign 1 or -1) is inactive and in the region."""
+    """Volume of booleans: true at active voxels whose neighbour in a direction (sign 1 or -1) is inactive and in the region.
+
+    Raises:
+        ValueError: Another axis, sign, or shape of the region.
+    """
+    if axis not in (0, 1, 2) or sign not in (-1, 1):
+        raise ValueError(f"got axis {axis}, sign {sign}; expected axis 0, 1 or 2 and sign 1 or -1; do: choose one")
+    if np.shape(region) != grid.shape:
+        raise ValueError(f"got a region of shape {np.shape(region)}; expected {grid.shape}; do: resample it onto the grid")
     numbers, mask = _numbers(grid, region)
     facing = mask & numbers.roll(numbers.asarray(region, dtype=bool) & ~mask, -sign, axis=axis)
     return facing if periodic else facing & ~_end(grid, axis, sign)

@@ -3,6 +3,8 @@
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
 from jax.typing import ArrayLike
 
 from solvers.operator import Operator
@@ -22,7 +24,18 @@ def diffuse(operator: Operator, field: Cells, length: ArrayLike, steps: int, dep
         length: Time.
         steps: How many, static.
         depth: Steps per pass through memory; None lets it be chosen.
+
+    Raises:
+        ValueError: An operator of another kind, a field of another size, a negative number of steps; a known length that is negative,
+            not finite, or above two over the spectral bound per step. Traced values can't be looked at: the field then grows.
     """
+    if steps < 0:
+        raise ValueError(f"got {steps} steps; expected at least 0; do: use BlockedDiffusion.substeps_for")
+    _check_length(operator, length, steps)
+    return _diffused(operator, field, length, steps, depth)
+
+
+def _diffused(operator: Operator, field: Cells, length: ArrayLike, steps: int, depth: int | None) -> Cells:
     edges = EdgeDiffusion.of(operator)
     cells = edges.faces[0].shape[0] - edges.strides[0]
     if field.shape[-1:] != (cells,):
@@ -36,6 +49,20 @@ def diffuse(operator: Operator, field: Cells, length: ArrayLike, steps: int, dep
         return march(strides, faces, factor, field, steps, depth)
 
     return one(field) if field.ndim == 1 else jax.vmap(one)(field.reshape(-1, field.shape[-1])).reshape(field.shape)
+
+
+def _check_length(operator: Operator, length: ArrayLike, steps: int) -> None:
+    if isinstance(length, Tracer):
+        return
+    value = float(np.asarray(length))
+    if not (np.isfinite(value) and value >= 0):
+        raise ValueError(f"got a length of {value}; expected a finite time that is not negative; do: diffusion runs forwards only")
+    if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(operator)):
+        return
+    reach = value * float(operator.spectral_bound())
+    if not reach <= 2 * max(steps, 1) * (1 + 1e-5):
+        fewest = BlockedDiffusion.substeps_for(reach) if np.isfinite(reach) else "finite coefficients and more"
+        raise ValueError(f"got {steps} steps for a length of {value:g}; expected at least {fewest}; do: take that many, or less time")
 
 
 class BlockedDiffusion(Stepper):
@@ -75,8 +102,12 @@ class BlockedDiffusion(Stepper):
     def advance(self, state: Cells, time: Scalar, length: Scalar) -> Cells:
         """See :class:`solvers.stepper.Stepper`."""
         del time
-        return diffuse(self.operator, state, length, self.substeps, self.depth)
+        return _diffused(self.operator, state, length, self.substeps, self.depth)
 
     def stable(self, length: Scalar) -> Flag:
-        """A substep times the spectral bound is at most two (a hair of round-off allowed)."""
-        return length / self.substeps * self.operator.spectral_bound() <= 2 * (1 + 1e-5)
+        """A substep times the spectral bound is at most two (a hair of round-off allowed), and the bound neither negative nor NaN.
+
+        Seen is any negative traced coefficient of a Diffusion; not an indefinite tensor, nor edges given as EdgeDiffusion.
+        """
+        bound = self.operator.spectral_bound()
+        return (length / self.substeps * bound <= 2 * (1 + 1e-5)) & (bound >= 0)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from math import factorial
 
 import equinox as eqx
 import jax
@@ -22,12 +23,25 @@ class ButcherTable:
     Attributes:
         a: Row $i$ has the $i$ weights of the earlier stages; the first row is empty.
         b: Weights of the stages in the step.
-        order: Order of convergence.
+        order: Order of convergence; the conditions for $u' = \\lambda u$ and $u' = f(t)$ are checked, those of the trees between are not.
+
+    Raises:
+        ValueError: Weights that do not sum to one, or an order whose conditions they do not meet.
     """
 
     a: tuple[tuple[float, ...], ...]
     b: tuple[float, ...]
     order: int
+
+    def __post_init__(self) -> None:
+        if [len(row) for row in self.a] != list(range(len(self.b))):
+            return  # the stepper refuses it with its rows
+        a = np.array([[*row, *[0.0] * (len(self.b) - len(row))] for row in self.a])
+        b, nodes, power = np.array(self.b), a.sum(axis=1), np.ones(len(self.b))
+        for k in range(1, self.order + 1):
+            if max(abs(b @ power - 1 / factorial(k)), abs(b @ nodes ** (k - 1) - 1 / k)) > 1e-9:
+                raise ValueError(f"got a table of order {k - 1}; expected {self.order} as stated; do: check its numbers or state {k - 1}")
+            power = a @ power
 
     @cached_property
     def nodes(self) -> tuple[float, ...]:
@@ -80,6 +94,9 @@ class ExplicitRungeKutta(Increments):
     Good values: reactions without stiffness, and diffusion where $h|\lambda|$ is a few, i.e. $4 d D h/\Delta x^2 \lesssim 2$ in $d$
     dimensions; beyond that :class:`solvers.steppers.runge_kutta_chebyshev.RungeKuttaChebyshev2` or an implicit method is cheaper.
     Fails above :meth:`step_limit`: the fastest mode grows in every step (``stable`` says so where the rate knows its bound).
+    Raises:
+        ValueError: Neither an operator nor a rate; a table that is not explicit.
+
     Source: Butcher (2016), *Numerical Methods for Ordinary Differential Equations*, section 23; Shu, Osher (1988), J. Comput. Phys. 77,
     439, equation 2.18; Tsitouras (2011), Comput. Math. Appl. 62, 770, table 1.
     """
@@ -88,6 +105,8 @@ class ExplicitRungeKutta(Increments):
     table: ButcherTable = eqx.field(static=True, default=RK4)
 
     def __check_init__(self) -> None:
+        if not isinstance(self.rate, Operator | Rate):
+            raise ValueError(f"got {type(self.rate).__name__}; expected an Operator or a Rate; do: write a Rate with evaluate")
         lengths = [len(row) for row in self.table.a]
         if lengths != list(range(len(self.table.b))):
             raise ValueError(
@@ -116,5 +135,9 @@ class ExplicitRungeKutta(Increments):
         return self.table.stability_limit / as_rate(self.rate).spectral_bound()
 
     def stable(self, length: Scalar) -> Flag:
-        """The step is within :meth:`step_limit` (a hair of round-off allowed)."""
-        return length * as_rate(self.rate).spectral_bound() <= jnp.asarray(self.table.stability_limit * (1 + 1e-5), length.dtype)
+        """The step is within :meth:`step_limit` (a hair of round-off allowed) and the bound neither negative nor NaN.
+
+        Not seen: a traced tensor that is indefinite, or any operator but Diffusion that is negative in some voxels only.
+        """
+        bound = as_rate(self.rate).spectral_bound()
+        return (length * bound <= jnp.asarray(self.table.stability_limit * (1 + 1e-5), length.dtype)) & (bound >= 0)

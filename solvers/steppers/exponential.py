@@ -63,11 +63,16 @@ class ExponentialRungeKutta(Stepper):
     Args:
         linear: $L$, diagonal in a transform.
         rate: $f$, not stiff.
-        order: 1, 2 or 4; one, two or four evaluations of $f$, and two, five or eleven transforms.
+        accuracy: The order, 1, 2 or 4; one, two or four evaluations of $f$, and two, five or eleven transforms.
 
     Exact for $f = 0$ and, in every order, for a constant $f$: steady states come out exactly. Fails: order 4 falls towards 2 where
     $f(u)$ does not satisfy the boundary condition of $L$ (a source that is not flat at a no-flux wall); periodic problems are safe.
-    ``stable`` judges $f$ alone. Source: Cox, Matthews (2002), J. Comput. Phys. 176, 430, equations 4, 22 and 26-29; Kassam,
+    ``stable`` judges $f$ alone.
+
+    Raises:
+        ValueError: Another accuracy, or not a SpectralDiffusion and a rate.
+
+    Source: Cox, Matthews (2002), J. Comput. Phys. 176, 430, equations 4, 22 and 26-29; Kassam,
     Trefethen (2005), SIAM J. Sci. Comput. 26, 1214; Hochbruck, Ostermann (2005), SIAM J. Numer. Anal. 43, 1069, for the loss of order.
     """
 
@@ -76,6 +81,11 @@ class ExponentialRungeKutta(Stepper):
     accuracy: Literal[1, 2, 4] = eqx.field(static=True, default=2)
 
     def __check_init__(self) -> None:
+        if not isinstance(self.linear, SpectralDiffusion) or not isinstance(self.rate, Rate):
+            raise ValueError(
+                f"got {type(self.linear).__name__} and {type(self.rate).__name__}; expected SpectralDiffusion and a Rate; "
+                "do: use ImplicitExplicit for other operators"
+            )
         if self.accuracy not in (1, 2, 4):
             raise ValueError(f"got order {self.accuracy}; expected 1, 2 or 4; do: choose one of them")
 

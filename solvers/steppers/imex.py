@@ -96,6 +96,10 @@ class ImplicitExplicit(Stepper):
     Good values: stiff diffusion with a reaction that is not; unlike a splitting, steady states come out exactly. Fails where
     $h$ times the reaction's rate exceeds about two (``stable`` says so where the rate knows its bound); order may fall towards two
     for third-order tables where the solution has boundary layers in time (stiff transients).
+
+    Raises:
+        ValueError: Not an operator and a rate.
+
     Source: Ascher, Ruuth, Spiteri (1997), Appl. Numer. Math. 25, 151, sections 2.5, 2.6 and 2.8.
     """
 
@@ -103,6 +107,12 @@ class ImplicitExplicit(Stepper):
     rate: Rate
     solver: ShiftedSolver | None = None
     table: ImexTable = eqx.field(static=True, default=ARS222)
+
+    def __check_init__(self) -> None:
+        if not isinstance(self.operator, Operator) or not isinstance(self.rate, Rate):
+            raise ValueError(
+                f"got {type(self.operator).__name__} and {type(self.rate).__name__}; expected an Operator and a Rate; do: wrap with Affine"
+            )
 
     @property
     def order(self) -> int:

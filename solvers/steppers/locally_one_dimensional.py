@@ -39,6 +39,10 @@ class LocallyOneDimensional(Stepper):
     by all components of the state. Fails: the splitting between axes errs by commutators of the axes' operators at second order:
     zero for constant coefficients on a box, largest where coefficients jump or walls run obliquely; a steady state with sources is
     met up to $O(h^2)$ only. On an accelerator the recursion along the line is a loop of as many steps as the axis has voxels.
+
+    Raises:
+        ValueError: Another scheme or kind of operator, order 4 in the interior, or walls with a condition.
+
     Source: Samarskii (1963), USSR Comput. Math. Math. Phys. 2, 894 (locally one-dimensional scheme); Strang (1968), SIAM J. Numer. Anal. 5,
     506, equation 2.5; Lawson, Morris (1978), SIAM J. Numer. Anal. 15, 1212, equation 2.7 (the L-stable extrapolation).
     """
@@ -49,6 +53,8 @@ class LocallyOneDimensional(Stepper):
     def __check_init__(self) -> None:
         if self.scheme not in get_args(Scheme):
             raise ValueError(f"got scheme {self.scheme!r}; expected one of {', '.join(get_args(Scheme))}; do: choose one of them")
+        if not isinstance(self.operator, Diffusion):
+            raise ValueError(f"got {type(self.operator).__name__}; expected Diffusion; do: use CrankNicolson or ImplicitExplicit")
         if self.operator.correction is not None:
             raise ValueError("got an operator of interior_order 4; expected 2, whose lines are tridiagonal; do: build Diffusion with 2")
         if self.operator.source is not None:

@@ -4,6 +4,8 @@ import math
 
 import equinox as eqx
 import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, Float
 
 from solvers.shapes import Scalar
@@ -23,11 +25,24 @@ class MarkovChain(eqx.Module):
     step, order 1. Both keep the sum of the shares to round-off, and backward Euler their sign. The matrix $I - \gamma h Q$ is diagonally
     dominant by columns, so that elimination needs no pivots; only entries that are there are eliminated, written out when the
     program is traced. Good for up to some 20 states with few transitions; number last the states that have many.
+
+    Raises:
+        ValueError: Pairs of a state with itself or below zero; known rates that are negative or not finite; another accuracy.
+
     Source: Alexander (1977), SIAM J. Numer. Anal. 14, 1006.
     """
 
     rates: Float[Array, "pairs *cells"]
     pairs: tuple[tuple[int, int], ...] = eqx.field(static=True)
+
+    def __check_init__(self) -> None:
+        if any(source == target or min(source, target) < 0 for source, target in self.pairs):
+            raise ValueError(f"got pairs {self.pairs}; expected two different states, numbered from 0, in each; do: drop the others")
+        if not eqx.is_array(self.rates) or isinstance(self.rates, Tracer):
+            return
+        rates = np.asarray(self.rates)
+        if rates.dtype.kind == "f" and not (np.isfinite(rates) & (rates >= 0)).all():
+            raise ValueError("got rates that are negative or not finite; expected them >= 0; do: swap source and target of the pair")
 
     def change(self, shares: Shares) -> Shares:
         """$Q p$."""
@@ -39,6 +54,8 @@ class MarkovChain(eqx.Module):
 
     def advance(self, shares: Shares, length: Scalar, accuracy: int) -> Shares:
         """The shares after a step of ``length``, by increments: a step of length zero changes nothing."""
+        if accuracy not in (1, 2):
+            raise ValueError(f"got accuracy {accuracy}; expected 1 or 2; do: choose one of them")
         if accuracy == 1:
             return shares + length * self._implicit(length, self.change(shares))
         first = self._implicit(GAMMA * length, self.change(shares))

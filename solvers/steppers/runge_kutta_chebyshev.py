@@ -14,6 +14,8 @@ DAMPING = 2 / 13
 
 def stability_limit(stages: int) -> float:
     r"""Largest stable $h\,|\lambda|$ on the negative axis, $\beta(s)\approx\tfrac23(s^2-1)(1-\tfrac{2}{15}\epsilon)$."""
+    if stages != int(stages) or stages < 2:
+        raise ValueError(f"got {stages} stages; expected a whole number of at least 2; do: use stages_for(step * spectral_bound)")
     return 2 / 3 * (stages**2 - 1) * (1 - 2 / 15 * DAMPING)
 
 
@@ -44,6 +46,9 @@ class RungeKuttaChebyshev2(Increments):
 
     Cost: $s$ evaluations a step; memory: four fields. Fails when the step is above :func:`stability_limit` (``stable`` says so,
     and ``simulate`` reports it as a status), and is less accurate than its order suggests for modes with $h|\lambda|\gg 1$.
+    Raises:
+        ValueError: Stages below two or not whole, or neither an operator nor a rate.
+
     Source: Sommeijer, Shampine, Verwer (1997), J. Comput. Appl. Math. 88, 315, equations 2.2 to 2.8.
     """
 
@@ -51,8 +56,10 @@ class RungeKuttaChebyshev2(Increments):
     stages: int = eqx.field(static=True)
 
     def __check_init__(self) -> None:
-        if self.stages < 2:
-            raise ValueError(f"got {self.stages} stages; expected at least 2; do: use stages_for(step * spectral_bound)")
+        if not isinstance(self.operator, Operator | Rate):
+            raise ValueError(f"got {type(self.operator).__name__}; expected an Operator or a Rate; do: write a class with evaluate")
+        if self.stages != int(self.stages) or self.stages < 2:
+            raise ValueError(f"got {self.stages} stages; expected at least 2, a whole number; do: use stages_for(step * spectral_bound)")
 
     @property
     def order(self) -> int:
@@ -80,8 +87,12 @@ class RungeKuttaChebyshev2(Increments):
         return stability_limit(self.stages) / self.operator.spectral_bound()
 
     def stable(self, length: Scalar) -> Flag:
-        """The step times the operator's spectral bound is within the limit (a hair of round-off allowed)."""
-        return length * self.operator.spectral_bound() <= stability_limit(self.stages) * (1 + 1e-5)
+        """The step times the operator's spectral bound is within the limit (a hair of round-off allowed) and neither negative nor NaN.
+
+        Not seen: a traced tensor that is indefinite, or any operator but Diffusion that is negative in some voxels only.
+        """
+        bound = self.operator.spectral_bound()
+        return (length * bound <= stability_limit(self.stages) * (1 + 1e-5)) & (bound >= 0)
 
 
 def _coefficients(stages: int) -> tuple[float, list[tuple[float, float, float, float]], list[float]]:

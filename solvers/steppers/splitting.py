@@ -15,11 +15,20 @@ class Lie(Stepper):
     Args:
         parts: In the order in which they are taken.
 
+    Raises:
+        ValueError: No part, or one that is no stepper.
+
     Positive and conservative if the parts are. Source: Hundsdorfer, Verwer (2003), *Numerical Solution of Time-Dependent
     Advection-Diffusion-Reaction Equations*, section IV.1.
     """
 
     parts: tuple[Stepper, ...]
+
+    def __check_init__(self) -> None:
+        if not self.parts or not all(isinstance(part, Stepper) for part in self.parts):
+            raise ValueError(
+                f"got parts {[type(part).__name__ for part in self.parts]}; expected at least one stepper; do: wrap operators in one"
+            )
 
     @property
     def order(self) -> int:

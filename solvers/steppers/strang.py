@@ -16,11 +16,20 @@ class Strang(Stepper):
 
     Good values: a step that resolves the faster of the two parts' interaction, e.g. $\rho h \lesssim 0.1$ for growth at rate
     $\rho$. Fails (order one) where the solution is not smooth in time: put events at step ends, as ``simulate`` does.
+
+    Raises:
+        ValueError: A part that is no stepper.
+
     Source: Strang (1968), SIAM J. Numer. Anal. 5, 506, equation 2.5.
     """
 
     half: Stepper
     full: Stepper
+
+    def __check_init__(self) -> None:
+        for part in (self.half, self.full):
+            if not isinstance(part, Stepper):
+                raise ValueError(f"got {type(part).__name__}; expected a stepper; do: wrap it, e.g. RungeKuttaChebyshev2 or ExactFlow")
 
     @property
     def order(self) -> int:

@@ -15,6 +15,14 @@ from solvers.steppers.implicit_solve import EllipticSolver, ShiftedSolver, impli
 Source = Callable[[Scalar], Array]
 
 
+def _check_parts(operator: Operator, source: Source | None) -> None:
+    if not isinstance(operator, Operator) or not (source is None or callable(source)):
+        raise ValueError(
+            f"got {type(operator).__name__} and a source of {type(source).__name__}; expected an Operator and a function of time; "
+            "do: give lambda time: field"
+        )
+
+
 class Theta(Stepper):
     r"""$(I-\theta hL)\,\delta = h\,(L u + \bar s)$, $u^+ = u + \delta$ with $\bar s = (1-\theta)\,s(t) + \theta\,s(t+h)$.
 
@@ -38,6 +46,7 @@ class Theta(Stepper):
     source: Source | None = None
 
     def __check_init__(self) -> None:
+        _check_parts(self.operator, self.source)
         if not 0.5 <= self.theta <= 1:
             raise ValueError(f"got theta {self.theta}; expected 0.5 to 1, where no step is too long; do: use 0.5 or 1")
 
@@ -64,11 +73,17 @@ class CrankNicolson(Stepper):
         operator: $L$.
         solver: See :class:`Theta`.
         source: $s(t)$, a field at a time, or None.
+
+    Raises:
+        ValueError: No operator, or a source that is no function of time.
     """
 
     operator: Operator
     solver: ShiftedSolver | None = None
     source: Source | None = None
+
+    def __check_init__(self) -> None:
+        _check_parts(self.operator, self.source)
 
     @property
     def order(self) -> int:

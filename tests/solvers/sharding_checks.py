@@ -15,12 +15,15 @@ import numpy as np  # noqa: E402
 
 from physics import CELL_MODELS, Monodomain, TissueStimulus, box_fraction, fibre_tensor, front_fit  # noqa: E402
 from solvers import (  # noqa: E402
+    HEUN,
     Diffusion,
     ExactFlow,
+    ExplicitRungeKutta,
     Flow,
     LatticeDiffusion,
     RungeKuttaChebyshev2,
     Strang,
+    Substeps,
     TensorDiffusion,
     Tiled,
     VoxelGrid,
@@ -162,6 +165,11 @@ def checks():
     for name, scheme in (("godunov", "axis"), *([] if QUICK else [("stepper", "axis"), ("godunov", "oblique"), ("stepper", "lattice")])):
         numbers[f"tissue {name} {scheme}"] = tissue_gap(name, *tissue(scheme), mesh)
 
+    heat = ExplicitRungeKutta(operator, HEUN)
+    for name, part in {"RK4": ExplicitRungeKutta(operator), "substeps": Substeps(heat, 4), "twice": Strang(chebyshev, heat)}.items():
+        arguments = (field, jnp.asarray(0.0), jnp.asarray(0.05))
+        run = jit(lambda part, *arguments: part.advance(*arguments))
+        numbers[f"own halo {name}"] = gap(run(decomposed(part, grid, mesh), *arguments), run(part, *arguments))
     divided = decomposed(operator, grid, mesh, 1)
 
     def conjugate_gradients(operator, right):
