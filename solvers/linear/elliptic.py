@@ -113,7 +113,7 @@ def solve_elliptic(
         raise ValueError(f"got preconditioner {preconditioner!r:.60}; expected a Preconditioner; do: multigrid(operator, shift) makes one")
     shift = _checked_shift(shift, operator, source)
     if preconditioner is None and not isinstance(operator, FaceOperator) and type(operator).diagonal is not Operator.diagonal:
-        preconditioner = Jacobi(shift - operator.diagonal())
+        preconditioner = Jacobi(jnp.asarray(shift - operator.diagonal()))
     elif preconditioner is None:
         preconditioner = multigrid(operator, shift, dtype=jnp.float32)
     if isinstance(shift, Array):

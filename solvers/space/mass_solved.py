@@ -18,7 +18,8 @@ class MassSolved(Operator):
 
     Conservative and dissipative (similar to a symmetric operator), symmetric itself only where $M$ and $K$ commute: constant
     coefficients on a box.
-    Raises ValueError for parts of two grids and a tolerance outside of 0 to 1; a theta is checked by the parts. Costs a dozen passes over 27 neighbours per application. Fails: not monotone, see :class:`BlendedMass`.
+    Raises ValueError for parts of two grids and a tolerance outside of 0 to 1; a theta is checked by the parts. Costs a dozen
+    passes over 27 neighbours per application. Fails: not monotone, see :class:`BlendedMass`.
     """
 
     stiffness: BlendedDiffusion

@@ -133,15 +133,15 @@ def integrate_stiff(
     parameters = (field, args, structure, event)
 
     state = _moved(field, args, state, start, -1)
-    tolerances = [lax.stop_gradient(jnp.asarray(value, dtype)) for value in (relative_tolerance, absolute_tolerance)]
-    control = StepControl(method.order, *tolerances)
+    relative, absolute = (lax.stop_gradient(jnp.asarray(value, dtype)) for value in (relative_tolerance, absolute_tolerance))
+    control = StepControl(method.order, relative, absolute)
     length, finite = control.first_step(lambda t, y: field(t, y, args), start, state, stop - start)
     if fixed_steps is not None:
         control, length = None, (stop - start) / fixed_steps
         max_steps = fixed_steps + 1
     elif first_step is not None:
         length = jnp.minimum(jnp.asarray(first_step, dtype), stop - start)
-    within = _within(start, stop, *tolerances, save_at, first_step)
+    within = _within(start, stop, relative, absolute, save_at, first_step)
 
     def advance(parameters: PyTree, time: Scalar, length: Scalar, state: Vector) -> tuple[Vector, Vector]:
         field, args, structure, _ = parameters

@@ -90,7 +90,8 @@ def psa_twin(record: PsaRecord, noise: CohortNoise) -> PsaTwin:
         begin = np.append(days[0], begin)
     if on[-1]:
         end = np.append(end, np.inf)
-    return PsaTwin(*(jnp.asarray(part, dtype=float) for part in (begin, end, noise.scale, noise.share, noise.days)))
+    begin, end, scale, share, lasting = (jnp.asarray(part, dtype=float) for part in (begin, end, noise.scale, noise.share, noise.days))
+    return PsaTwin(begin=begin, end=end, scale=scale, share=share, days=lasting)
 
 
 def calibrated_psa_twin(record: PsaRecord, prior: Normal, origin: float, members: int, seed: int = 0) -> tuple[PsaTwin, Ensemble]:
