@@ -4,6 +4,7 @@ import time
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 
@@ -17,6 +18,7 @@ from twinsim.figure_style import new_figure
 from twinsim.gauss_newton import Evaluate, minimise
 from twinsim.inference import Information
 from twinsim.posterior import Posterior
+from twinsim.prior import values_of
 from twinsim.report import Report
 from twinsim.workspace import Workspace
 
@@ -161,11 +163,7 @@ def _one(config: Config, number: int, hidden: MappedTissue, coarse: MappedTissue
             prior.spread * float(np.sqrt(np.linalg.inv(information[np.ix_(c, c)] + np.eye(len(c)))[i, i])) for c in cases
         )
     words = Information(everything, information).open_directions
-    return Fit(truth, posterior, spreads, words, data, fine.at(_values(priors, best.z)), seconds, best.iterations)
-
-
-def _values(priors: tuple[Any, ...], z: np.ndarray) -> dict[str, Any]:
-    return {prior.name: float(prior.value(z[i])) for i, prior in enumerate(priors)}
+    return Fit(truth, posterior, spreads, words, data, fine.at(values_of(priors, jnp.asarray(best.z))), seconds, best.iterations)
 
 
 def _evaluator(tissue: MappedTissue, priors: tuple[Any, ...], data: np.ndarray, noise: np.ndarray) -> Evaluate:
