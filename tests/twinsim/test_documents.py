@@ -1,0 +1,20 @@
+"""The programs printed in the documents run as they stand there."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+DOCS = Path(__file__).parents[2] / "docs" / "theory"
+PROGRAMS = [
+    pytest.param(program, id=f"{page.stem}-{number}")
+    for page in sorted(DOCS.glob("*.md"))
+    for number, program in enumerate(re.findall(r"^```python\n(.*?)^```", page.read_text(), flags=re.DOTALL | re.MULTILINE))
+]
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_a_printed_program_runs(program, capsys):
+    exec(compile(program, "document", "exec"), {"__name__": "document"})
+    shown = capsys.readouterr().out
+    assert shown.strip() and "nan" not in shown
