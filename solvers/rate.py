@@ -54,9 +54,17 @@ class Sum(Rate):
 
     Args:
         parts: At least one; what is not linear, or depends on time, is a :class:`Rate` of its own.
+
+    Raises:
+        ValueError: No part, or one that is no rate (:func:`as_rate` makes one of an operator).
     """
 
     parts: tuple[Rate, ...]
+
+    def __check_init__(self) -> None:
+        if not self.parts or not all(isinstance(part, Rate) for part in self.parts):
+            got = ", ".join(type(part).__name__ for part in self.parts) or "nothing"
+            raise ValueError(f"got {got} to add; expected at least one Rate; do: as_rate(operator) makes one of an operator")
 
     def evaluate(self, state: State, time: Scalar) -> State:
         """See :class:`Rate`."""
