@@ -16,9 +16,7 @@ from solvers import (
     Diffusion,
     EdgeDiffusion,
     ExactDiffusion,
-    LatticeDiffusion,
     Lie,
-    MonotoneDiffusion,
     OnComponents,
     Operator,
     RungeKuttaChebyshev2,
@@ -36,6 +34,7 @@ from solvers import (
     stages_for,
     time_mesh,
 )
+from solvers.devices.reach import planes_needed
 
 
 class Monodomain(Equation):
@@ -94,7 +93,7 @@ class Monodomain(Equation):
             raise ValueError(
                 f"got {grid.shape[0]} planes along x on {devices.size} devices; expected a multiple; do: pad the mask with padded_planes"
             )
-        _planes(self.diffusion, grid)
+        planes_needed(self.diffusion)
         return replace(self, grid=grid, devices=devices)
 
     def stepper(self) -> Stepper:
@@ -151,21 +150,5 @@ class Monodomain(Equation):
             with suppress(ValueError):  # of fourth order, or with walls that are no sum over edges
                 stepper = BlockedDiffusion(EdgeDiffusion.of(self.diffusion), self.substeps)
         if self.devices is not None and self.grid is not None:
-            halo = self.substeps if isinstance(stepper, BlockedDiffusion) else self.stages * _planes(self.diffusion, self.grid)
-            stepper = decomposed(stepper, self.grid, self.devices, halo)
+            stepper = decomposed(stepper, self.grid, self.devices)
         return OnComponents(stepper, 0, 1)
-
-
-def _planes(diffusion: Operator, grid: VoxelGrid) -> int:
-    """How many planes along x one application looks to either side."""
-    plane = grid.strides[0]
-    if isinstance(diffusion, LatticeDiffusion):
-        return 2 * -(-max(diffusion.base.strides) // plane)
-    if isinstance(diffusion, MonotoneDiffusion):
-        return -(-max(diffusion.strides) // plane)
-    if isinstance(diffusion, Diffusion | TensorDiffusion) and diffusion.wraps is None:
-        return 2
-    raise ValueError(
-        f"got {type(diffusion).__name__} on several devices; expected Diffusion, TensorDiffusion, MonotoneDiffusion or LatticeDiffusion "
-        "without periodic walls; do: use one device"
-    )

@@ -3,6 +3,7 @@
 from typing import Any
 
 from solvers.devices.members import map_members as map_members
+from solvers.devices.members import vmap_members as vmap_members
 from solvers.devices.sharding import decomposed as decomposed
 from solvers.devices.sharding import device_mesh as device_mesh
 from solvers.devices.sharding import padded_planes as padded_planes

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from solvers import device_mesh, map_members
+from solvers import device_mesh, vmap_members
 from twinsim.batched_least_squares import Fit, least_squares
 from twinsim.prior import Prior, Values, values_of
 
@@ -162,18 +162,7 @@ def _fit(
         return least_squares(residuals, z, iterations)
 
     arrays = (start, records, data, rows, white, means, inverse_roots)
-    devices = min(len(jax.local_devices()), len(start))
-    if devices == 1:
-        return jax.vmap(one)(*arrays)
-    share = -(-len(start) // devices)
-    missing = share * devices - len(start)
-
-    def shared_out(leaf: Array) -> Array:
-        full = jnp.concatenate([leaf, jnp.broadcast_to(leaf[-1:], (missing, *leaf.shape[1:]))])
-        return full.reshape(devices, share, *leaf.shape[1:])
-
-    found = map_members(lambda part: jax.vmap(one)(*part), jax.tree.map(shared_out, arrays), device_mesh(jax.local_devices()[:devices]))
-    return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:])[: len(start)], found)
+    return vmap_members(lambda patient: one(*patient), arrays, device_mesh(jax.local_devices()[: len(start)]))
 
 
 def estimate_population(

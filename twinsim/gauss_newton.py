@@ -30,6 +30,17 @@ class Optimum:
     converged: bool
 
 
+def of_residuals(residual: np.ndarray, jacobian: np.ndarray, z: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
+    r"""Value, gradient and Gauss-Newton curvature of $\tfrac12|r(z)|^2 + \tfrac12|z|^2$, for :func:`minimise`.
+
+    Args:
+        residual: $r$, over its noise.
+        jacobian: $\partial r/\partial z$, coordinates first.
+        z: Standard-normal coordinates.
+    """
+    return 0.5 * float(residual @ residual + z @ z), jacobian @ residual + z, jacobian @ jacobian.T + np.eye(len(z))
+
+
 def minimise(evaluate: Evaluate, start: np.ndarray, iterations: int = 30, tolerance: float = 0.03) -> Optimum:
     r"""Levenberg-Marquardt: $(H + \mu\,\mathrm{diag} H)\,p = -g$, $\mu$ divided by 5 on success and multiplied by 4 on failure.
 

@@ -27,7 +27,7 @@ from physics import (
     monodomain_conductivity,
     tissue_diffusivity,
 )
-from solvers import LatticeDiffusion, Status, TimeMesh, VoxelGrid, device_mesh, map_members, simulate
+from solvers import LatticeDiffusion, Status, TimeMesh, VoxelGrid, simulate, vmap_members
 from twinsim.prior import Prior, Values, values_of
 
 SIZE_MM = (10.0, 6.0)
@@ -117,19 +117,14 @@ class MappedTissue:
         """Times ``(3, sites)`` and their derivatives ``(coordinates, 3, sites)`` at standard-normal coordinates, over all devices."""
         names = tuple(prior.name for prior in priors)
         if names not in self._linearised:
-            basis = np.eye(len(priors))
-            devices = device_mesh().size
-            rows = np.concatenate([basis, np.repeat(basis[-1:], -len(basis) % devices, axis=0)]).reshape(devices, -1, len(basis))
+            basis = jnp.eye(len(priors))
 
             def times(point: Array) -> Array:
                 return self._times(values_of(priors, point))
 
-            def share(point: Array, directions: Array) -> tuple[Array, Array]:
-                return jax.vmap(lambda direction: jax.jvp(times, (point,), (direction,)), out_axes=(None, 0))(directions)
-
             def all_of_them(point: Array) -> tuple[Array, Array]:
-                times, slopes = map_members(lambda directions: share(point, directions), jnp.asarray(rows))
-                return times[0], slopes.reshape(-1, *slopes.shape[2:])[: len(basis)]
+                found, slopes = vmap_members(lambda direction: jax.jvp(times, (point,), (direction,)), basis)
+                return found[0], slopes
 
             self._linearised[names] = jax.jit(all_of_them)
         times, slopes = self._linearised[names](jnp.asarray(z))

@@ -19,7 +19,7 @@ from physics import (
     lead_fields,
     point_sources,
 )
-from solvers import LatticeDiffusion, Status, TensorDiffusion, device_mesh, map_members, simulate
+from solvers import LatticeDiffusion, Status, TensorDiffusion, simulate, vmap_members
 from twinsim.prior import Prior, Values, values_of
 
 SIZE_MM = (24.0, 24.0)
@@ -101,17 +101,11 @@ class ScarredSheet:
         return Grams(*(np.asarray(part) for part in self._linearised(jnp.asarray(z))))
 
     def _with_slopes(self, point: Array) -> tuple[Array, Array]:
-        basis, devices = np.eye(len(PRIORS)), device_mesh().size
-        rows = np.concatenate([basis, np.repeat(basis[-1:], -len(basis) % devices, axis=0)]).reshape(devices, -1, len(basis))
-
         def seen(z: Array) -> Array:
             return self._electrograms(values_of(PRIORS, z))
 
-        def share(directions: Array) -> tuple[Array, Array]:
-            return jax.vmap(lambda direction: jax.jvp(seen, (point,), (direction,)), out_axes=(None, 0))(directions)
-
-        grams, slopes = map_members(share, jnp.asarray(rows))
-        return grams[0], slopes.reshape(-1, *slopes.shape[2:])[: len(basis)]
+        grams, slopes = vmap_members(lambda direction: jax.jvp(seen, (point,), (direction,)), jnp.eye(len(PRIORS)))
+        return grams[0], slopes
 
     def _electrograms(self, values: Values) -> Array:
         scar = inside(self.points, values, self.width, self.modes)[..., None]

@@ -48,6 +48,22 @@ def check_ranges(config: object, ranges: Mapping[str, tuple[float, float]]) -> N
             raise InputError(f"{flag} {value:g}", f"{low:g} to {high:g}", f"choose another --{flag}")
 
 
+def check_seed(seed: int) -> None:
+    """Refuses a seed below zero."""
+    if seed < 0:
+        raise InputError(f"seed {seed}", "0 or more", "choose another --seed")
+
+
+def check_two_grids(spacing_mm: float, search_spacing_mm: float) -> None:
+    """Refuses an inverse problem whose second grid is not finer than its first."""
+    if spacing_mm >= search_spacing_mm:
+        raise InputError(
+            f"spacing-mm {spacing_mm:g} not below search-spacing-mm {search_spacing_mm:g}",
+            "a finer grid for the fit than for the search, which judges what voxels cannot resolve",
+            "choose a smaller --spacing-mm",
+        )
+
+
 def finite(value: SupportsFloat) -> float | None:
     """A number for a summary, which says None where there is none."""
     return float(value) if math.isfinite(float(value)) else None

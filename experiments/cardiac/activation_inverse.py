@@ -10,12 +10,12 @@ import xarray as xr
 
 from experiments.cardiac._mapped_sheet import site_lattice
 from experiments.cardiac._mapped_tissue import FITTED, LEFT_OUT, LEVELS_MV, SIZE_MM, STIMULATED_MM, MappedTissue, priors_of
-from experiments.cardiac._shared import check_ranges
+from experiments.cardiac._shared import check_ranges, check_seed, check_two_grids
 from twinsim.cli import run_script
 from twinsim.errors import InputError
 from twinsim.experiment import Result
 from twinsim.figure_style import new_figure
-from twinsim.gauss_newton import Evaluate, minimise
+from twinsim.gauss_newton import Evaluate, minimise, of_residuals
 from twinsim.inference import Information
 from twinsim.posterior import Posterior
 from twinsim.prior import values_of
@@ -173,7 +173,7 @@ def _evaluator(tissue: MappedTissue, priors: tuple[Any, ...], data: np.ndarray, 
         times, slopes = tissue.linearised(priors, z)
         residual = ((times - data) / noise).reshape(-1)
         jacobian = (slopes / noise[None]).reshape(len(z), -1)
-        return 0.5 * float(residual @ residual + z @ z), jacobian @ residual + z, jacobian @ jacobian.T + np.eye(len(z))
+        return of_residuals(residual, jacobian, z)
 
     return evaluate
 
@@ -189,8 +189,7 @@ def _check(config: Config) -> None:
         "step_ms": (0.001, 0.05),
     }
     check_ranges(config, ranges)
-    if config.seed < 0:
-        raise InputError(f"seed {config.seed}", "0 or more", "choose another --seed")
+    check_seed(config.seed)
     for name, factor in (("truth_spacing_mm", 1), ("spacing_mm", 2), ("search_spacing_mm", 2)):
         spacing = getattr(config, name)
         counts = [length / (factor * spacing) for length in SIZE_MM] if spacing > 0 else [0.0]
@@ -198,12 +197,7 @@ def _check(config: Config) -> None:
             flag = name.replace("_", "-")
             do = "use 0.1, 0.125, 0.2 or 0.25"
             raise InputError(f"{flag} {spacing:g}", f"0.02 to 0.5 mm, {factor} times it a divisor of 10 and 6 mm", do)
-    if config.spacing_mm >= config.search_spacing_mm:
-        raise InputError(
-            f"spacing-mm {config.spacing_mm:g} not below search-spacing-mm {config.search_spacing_mm:g}",
-            "a finer grid for the fit than for the search, which judges what voxels cannot resolve",
-            "choose a smaller --spacing-mm",
-        )
+    check_two_grids(config.spacing_mm, config.search_spacing_mm)
 
 
 def _dataset(fits: list[Fit], sites: np.ndarray) -> xr.Dataset:

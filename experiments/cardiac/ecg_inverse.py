@@ -8,10 +8,9 @@ import xarray as xr
 
 from experiments.cardiac._ectopic_beat import FILTER_MS, SAMPLES, TYPICAL, Beat, BeatModel, low_pass, prior_scale
 from experiments.cardiac._heart import body, leads_figure
-from experiments.cardiac._shared import check_ranges
+from experiments.cardiac._shared import check_ranges, check_seed, check_two_grids
 from physics import LEADS
 from twinsim.cli import run_script
-from twinsim.errors import InputError
 from twinsim.experiment import Result
 from twinsim.figure_style import BLUE, SOFT
 from twinsim.gauss_newton import minimise
@@ -147,14 +146,8 @@ def _check(config: Config) -> None:
     voxel = (0.5, 2.0)
     ranges = {"hearts": (1, 1000), "noise_mv": (1e-4, 1.0), "truth_spacing_mm": voxel, "spacing_mm": voxel, "search_spacing_mm": voxel}
     check_ranges(config, ranges)
-    if config.seed < 0:
-        raise InputError(f"seed {config.seed}", "0 or more", "choose another --seed")
-    if config.spacing_mm >= config.search_spacing_mm:
-        raise InputError(
-            f"spacing-mm {config.spacing_mm:g} not below search-spacing-mm {config.search_spacing_mm:g}",
-            "a finer grid for the fit than for the search, which judges what voxels cannot resolve",
-            "choose a smaller --spacing-mm",
-        )
+    check_seed(config.seed)
+    check_two_grids(config.spacing_mm, config.search_spacing_mm)
 
 
 def _dataset(fits: list[Fit]) -> xr.Dataset:

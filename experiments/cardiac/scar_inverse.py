@@ -12,12 +12,12 @@ from scipy.interpolate import griddata
 
 from experiments.cardiac._mapped_sheet import site_lattice
 from experiments.cardiac._scarred_sheet import ENDS_MS, HEIGHT_MM, PRIORS, SHARP_MM, SIZE_MM, ScarredSheet, inside
-from experiments.cardiac._shared import check_ranges
+from experiments.cardiac._shared import check_ranges, check_seed, check_two_grids
 from twinsim.cli import run_script
 from twinsim.errors import InputError
 from twinsim.experiment import Result
 from twinsim.figure_style import BLUE, SOFT, new_figure
-from twinsim.gauss_newton import Evaluate, minimise
+from twinsim.gauss_newton import Evaluate, minimise, of_residuals
 from twinsim.posterior import Posterior
 from twinsim.prior import values_of
 from twinsim.report import Report
@@ -186,7 +186,7 @@ def _evaluator(sheet: ScarredSheet, data: np.ndarray, noise_mv: float) -> Evalua
         seen = sheet.linearised(z)
         residual = ((seen.values - data) / noise_mv).reshape(-1)
         jacobian = seen.slopes.reshape(len(z), -1) / noise_mv
-        return 0.5 * float(residual @ residual + z @ z), jacobian @ residual + z, jacobian @ jacobian.T + np.eye(len(z))
+        return of_residuals(residual, jacobian, z)
 
     return evaluate
 
@@ -255,8 +255,7 @@ def _check(config: Config) -> None:
         "step_ms": (0.005, 0.1),
     }
     check_ranges(config, ranges)
-    if config.seed < 0:
-        raise InputError(f"seed {config.seed}", "0 or more", "choose another --seed")
+    check_seed(config.seed)
     for name in ("truth_step_ms", "step_ms"):
         steps = 1 / getattr(config, name)
         if abs(steps - round(steps)) > 1e-6:
@@ -266,12 +265,7 @@ def _check(config: Config) -> None:
         count = SIZE_MM[0] / spacing if spacing > 0 else 0.0
         if not 0.1 <= spacing <= 1.0 or abs(count - round(count)) > 1e-6:
             raise InputError(f"{name.replace('_', '-')} {spacing:g}", "0.1 to 1 mm, a divisor of 24 mm", "use 0.3, 0.5 or 0.8")
-    if config.spacing_mm >= config.search_spacing_mm:
-        raise InputError(
-            f"spacing-mm {config.spacing_mm:g} not below search-spacing-mm {config.search_spacing_mm:g}",
-            "a finer grid for the fit than for the search, which judges what voxels cannot resolve",
-            "choose a smaller --spacing-mm",
-        )
+    check_two_grids(config.spacing_mm, config.search_spacing_mm)
 
 
 def _dataset(fits: list[Fit], sites: np.ndarray) -> xr.Dataset:

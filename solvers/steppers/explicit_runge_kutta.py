@@ -94,6 +94,7 @@ class ExplicitRungeKutta(Increments):
     Good values: reactions without stiffness, and diffusion where $h|\lambda|$ is a few, i.e. $4 d D h/\Delta x^2 \lesssim 2$ in $d$
     dimensions; beyond that :class:`solvers.steppers.runge_kutta_chebyshev.RungeKuttaChebyshev2` or an implicit method is cheaper.
     Fails above :meth:`step_limit`: the fastest mode grows in every step (``stable`` says so where the rate knows its bound).
+
     Raises:
         ValueError: Neither an operator nor a rate; a table that is not explicit.
 

@@ -46,6 +46,7 @@ class RungeKuttaChebyshev2(Increments):
 
     Cost: $s$ evaluations a step; memory: four fields. Fails when the step is above :func:`stability_limit` (``stable`` says so,
     and ``simulate`` reports it as a status), and is less accurate than its order suggests for modes with $h|\lambda|\gg 1$.
+
     Raises:
         ValueError: Stages below two or not whole, or neither an operator nor a rate.
 

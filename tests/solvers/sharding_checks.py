@@ -32,7 +32,7 @@ from solvers import (  # noqa: E402
     solve_elliptic,
     time_mesh,
 )
-from solvers.devices.members import map_members  # noqa: E402
+from solvers.devices.members import map_members, vmap_members  # noqa: E402
 from solvers.devices.sharding import decomposed, device_mesh, padded_planes, placed  # noqa: E402
 from solvers.space.edge_diffusion import EdgeDiffusion  # noqa: E402
 from solvers.steppers.blocked_diffusion import BlockedDiffusion  # noqa: E402
@@ -202,6 +202,7 @@ def checks():
             return sum(leaf.sum() for leaf in jax.tree.leaves(map_members(member, members)))
 
         numbers[f"members {count}"] = gap(jit(lambda m: map_members(member, m))(members), jax.vmap(member)(members))
+        numbers[f"members together {count}"] = gap(jit(lambda m: vmap_members(member, m))(members), jax.vmap(member)(members))
         slope = jit(jax.grad(lambda values, m=members: total((values, m[1]))))(members[0])
         numbers[f"members gradient {count}"] = gap(slope, jnp.cos(members[0]) * field[:3][None] + 1)
     numbers["members not divided"] = float(len(map_members(member, members)["scaled"].sharding.device_set) != DEVICES)
