@@ -6,6 +6,8 @@ from physics.activation import ActivationRecord as ActivationRecord
 from physics.activation import Observed as Observed
 from physics.activation import RecordActivation as RecordActivation
 from physics.activation import until_activated as until_activated
+from physics.bidomain import Bidomain as Bidomain
+from physics.bidomain import conductor_tensor as conductor_tensor
 from physics.biventricular import BiventricularShape as BiventricularShape
 from physics.biventricular import Heart as Heart
 from physics.biventricular import biventricular_heart as biventricular_heart
@@ -35,6 +37,7 @@ from physics.drug_block import net_current as net_current
 from physics.drug_block import open_share as open_share
 from physics.effective_conductivity import effective_conductivity as effective_conductivity
 from physics.equation import Equation as Equation
+from physics.extracellular_stimulus import ExtracellularStimulus as ExtracellularStimulus
 from physics.fibres import fibre_tensor as fibre_tensor
 from physics.fibrosis import BlockedFaces as BlockedFaces
 from physics.fibrosis import compact_scar as compact_scar

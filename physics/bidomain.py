@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
@@ -14,6 +14,7 @@ from physics.cell_model import CellModel, Stacked, StimulatedCells, Stimulus
 from physics.equation import Equation
 from physics.extracellular_stimulus import ExtracellularStimulus
 from solvers import (
+    Diffusion,
     EllipticSolution,
     OnComponents,
     RushLarsen,
@@ -24,10 +25,8 @@ from solvers import (
     VoxelGrid,
     connected_components,
     multigrid,
-    solve_elliptic,
     time_mesh,
 )
-from solvers.shapes import Cells, Scalar
 
 
 class Bidomain(Equation):
@@ -89,11 +88,12 @@ class Bidomain(Equation):
         _check_grids(tissue, conductor)
         inside = TensorDiffusion(tissue, intracellular, closure="no flux")
         outside = TensorDiffusion(conductor, extracellular, closure="no flux")
-        both = TensorDiffusion(conductor, jnp.where(tissue.mask[..., None, None], jnp.asarray(intracellular), 0) + jnp.asarray(extracellular))
+        both = TensorDiffusion(
+            conductor, jnp.where(tissue.mask[..., None, None], jnp.asarray(intracellular), 0) + jnp.asarray(extracellular)
+        )
         self.tissue, self.conductor, self.cell, self.stimuli = tissue, conductor, cell, tuple(stimuli)
-        # Of the mask, not of the coefficients, so that a traced conductivity can be differentiated.
-        shape = TensorDiffusion(conductor, jnp.broadcast_to(jnp.eye(3), (*conductor.shape, 3, 3)))
-        pieces = connected_components(shape)
+        with jax.ensure_compile_time_eval():  # of the mask, not of conductivities, which may be traced
+            pieces = connected_components(Diffusion(conductor, jnp.ones(conductor.shape)))
         for number, electrode in enumerate(electrodes):
             electrode.check_balance(pieces, number)
         coupled = CoupledConductors(inside, outside, multigrid(both, 0.0, dtype=jnp.float32), pieces)
@@ -102,7 +102,9 @@ class Bidomain(Equation):
     def initial_state(self, rest: Stacked | None = None) -> Stacked:
         """Every cell of the box at rest (or in a given state ``(components,)``), and no potential outside."""
         rest = self.cell.initial_state() if rest is None else rest
-        return jnp.append(jnp.broadcast_to(rest.reshape(-1, 1), (rest.shape[0], self.tissue.size)), jnp.zeros((1, self.tissue.size), rest.dtype), 0)
+        return jnp.append(
+            jnp.broadcast_to(rest.reshape(-1, 1), (rest.shape[0], self.tissue.size)), jnp.zeros((1, self.tissue.size), rest.dtype), 0
+        )
 
     def stepper(self) -> Stepper:
         """Half a step of cells, conduction, half a step of cells. Order two."""
@@ -129,9 +131,7 @@ class Bidomain(Equation):
         return self.conduction.extracellular_potential(state[0], state[-1], jnp.asarray(time, state.dtype))
 
 
-def conductor_tensor(
-    tissue: VoxelGrid, conductor: VoxelGrid, extracellular: ArrayLike, bath: ArrayLike
-) -> Float[Array, "x y z 3 3"]:
+def conductor_tensor(tissue: VoxelGrid, conductor: VoxelGrid, extracellular: ArrayLike, bath: ArrayLike) -> Float[Array, "x y z 3 3"]:
     """$D_e$ of the tissue where there is tissue, and the bath's isotropic diffusivity in the rest of the conductor.
 
     Args:
@@ -147,7 +147,9 @@ def conductor_tensor(
     value = jnp.broadcast_to(jnp.asarray(bath, dtype=float), conductor.shape)
     around = np.asarray(conductor.mask) & ~np.asarray(tissue.mask)
     if not isinstance(value, Tracer) and around.any() and not (np.asarray(value)[around] > 0).all():
-        raise ValueError(f"got a bath of {np.asarray(value)[around].min():g} mm^2/ms; expected it positive; do: leave it out of the conductor")
+        raise ValueError(
+            f"got a bath of {np.asarray(value)[around].min():g} mm^2/ms; expected it positive; do: leave it out of the conductor"
+        )
     isotropic = value[..., None, None] * jnp.broadcast_to(jnp.eye(3, dtype=value.dtype), (*conductor.shape, 3, 3))
     return jnp.where(tissue.mask[..., None, None], jnp.asarray(extracellular), isotropic)
 
@@ -155,12 +157,9 @@ def conductor_tensor(
 def _check_grids(tissue: VoxelGrid, conductor: VoxelGrid) -> None:
     if tissue.shape != conductor.shape or tissue.spacing != conductor.spacing:
         raise ValueError(
-            f"got tissue on {tissue.shape} voxels of {tissue.spacing} and a conductor on {conductor.shape} of {conductor.spacing}; expected "
-            "one box; do: pad the tissue's mask with the bath"
+            f"got tissue on {tissue.shape} voxels of {tissue.spacing} and a conductor on {conductor.shape} of {conductor.spacing}; "
+            "expected one box; do: pad the tissue's mask with the bath"
         )
     outside = int((np.asarray(tissue.mask) & ~np.asarray(conductor.mask)).sum())
     if outside:
         raise ValueError(f"got {outside} voxels of tissue outside of the conductor; expected none; do: VoxelGrid(tissue | bath, spacing)")
-
-
-__all__ = ["Bidomain", "conductor_tensor"]

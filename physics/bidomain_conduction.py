@@ -8,7 +8,6 @@ from physics.extracellular_stimulus import ExtracellularStimulus
 from solvers import Components, EllipticSolution, Operator, Preconditioner, Status, Stepper, TensorDiffusion, solve_elliptic
 from solvers.shapes import Cells, Scalar
 
-TwoFields = Float[Array, "two cells"]
 Both = Float[Array, "*batch both_cells"]
 
 
@@ -132,6 +131,3 @@ class BidomainConduction(Stepper):
         return solve_elliptic(
             _Sum(of), right, 0.0, preconditioner=of.cycle, components=of.pieces, start=guess, tolerance=self.tolerance, max_iterations=400
         )
-
-
-__all__ = ["BidomainConduction", "CoupledConductors", "TwoFields"]
