@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -27,6 +28,7 @@ from solvers import (
     multigrid,
     time_mesh,
 )
+from solvers.shapes import Scalar
 
 
 class Bidomain(Equation):
@@ -37,9 +39,9 @@ class Bidomain(Equation):
     $D = \sigma/(\chi C_m)$ in mm²/ms (:func:`physics.tissue_diffusivity`), potentials in mV, currents in A/F, time in ms. No current
     crosses the edge of the cells' inside, none leaves the conductor; current between tissue and bath flows outside of the cells.
 
-    State: ``(components + 1, cells)``: the components of the cell model in their order, potential first, and $\varphi$ last, which
-    has mean zero over each connected piece of the conductor. It is that in the middle of the last step, the start of the next solve;
-    :meth:`extracellular_potential` gives that of a state to the tolerance. Cells outside of the tissue stay near rest.
+    State: ``(components + 1, cells)``: the components of the cell model in their order, potential first, and $\varphi$ last, in the
+    unit of the cell's potential, with mean zero over each connected piece of the conductor. It is that in the middle of the last step,
+    where the next solve starts; :meth:`extracellular_potential` gives that of a state in mV. Cells outside of the tissue stay near rest.
 
     Args:
         tissue: The voxels that hold cells.
@@ -97,7 +99,7 @@ class Bidomain(Equation):
         for number, electrode in enumerate(electrodes):
             electrode.check_balance(pieces, number)
         coupled = CoupledConductors(inside, outside, multigrid(both, 0.0, dtype=jnp.float32), pieces)
-        self.conduction = BidomainConduction(coupled, tuple(electrodes), tolerance)
+        self.conduction = BidomainConduction(coupled, tuple(electrodes), _millivolts_per_unit(cell), tolerance)
 
     def initial_state(self, rest: Stacked | None = None) -> Stacked:
         """Every cell of the box at rest (or in a given state ``(components,)``), and no potential outside."""
@@ -128,7 +130,14 @@ class Bidomain(Equation):
 
     def extracellular_potential(self, state: Stacked, time: ArrayLike = 0.0) -> EllipticSolution:
         r"""$\varphi$ of a state at a time, mV, with mean zero over each piece: ``.field`` and ``.status``; differentiable."""
-        return self.conduction.extracellular_potential(state[0], state[-1], jnp.asarray(time, state.dtype))
+        found = self.conduction.extracellular_potential(state[0], state[-1], jnp.asarray(time, state.dtype))
+        return eqx.tree_at(lambda solution: solution.field, found, found.field * self.conduction.unit.astype(state.dtype))
+
+
+def _millivolts_per_unit(cell: CellModel) -> Scalar:
+    rest = cell.initial_state()
+    one, none = (cell.millivolts(rest.at[0].set(value)) for value in (1.0, 0.0))
+    return one - none
 
 
 def conductor_tensor(tissue: VoxelGrid, conductor: VoxelGrid, extracellular: ArrayLike, bath: ArrayLike) -> Float[Array, "x y z 3 3"]:

@@ -86,11 +86,13 @@ class BidomainConduction(Stepper):
     Args:
         conductors: The operators.
         electrodes: $I_e$, taken in the middle of the step.
+        unit: What one unit of $V$ and $\varphi$ is in mV; not one for cells whose potential goes from zero to one.
         tolerance: Largest residual over that of the change; None for $10^{-8}$ (float64) or $10^{-5}$ (float32).
     """
 
     conductors: CoupledConductors
-    electrodes: tuple[ExtracellularStimulus, ...] = ()
+    electrodes: tuple[ExtracellularStimulus, ...]
+    unit: Scalar
     tolerance: float | None = eqx.field(static=True, default=None)
 
     @property
@@ -99,11 +101,11 @@ class BidomainConduction(Stepper):
         return 2
 
     def injected(self, time: Scalar, like: Cells) -> Cells:
-        """$I_e$ at a time, mV/ms."""
+        """$I_e$ at a time, units of the potential per ms."""
         total = jnp.zeros_like(like)
         for electrode in self.electrodes:
             total = total + electrode.current(time).astype(like.dtype)
-        return total
+        return total / self.unit.astype(like.dtype)
 
     def advance(self, state: Float[Array, "components cells"], time: Scalar, length: Scalar) -> Float[Array, "components cells"]:
         """See :class:`solvers.Stepper`."""

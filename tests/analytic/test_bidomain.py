@@ -13,7 +13,7 @@ from tests.problems import matrix, noise, number, quick_jit, slope
 
 DENSITY = 1.4  # uF/mm^3: what conductivities in S/m are divided by
 INSIDE, OUTSIDE = (0.17 / DENSITY, 0.019 / DENSITY), (0.62 / DENSITY, 0.24 / DENSITY)
-CELL = CELL_MODELS["mitchell_schaeffer"]()
+CELL = CELL_MODELS["ten_tusscher_2006_epi"]()
 
 
 def sheet(shape, spacing, bath=0):
