@@ -265,7 +265,7 @@ def _map(config: Config, polarised: np.ndarray) -> Figure:
     half = np.concatenate([polarised[::-1], polarised])
     whole = np.concatenate([half[:, ::-1], half], axis=1)
     limit = max(3 * float(-polarised[:-2, :-2].min()), 0.02 * float(polarised.max()))
-    figure = new_figure(3.6, 4.6)
+    figure = new_figure(3.8, 5.4)
     axes = figure.subplots()
     span = config.edge_mm / 2
     image = axes.imshow(whole.T, origin="lower", extent=(-span, span, -span, span), cmap="RdBu_r", vmin=-limit, vmax=limit)

@@ -9,7 +9,16 @@ from twinsim.errors import InputError
 from twinsim.workspace import Workspace
 
 TOY = virtual_electrodes.Config(
-    cell_model="mitchell_schaeffer", edge_mm=8.0, dx_mm=0.4, dt_ms=0.05, rounds=2, cable_mm=7.0, strip_voxels=3, bath_voxels=3
+    cell_model="mitchell_schaeffer",
+    edge_mm=8.0,
+    dx_mm=0.5,
+    dt_ms=0.1,
+    largest_ma=2.0,
+    watch_ms=5.0,
+    rounds=1,
+    cable_mm=6.0,
+    strip_voxels=2,
+    bath_voxels=2,
 )
 
 
