@@ -83,6 +83,8 @@ from solvers.status import SimulationError as SimulationError
 from solvers.status import Status as Status
 from solvers.stepper import Increments as Increments
 from solvers.stepper import Stepper as Stepper
+from solvers.steppers.adaptive_substeps import AdaptiveSubsteps as AdaptiveSubsteps
+from solvers.steppers.adaptive_substeps import StateLimited as StateLimited
 from solvers.steppers.blocked_diffusion import BlockedDiffusion as BlockedDiffusion
 from solvers.steppers.blocked_diffusion import diffuse as diffuse
 from solvers.steppers.compensated import Compensated as Compensated
