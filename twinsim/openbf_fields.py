@@ -128,8 +128,8 @@ def check_topology(vessels: list[dict[str, Any]], path: Path) -> None:
         raise InputError(f"{path}: {got}", "one inlet: the file has flow data for one", "turn vessels round (sn, tn) or join the nodes")
 
 
-def inlet_table(path: Path, yaml_path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Times (s, from zero) and flows (m³/s) over one period."""
+def inlet_table(path: Path, yaml_path: Path, notes: list[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Times (s, from zero) and flows (m³/s) over one period; rows out of order are sorted, and noted."""
     try:
         lines = [line.split() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
         table = np.array([[float(part) for part in line] for line in lines])
@@ -141,9 +141,12 @@ def inlet_table(path: Path, yaml_path: Path) -> tuple[np.ndarray, np.ndarray]:
         ) from None
     except ValueError:
         raise InputError(f"{path}: no table of numbers", "two columns, time (s) and flow (m³/s), three rows or more", "correct it") from None
+    if (np.diff(table[:, 0]) < 0).any():
+        table = table[np.argsort(table[:, 0], kind="stable")]
+        notes.append(f"{path.name} was sorted by time.")
     times, flow = table.T
-    if abs(times[0]) > 1e-9 * times[-1] or not (np.diff(times) >= 0).all():
-        raise InputError(f"{path}: times from {times[0]:g} to {times[-1]:g} s", "increasing times from 0 to the period", "sort them")
+    if times[0] < 0 or abs(times[0]) > 1e-9 * times[-1] or not (np.diff(times) > 0).all():
+        raise InputError(f"{path}: times from {times[0]:g} to {times[-1]:g} s", "different times from 0 to the period", "correct them")
     span = float(np.ptp(flow))
     if span == 0 and flow[0] == 0:
         raise InputError(f"{path}: inlet without data: no flow at any time", "flow in m³/s", "give the flow")

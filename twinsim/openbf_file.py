@@ -78,8 +78,9 @@ def read_openbf(path: str | Path, conventions: Literal["openbf", "textbook"] = "
     vessels = vessels_of(content["network"], path)
     check_topology(vessels, path)
     roots, ends = loose_ends(vessels)
-    times, flow = inlet_table(path.parent / str(content.get("inlet_file", f"{content['project_name']}_inlet.dat")), path)
     notes: list[str] = []
+    inlet = path.parent / str(content.get("inlet_file", f"{content['project_name']}_inlet.dat"))
+    times, flow = inlet_table(inlet, path, notes)
     outlets = [_outlet(vessel, vessel["tn"] in ends, path, density, notes) for vessel in vessels]
 
     def column(key: str, default: float = 0.0) -> np.ndarray:
