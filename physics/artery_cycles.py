@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -86,8 +87,8 @@ def beat(network: ArteryNetwork, state: ArteryState, mesh: TimeMesh, substeps: i
     """
     layout = network.layout
     solution = simulate(network.stepper(substeps), state, mesh)
-    cells = solution.states.flow[0]
-    area, velocity = cells[:, 0][:, layout.stations], cells[:, 1][:, layout.stations]
+    areas, velocities, _ = solution.states.flow
+    area, velocity = areas[:, layout.stations], velocities[:, layout.stations]
     vessel = np.repeat(np.arange(len(network.labels)), layout.stations.shape[1])
     walls = network.walls(vessel, layout.cell_place[layout.stations.ravel()])
     shape = layout.stations.shape
@@ -96,7 +97,7 @@ def beat(network: ArteryNetwork, state: ArteryState, mesh: TimeMesh, substeps: i
     courant = jnp.zeros((), area.dtype)
     if substeps is not None:
         flow = network.flow()
-        courant = eqx.filter_vmap(lambda pair: flow.fastest(pair[0], pair[1]))(cells).max() * jnp.max(mesh.length) / substeps
+        courant = jax.vmap(flow.fastest)(areas, velocities).max() * jnp.max(mesh.length) / substeps
     status = jnp.where(courant > 1, jnp.maximum(solution.status, Status.UNSTABLE_STEP), solution.status)
     status = jnp.where(solution.final.collapse[0] >= 0, Status.OUT_OF_RANGE, status).astype(int)
     waves = [jnp.transpose(part, (1, 2, 0)) for part in (pressure, area * velocity, area, velocity)]

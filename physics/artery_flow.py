@@ -2,18 +2,20 @@
 
 import equinox as eqx
 import jax.numpy as jnp
+from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
 from physics.artery_junction import NodeCondition, NodeState, solve_nodes
+from physics.artery_layout import SPARE
 from physics.artery_wall import ArteryWall
 from solvers import Rate
 from solvers.shapes import Scalar
-from solvers.space.muscl import face_values
+from solvers.space.muscl import edge_values
 
 SMALL_PRESSURE, SMALL_VELOCITY = 1e-3, 1e-3
 """Differences between neighbours, as parts of stiffness and wave speed, below which slopes are hardly limited."""
 
-FlowState = tuple[Float[Array, "2 cells"], Float[Array, " nodes"]]
+FlowState = tuple[Float[Array, " cells"], Float[Array, " cells"], Float[Array, " nodes"]]
 """Area (m²) and velocity (m/s) of every cell of the layout, pressure (Pa) in the windkessel of every node."""
 
 
@@ -65,13 +67,17 @@ class ArteryFlow(Rate):
     r"""$\partial_t A + \partial_x(Au) = 0$ and
     $\partial_t u + \partial_x\left(\tfrac\alpha2u^2 + \tfrac p\rho\right) + (\alpha-1)\tfrac uA\partial_x(Au) = -\tfrac{2(\gamma+2)\pi\mu}{\rho}\tfrac uA$.
 
-    Finite volumes: pressure and velocity at faces by :func:`solvers.space.muscl.face_values`, the acoustic Riemann problem between both
+    Finite volumes: pressure and velocity at faces by :func:`solvers.space.muscl.edge_values`, the acoustic Riemann problem between both
     sides, and at the ends of vessels :func:`physics.artery_junction.solve_nodes`. Reconstructing the pressure keeps blood at rest in tapered
     vessels at rest exactly.
 
     Args:
         cells: Walls at the centres of the cells.
+        extended: Walls of the cells with spare ones at both ends.
+        around: Area and velocity that the spare ones hold; it does not matter, but is no zero area.
+        small: Differences of pressure and of velocity below which slopes are hardly limited, of all but the outermost of those.
         faces: Walls at the faces.
+        acoustic: Impedance of plane waves there at rest, density times wave speed, Pa s/m.
         ends: Walls at the ends of vessels, by node and branch.
         per_length: One over the length of each cell, 1/m; zero for spare cells.
         friction: $2(\gamma+2)\pi\mu/\rho$ of each cell, m²/s.
@@ -90,7 +96,11 @@ class ArteryFlow(Rate):
     """
 
     cells: ArteryWall
+    extended: ArteryWall
+    around: tuple[Float[Array, " extended"], Float[Array, " extended"]]
+    small: tuple[Float[Array, " inner"], Float[Array, " inner"]]
     faces: ArteryWall
+    acoustic: Float[Array, " faces"]
     ends: ArteryWall
     per_length: Float[Array, " cells"]
     friction: Float[Array, " cells"]
@@ -105,36 +115,40 @@ class ArteryFlow(Rate):
 
     def evaluate(self, state: FlowState, time: Scalar) -> FlowState:
         """See :class:`solvers.rate.Rate`."""
-        (area, velocity), stored = state
+        area, velocity, stored = state
         sides = self.sides(area, velocity)
-        node, proximal, distal = self.nodes(sides, stored, time)
+        node, _, distal = self.nodes(sides, stored, time)
         pressure, speed = self.between(*sides)
         pressure = pressure.at[self.end_face].set(node.pressure, mode="drop")
         speed = speed.at[self.end_face].set(node.velocity, mode="drop")
         flow = self.faces.area(pressure) * speed
         head = 0.5 * self.correction[1] * speed * speed + pressure / self.faces.density
-        across = self._across(flow)
+        across = (flow[1:] - flow[:-1]) * self.per_length
         drag = velocity / area
-        push = -self._across(head) - drag * (self.friction + (self.correction[0] - 1) * across)
+        push = (head[:-1] - head[1:]) * self.per_length - drag * (self.friction + (self.correction[0] - 1) * across)
         reached = self.end_sign[:, 0] * node.flow[:, 0]
         outlets = self.outlets
         filling = (reached - (stored - outlets.downstream) / distal) / jnp.where(outlets.windkessel, outlets.compliance, 1)
-        return jnp.stack([-across, push]), jnp.where(outlets.windkessel, filling, 0)
+        return -across, push, jnp.where(outlets.windkessel, filling, 0)
 
     def sides(self, area: Float[Array, " cells"], velocity: Float[Array, " cells"]) -> tuple[Float[Array, " faces"], ...]:
-        """Pressure from the left and from the right at every face, velocity from the left and from the right."""
-        small = self.cells.stiffness[1:-1]
-        pressures = face_values(self.cells.pressure(area), self.first, self.last, SMALL_PRESSURE * small)
-        velocities = face_values(velocity, self.first, self.last, SMALL_VELOCITY * self.cells.resting_speed[1:-1])
-        return *pressures, *velocities
+        """Pressure from the left and from the right at every face, velocity from the left and from the right.
+
+        The barrier keeps XLA from evaluating slopes again for every neighbour; the spare cells are written around the others in
+        place, because a pad inside a stencil is not vectorised.
+        """
+        areas, velocities = (lax.dynamic_update_slice(around, part, (SPARE,)) for around, part in zip(self.around, (area, velocity)))
+        low, high = edge_values(self.extended.pressure(areas), self.first, self.last, self.small[0])
+        slow, fast = edge_values(velocities, self.first, self.last, self.small[1])
+        low, high, slow, fast = lax.optimization_barrier((low, high, slow, fast))
+        return high[:-1], low[1:], fast[:-1], slow[1:]
 
     def between(
         self, left: Float[Array, " faces"], right: Float[Array, " faces"], u_left: Float[Array, " faces"], u_right: Float[Array, " faces"]
     ) -> tuple[Float[Array, " faces"], Float[Array, " faces"]]:
         """Pressure and velocity between two states, by the waves of sound that leave their jump."""
         middle = 0.5 * (left + right)
-        density = self.faces.density
-        impedance = density * self.faces.resting_speed * jnp.sqrt(self.faces.root(middle))
+        impedance = self.acoustic * jnp.sqrt(self.faces.root(middle))
         return middle + 0.5 * impedance * (u_left - u_right), 0.5 * (u_left + u_right) + 0.5 * (left - right) / impedance
 
     def nodes(
@@ -168,10 +182,6 @@ class ArteryFlow(Rate):
         proximal = jnp.where(outlets.matched, impedance, outlets.proximal)
         distal = jnp.where(outlets.matched, jnp.abs(total - impedance), outlets.distal)
         return jnp.where(outlets.windkessel, proximal, 1), jnp.where(outlets.windkessel, distal, 1)
-
-    def _across(self, faces: Float[Array, " faces"]) -> Float[Array, " cells"]:
-        """Difference over each cell per length; zero in spare cells."""
-        return jnp.pad(faces[1:] - faces[:-1], 1) * self.per_length
 
     def fastest(self, area: Float[Array, " cells"], velocity: Float[Array, " cells"]) -> Scalar:
         """Largest number of cells that a wave crosses per second, 1/s."""

@@ -9,19 +9,24 @@ import numpy as np
 STATIONS = 5
 
 
+SPARE = 2
+"""Spare cells that a stencil needs before and after the vector."""
+
+
 class NetworkLayout(NamedTuple):
     """Indices, all NumPy: they are constants of the compiled program.
 
-    One vector holds the cells of all vessels, with a spare cell before, between and after them, so that every face belongs to one vessel
-    and stencils are slices; unlike rows padded to the longest vessel it grows with the cells that there are.
+    One vector holds the cells of all vessels, with one spare cell between two of them, so that every face belongs to one vessel and
+    stencils are slices of the vector with :data:`SPARE` more cells at both ends; unlike rows padded to the longest vessel it grows with the
+    cells that there are.
 
     Attributes:
-        cell_vessel: Vessel of each cell; of a spare cell the one before (the first for the first).
+        cell_vessel: Vessel of each cell; of a spare cell the one before.
         cell_place: Position of its centre, 0 to 1 along the vessel.
         real: Cells that are not spare.
-        face_vessel: Vessel of each face between two cells of the vector.
+        face_vessel: Vessel of each face, one more than there are cells.
         face_place: Its position, 0 to 1.
-        first: Of the cells but the two outermost of the vector: those that start a vessel.
+        first: Of the cells and one more at both ends: those that start a vessel.
         last: Those that end one.
         nodes: Names of the nodes, in order.
         branch_vessel: Vessel of each branch of each node, ``(nodes, branches)``; 0 where there is none.
@@ -48,28 +53,26 @@ class NetworkLayout(NamedTuple):
 def network_layout(cells: tuple[int, ...], source: tuple[int, ...], target: tuple[int, ...]) -> NetworkLayout:
     """The layout of vessels of so many cells each, from node ``source`` to node ``target``."""
     counts = np.array(cells)
-    offsets = 1 + np.concatenate([[0], np.cumsum(counts + 1)[:-1]])  # first cell of each vessel
-    total = int(counts.sum() + counts.size + 1)
-    cell_vessel, cell_place, real = np.zeros(total, int), np.zeros(total), np.zeros(total, bool)
-    face_vessel, face_place = np.zeros(total - 1, int), np.zeros(total - 1)
-    first, last = np.zeros(total, bool), np.zeros(total, bool)
-    for vessel, (start, count) in enumerate(zip(offsets, counts, strict=True)):
-        own, spare = slice(start, start + count), start + count
-        cell_vessel[start : spare + 1] = vessel
-        cell_place[own], cell_place[spare] = (np.arange(count) + 0.5) / count, 1.0
-        real[own] = True
-        face_vessel[start - 1 : spare], face_place[start - 1 : spare] = vessel, np.arange(count + 1) / count
-        first[start], last[start + count - 1] = True, True
+    offsets = np.concatenate([[0], np.cumsum(counts + 1)[:-1]])  # first cell, and first face, of each vessel
+    total = int(counts.sum() + counts.size - 1)
+    cell_vessel = np.repeat(np.arange(counts.size), counts + 1)[:total]
+    within = np.arange(total) - offsets[cell_vessel]
+    real = within < counts[cell_vessel]
+    cell_place = np.minimum((within + 0.5) / counts[cell_vessel], 1.0)
+    face_vessel = np.repeat(np.arange(counts.size), counts + 1)
+    face_place = (np.arange(total + 1) - offsets[face_vessel]) / counts[face_vessel]
+    first, last = np.zeros(total + 2, bool), np.zeros(total + 2, bool)
+    first[offsets + 1], last[offsets + counts] = True, True
     nodes = tuple(sorted({*source, *target}))
-    branches = {node: [*_ends(target, node, offsets + counts - 1, 1), *_ends(source, node, offsets - 1, -1)] for node in nodes}
+    branches = {node: [*_ends(target, node, offsets + counts, 1), *_ends(source, node, offsets, -1)] for node in nodes}
     width = max(len(found) for found in branches.values())
     table = np.zeros((len(nodes), width, 3), int)
-    table[..., 1] = total - 1
+    table[..., 1] = total + 1
     for row, node in enumerate(nodes):
         table[row, : len(branches[node])] = branches[node]
     at = np.array([[1, *(max(1, round(int(count) * part)) for part in (0.25, 0.5, 0.75)), count] for count in counts]) - 1
     return NetworkLayout(
-        cell_vessel, cell_place, real, face_vessel, face_place, first[1:-1], last[1:-1], nodes,
+        cell_vessel, cell_place, real, face_vessel, face_place, first, last, nodes,
         table[..., 0], table[..., 1], table[..., 2].astype(float), offsets[:, None] + at,
     )  # fmt: skip
 

@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from physics.artery_flow import ArteryFlow, Inlets, Outlets
-from physics.artery_layout import NetworkLayout, network_layout
+from physics.artery_flow import SMALL_PRESSURE, SMALL_VELOCITY, ArteryFlow, Inlets, Outlets
+from physics.artery_layout import SPARE, NetworkLayout, network_layout
 from physics.artery_stepper import ArteryState, ArteryStepper
 from physics.artery_wall import ArteryWall, wall_stiffness, wall_thickness
 from physics.equation import Equation
@@ -101,8 +101,8 @@ class ArteryNetwork(Equation):
         layout = self.layout
         walls, vessel = self.walls(layout.cell_vessel, layout.cell_place), layout.cell_vessel
         area = walls.area(self.initial_pressure[vessel])
-        cells = jnp.stack([area, jnp.where(layout.real, self.initial_velocity[vessel], 0)])
-        return ArteryState((cells, jnp.zeros(len(layout.nodes), cells.dtype)), jnp.full(2, -1, cells.dtype))
+        velocity = jnp.where(layout.real, self.initial_velocity[vessel], 0)
+        return ArteryState((area, velocity, jnp.zeros(len(layout.nodes), area.dtype)), jnp.full(2, -1, area.dtype))
 
     def stepper(self, substeps: int | None = None) -> Stepper:
         """Heun's method, several steps in each step of the mesh.
@@ -130,20 +130,27 @@ class ArteryNetwork(Equation):
         friction = 2 * (self.profile + 2) * jnp.pi * self.viscosity / self.density
         degree = (sign != 0).sum(axis=1, keepdims=True)
         total = {"total": degree > 1, "static": degree < 0, "pairs": degree == 2}[self.continuous]
+        extended = self.walls(*(np.pad(part, SPARE, mode="edge") for part in (vessel, layout.cell_place)))
+        faces = self.walls(layout.face_vessel, layout.face_place)
+        resting = extended.reference_area
         return ArteryFlow(
-            self.walls(vessel, layout.cell_place),
-            self.walls(layout.face_vessel, layout.face_place),
-            self.walls(layout.branch_vessel, np.where(sign > 0, 1.0, 0.0)),
-            jnp.where(layout.real, 1 / step[vessel], 0),
-            jnp.where(layout.real, friction[vessel], 0),
-            (self.correction[vessel], self.correction[layout.face_vessel]),
-            jnp.asarray(layout.first),
-            jnp.asarray(layout.last),
-            jnp.asarray(layout.branch_face),
-            jnp.asarray(sign, self.length.dtype),
-            jnp.asarray(np.broadcast_to(total, sign.shape), self.length.dtype),
-            self._inlets(),
-            self._outlets(),
+            cells=self.walls(vessel, layout.cell_place),
+            extended=extended,
+            around=(resting, jnp.zeros_like(resting)),
+            small=(SMALL_PRESSURE * extended.stiffness[1:-1], SMALL_VELOCITY * extended.resting_speed[1:-1]),
+            faces=faces,
+            acoustic=self.density * faces.resting_speed,
+            ends=self.walls(layout.branch_vessel, np.where(sign > 0, 1.0, 0.0)),
+            per_length=jnp.where(layout.real, 1 / step[vessel], 0),
+            friction=jnp.where(layout.real, friction[vessel], 0),
+            correction=(self.correction[vessel], self.correction[layout.face_vessel]),
+            first=jnp.asarray(layout.first),
+            last=jnp.asarray(layout.last),
+            end_face=jnp.asarray(layout.branch_face),
+            end_sign=jnp.asarray(sign, self.length.dtype),
+            dynamic=jnp.asarray(np.broadcast_to(total, sign.shape), self.length.dtype),
+            inlets=self._inlets(),
+            outlets=self._outlets(),
         )
 
     def _inlets(self) -> Inlets:

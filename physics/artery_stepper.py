@@ -44,7 +44,7 @@ class ArteryStepper(StateLimited):
     def advance(self, state: ArteryState, time: Scalar, length: Scalar) -> ArteryState:
         """See :class:`solvers.stepper.Stepper`."""
         flow = ExplicitRungeKutta(self.rate, HEUN).advance(state.flow, time, length)
-        share = lax.stop_gradient(flow[0][0] / self.rate.cells.reference_area)
+        share = lax.stop_gradient(flow[0] / self.rate.cells.reference_area)
         seen = state.collapse[0] >= 0
         fell = ~seen & ~(jnp.min(share) > COLLAPSED)  # also where it is no number
 
@@ -55,7 +55,7 @@ class ArteryStepper(StateLimited):
 
     def longest_step(self, state: ArteryState) -> Scalar:
         """See :class:`solvers.StateLimited`."""
-        return self.courant / self.rate.fastest(*state.flow[0])
+        return self.courant / self.rate.fastest(*state.flow[:2])
 
     def stable(self, length: Scalar) -> Flag:
         """Inside the limit of waves at rest; those under pressure are faster, and the state tells."""
