@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from physics import beat, beat_mesh
+from physics import beat, beat_mesh, periodic_beat
 from tests.arteries import tree
 from tests.problems import quick_jit
 
@@ -45,3 +45,22 @@ def test_forward_mode_where_the_state_chooses_the_steps():
     slope = quick_jit(lambda f: jax.jvp(pressure, (f,), (jnp.ones(()),))[1])(jnp.ones(()))
     ahead, behind = (float(quick_jit(pressure)(jnp.asarray(1 + sign * 1e-6))) for sign in (1, -1))
     assert float(slope) == pytest.approx((ahead - behind) / 2e-6, rel=1e-5)
+
+
+def test_the_gradient_of_the_periodic_state():
+    """Of a state that many beats lead to, without differentiating them: against differences of converged states."""
+    mesh = beat_mesh(0.2, 4)
+
+    def mean_pressure(factor):
+        network = eqx.tree_at(lambda n: (n.distal, n.youngs_modulus), NETWORK, (NETWORK.distal * factor[0], NETWORK.youngs_modulus * factor[1]))
+        last, found = periodic_beat(network, mesh, 34, 1e-12, 60)
+        return last.pressure[1, 2].mean() / 1e3, found
+
+    one = jnp.ones(2)
+    value = quick_jit(mean_pressure)
+    (_, found), gradient = quick_jit(jax.value_and_grad(mean_pressure, has_aux=True))(one)
+    assert float(found.residual) <= 1e-12
+    assert int(found.evaluations) < 40
+    for place in range(2):
+        ahead, behind = (float(value(one.at[place].add(sign * 1e-5))[0]) for sign in (1, -1))
+        assert float(gradient[place]) == pytest.approx((ahead - behind) / 2e-5, rel=1e-6)

@@ -11,9 +11,9 @@ from solvers.space.muscl import edge_values
 from tests.arteries import tree
 from tests.problems import quick_jit, slope
 
-COARSE = 16
-FACTORS = (1, 2, 4, 8)
-REFERENCE = 32
+COARSE = 12
+FACTORS = (1, 2, 3, 4)
+REFERENCE = 24
 
 
 def areas(factor, continuous):

@@ -18,7 +18,7 @@ def written(folder, network=None, table=None, **changes):
         "project_name": "toy",
         "blood": {"rho": 1060.0, "mu": 4e-3},
         "solver": {"Ccfl": 0.9, "cycles": 3, "jump": 20, "convergence_tolerance": 1.0},
-        "network": network or [{"label": "a", **VESSEL, **WINDKESSEL}],
+        "network": [{"label": "a", **VESSEL, **WINDKESSEL}] if network is None else network,
     }
     content |= changes
     path = folder / "toy.yaml"
