@@ -65,11 +65,12 @@ class Inlets(eqx.Module):
 
 class ArteryFlow(Rate):
     r"""$\partial_t A + \partial_x(Au) = 0$ and
-    $\partial_t u + \partial_x\left(\tfrac\alpha2u^2 + \tfrac p\rho\right) + (\alpha-1)\tfrac uA\partial_x(Au) = -\tfrac{2(\gamma+2)\pi\mu}{\rho}\tfrac uA$.
+    $\partial_t u + \partial_x\left(\tfrac\alpha2u^2 + \tfrac p\rho\right) + (\alpha-1)\tfrac uA\partial_x(Au)
+    = -\tfrac{2(\gamma+2)\pi\mu}{\rho}\tfrac uA$.
 
     Finite volumes: pressure and velocity at faces by :func:`solvers.space.muscl.edge_values`, the acoustic Riemann problem between both
-    sides, and at the ends of vessels :func:`physics.artery_junction.solve_nodes`. Reconstructing the pressure keeps blood at rest in tapered
-    vessels at rest exactly.
+    sides, and at the ends of vessels :func:`physics.artery_junction.solve_nodes`. Reconstructing the pressure keeps blood at rest in
+    tapered vessels at rest exactly.
 
     Args:
         cells: Walls at the centres of the cells.
@@ -90,9 +91,9 @@ class ArteryFlow(Rate):
         inlets: What flows in.
         outlets: What lies behind the ends.
 
-    Order two in space. It fails where the flow is faster than the waves, or where a vessel collapses. Source: Formaggia, Lamponi, Quarteroni
-    (2003), J. Eng. Math. 47, 251; Sherwin, Franke, Peiró, Parker (2003), J. Eng. Math. 47, 217; LeVeque (2002), *Finite Volume Methods for
-    Hyperbolic Problems*, sections 2.8 and 15.3.
+    Order two in space. It fails where the flow is faster than the waves, or where a vessel collapses. Source: Formaggia, Lamponi,
+    Quarteroni (2003), J. Eng. Math. 47, 251; Sherwin, Franke, Peiró, Parker (2003), J. Eng. Math. 47, 217; LeVeque (2002), *Finite Volume
+    Methods for Hyperbolic Problems*, sections 2.8 and 15.3.
     """
 
     cells: ArteryWall

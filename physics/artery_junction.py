@@ -62,8 +62,8 @@ def solve_nodes(
         condition: What the node adds.
 
     The reflection coefficient $R$ of an end gives the incoming wave $W' = W'_0 - R(W - W_0)$ (subscript: at rest).
-    It fails where the flow is faster than the waves. Source: Alastruey, Parker, Peiró, Sherwin (2008), Commun. Comput. Phys. 4, 317, section 2;
-    Sherwin, Franke, Peiró, Parker (2003), J. Eng. Math. 47, 217.
+    It fails where the flow is faster than the waves. Source: Alastruey, Parker, Peiró, Sherwin (2008), Commun. Comput. Phys. 4, 317,
+    section 2; Sherwin, Franke, Peiró, Parker (2003), J. Eng. Math. 47, 217.
     """
     here = sign != 0
     speed, density, stiffness = wall.resting_speed, wall.density, wall.stiffness
@@ -87,9 +87,7 @@ def solve_nodes(
     a = jnp.where(condition.reflecting[:, None], (outgoing - reflected) / (8 * speed), a)
     u = outgoing - 4 * speed * a
     velocity = sign * u
-    return NodeState(
-        wall.external_pressure + stiffness * (a * a - 1), velocity, jnp.where(here, wall.reference_area * a**4 * velocity, 0)
-    )
+    return NodeState(wall.external_pressure + stiffness * (a * a - 1), velocity, jnp.where(here, wall.reference_area * a**4 * velocity, 0))
 
 
 def imbalance(state: NodeState, sign: Float[Array, "nodes branches"], condition: NodeCondition) -> Float[Array, " nodes"]:

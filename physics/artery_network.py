@@ -32,8 +32,8 @@ class ArteryNetwork(Equation):
         radius_end: At ``target``, m; linear between.
         thickness: Of the wall, m; used where ``thickness_given``, else :func:`physics.artery_wall.wall_thickness` of the radius.
         external_pressure: Pa.
-        profile: $\gamma$ of the velocity profile $1-(r/R)^\gamma$ times $(\gamma+2)/\gamma$: 2 is Poiseuille's parabola, 9 nearly flat. Sets
-            the friction.
+        profile: $\gamma$ of the velocity profile $1-(r/R)^\gamma$ times $(\gamma+2)/\gamma$: 2 is Poiseuille's parabola, 9 nearly flat.
+            Sets the friction.
         correction: Coriolis coefficient $\alpha$; 1 for a flat profile, $(\gamma+2)/(\gamma+1)$ for that of ``profile``.
         proximal: Resistance of the windkessel at the end, Pa s/m³; the next four likewise, used at ends only.
         distal: Pa s/m³.
@@ -49,8 +49,8 @@ class ArteryNetwork(Equation):
         initial_velocity: m/s.
         initial_pressure: Pa.
         thickness_given: Which vessels have a thickness of their own.
-        continuous: What is continuous at junctions: ``"total"`` pressure $p+\tfrac12\rho u^2$, ``"static"`` pressure, or ``"pairs"``: total where
-            two vessels meet, static where more do, as openBF has it.
+        continuous: What is continuous at junctions: ``"total"`` pressure $p+\tfrac12\rho u^2$, ``"static"`` pressure, or ``"pairs"``:
+            total where two vessels meet, static where more do, as openBF has it.
         courant: Cells that the fastest wave crosses per step, at most one.
 
     Good values: systemic arteries, cells of 1 to 4 mm, Courant number 0.9. See the parts for where it fails. Source: Boileau et al. (2015),

@@ -1,10 +1,9 @@
 """Elastic walls of arteries: pressure and wave speed of a cross-section."""
 
+import equinox as eqx
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
-
-import equinox as eqx
 
 POISSON_RATIO = 0.5
 THICKNESS_2014 = (0.2802, -505.3, 0.1324, -11.14)
@@ -39,7 +38,8 @@ class ArteryWall(eqx.Module):
 
     All of one shape but the density. Good values: $\beta$ 30 to 90 kPa in the systemic arteries, $c$ 4 to 12 m/s. It fails where the wall
     stiffens with strain (above about 1.5 in area), in a collapsed vessel (negative transmural pressure: real ones buckle), and it has no
-    viscosity. Source: Formaggia, Lamponi, Quarteroni (2003), J. Eng. Math. 47, 251, equation 2.4; Alastruey et al. (2012), J. Eng. Math. 77, 19.
+    viscosity. Source: Formaggia, Lamponi, Quarteroni (2003), J. Eng. Math. 47, 251, equation 2.4; Alastruey et al. (2012), J. Eng. Math.
+    77, 19.
     """
 
     reference_area: Float[Array, "*sections"]

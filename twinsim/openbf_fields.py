@@ -97,7 +97,9 @@ def vessels_of(content: Any, path: Path) -> list[dict[str, Any]]:
         if vessel["sn"] == vessel["tn"]:
             raise InputError(f"{where} from node {vessel['sn']} to itself", "two different nodes", "correct sn or tn")
         if vessel.get("visco-elastic"):
-            raise InputError(f"{where}: visco-elastic {vessel['visco-elastic']}", "elastic walls: others are not there yet", "set it to false")
+            raise InputError(
+                f"{where}: visco-elastic {vessel['visco-elastic']}", "elastic walls: others are not there yet", "set it to false"
+            )
         if abs(vessel.get("Rt", 0.0)) > 1:
             raise InputError(f"{where}: Rt {vessel['Rt']:g}", "-1 to 1", "correct it")
         labels.add(vessel["label"])
@@ -137,10 +139,14 @@ def inlet_table(path: Path, yaml_path: Path, notes: list[str]) -> tuple[np.ndarr
             raise ValueError
     except OSError as error:
         raise InputError(
-            f"{yaml_path}: inlet without data: {path.name}: {error.strerror}", "a table of time (s) and flow (m³/s)", "put it beside the file"
+            f"{yaml_path}: inlet without data: {path.name}: {error.strerror}",
+            "a table of time (s) and flow (m³/s)",
+            "put it beside the file",
         ) from None
     except ValueError:
-        raise InputError(f"{path}: no table of numbers", "two columns, time (s) and flow (m³/s), three rows or more", "correct it") from None
+        raise InputError(
+            f"{path}: no table of numbers", "two columns, time (s) and flow (m³/s), three rows or more", "correct it"
+        ) from None
     if (np.diff(table[:, 0]) < 0).any():
         table = table[np.argsort(table[:, 0], kind="stable")]
         notes.append(f"{path.name} was sorted by time.")

@@ -56,9 +56,9 @@ def read_openbf(path: str | Path, conventions: Literal["openbf", "textbook"] = "
 
     Args:
         path: The YAML file; the inlet's table beside it is ``inlet_file``, else ``<project_name>_inlet.dat``.
-        conventions: ``"openbf"`` as openBF v2 computes it: a thousandth of the taper in the file (it multiplies the change of radius per cell with
-            a length), static pressure continuous where three vessels meet, a velocity profile that acts on friction only. ``"textbook"``
-            tapers from Rp to Rd, keeps total pressure at every junction and takes the profile's Coriolis coefficient.
+        conventions: ``"openbf"`` as openBF v2 computes it: a thousandth of the taper in the file (it multiplies the change of radius per
+            cell with a length), static pressure continuous where three vessels meet, a velocity profile that acts on friction only.
+            ``"textbook"`` tapers from Rp to Rd, keeps total pressure at every junction and takes the profile's Coriolis coefficient.
         cell_mm: Longest cell; 0 takes the file's, which are at most 1 mm.
 
     Raises:
@@ -74,7 +74,9 @@ def read_openbf(path: str | Path, conventions: Literal["openbf", "textbook"] = "
     density, viscosity = (number(blood, key, f"{path}: blood", above=0.0) for key in BLOOD)
     courant = number(solver, "Ccfl", f"{path}: solver", above=0.0)
     if courant > 1:
-        raise InputError(f"{path}: solver: Ccfl {courant:g}", "above 0 and at most 1, the CFL limit", "use 0.9: a wave may cross one cell per step")
+        raise InputError(
+            f"{path}: solver: Ccfl {courant:g}", "above 0 and at most 1, the CFL limit", "use 0.9: a wave may cross one cell per step"
+        )
     vessels = vessels_of(content["network"], path)
     check_topology(vessels, path)
     roots, ends = loose_ends(vessels)
@@ -160,7 +162,9 @@ def _outlet(vessel: dict[str, Any], end: bool, path: Path, density: float, notes
     impedance = sqrt(density * stiffness / 2) / (pi * radius**2)
     if vessel["R1"] <= impedance:
         raise InputError(
-            f"{where}: R1 {vessel['R1']:g} Pa s/m³ without R2", f"more than the vessel's impedance, {impedance:.4g} Pa s/m³", "raise it or give R2"
+            f"{where}: R1 {vessel['R1']:g} Pa s/m³ without R2",
+            f"more than the vessel's impedance, {impedance:.4g} Pa s/m³",
+            "raise it or give R2",
         )
     notes.append("R1 without R2 is the whole resistance, its proximal part the vessel's impedance; openBF v2 adds that difference to R1.")
     return _Outlet("matched" if matched else "windkessel", impedance, vessel["R1"] - impedance, vessel["Cc"])

@@ -34,8 +34,8 @@ class Config:
     network: str = ""
     """The openBF v2 file (YAML) with its inlet's table beside it."""
     conventions: Literal["openbf", "textbook"] = "openbf"
-    """openbf: as openBF v2 computes it (see docs/theory/arterial_networks.md); textbook: vessels tapered as the file says, total pressure at
-    every junction, Coriolis coefficient of the velocity profile."""
+    """openbf: as openBF v2 computes it (see docs/theory/arterial_networks.md); textbook: vessels tapered as the file says, total pressure
+    at every junction, Coriolis coefficient of the velocity profile."""
     cell_mm: float = 0.0
     """Longest cell, in mm; 0 takes the file's cells, at most 1 mm."""
     cycles: int = 0
@@ -93,9 +93,7 @@ def _read(config: Config) -> OpenBFFile:
     if config.cycles < 0 or not config.tolerance_mmhg >= 0 or not math.isfinite(config.tolerance_mmhg):
         raise InputError(f"cycles {config.cycles}, tolerance-mmhg {config.tolerance_mmhg:g}", "0 or more", "leave them out for the file's")
     file = read_openbf(config.network, config.conventions, config.cell_mm)
-    return replace(
-        file, cycles=config.cycles or file.cycles, tolerance_pa=133.322 * config.tolerance_mmhg or file.tolerance_pa
-    )
+    return replace(file, cycles=config.cycles or file.cycles, tolerance_pa=133.322 * config.tolerance_mmhg or file.tolerance_pa)
 
 
 def _per_vessel(labels: tuple[str, ...], periodic: Periodic) -> dict[str, float]:

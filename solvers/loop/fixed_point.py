@@ -42,8 +42,8 @@ def fixed_point(
     $|\sum_i\alpha_i(\Phi(x_i)-x_i)|$ over the last ``memory`` evaluations; one is the plain iteration.
 
     The derivative with respect to $\theta$ is that of the fixed point, whatever the iterates were:
-    $\bar\theta = \left(\partial_\theta\Phi\right)^T w$ with $w = \bar x + \left(\partial_x\Phi\right)^T w$, solved in the same way to the same
-    tolerance. Reverse mode only.
+    $\bar\theta = \left(\partial_\theta\Phi\right)^T w$ with $w = \bar x + \left(\partial_x\Phi\right)^T w$, solved in the same way to the
+    same tolerance. Reverse mode only.
 
     Args:
         function: $\Phi(\theta, x)$, of the shapes of $x$; with a reverse mode where gradients are wanted.
@@ -53,8 +53,8 @@ def fixed_point(
         limit: Most evaluations.
         memory: Evaluations kept.
 
-    It fails, and says so by the residual, where $\Phi$ has no fixed point near the start or the limit is low. Source: Walker, Ni (2011), SIAM J.
-    Numer. Anal. 49, 1715; Bai, Kolter, Koltun (2019), NeurIPS 32 (the adjoint of a fixed point by another fixed point).
+    It fails, and says so by the residual, where $\Phi$ has no fixed point near the start or the limit is low. Source: Walker, Ni (2011),
+    SIAM J. Numer. Anal. 49, 1715; Bai, Kolter, Koltun (2019), NeurIPS 32 (the adjoint of a fixed point by another fixed point).
     """
     return _fixed_point(function, tolerance, limit, memory, parameters, start)
 
@@ -125,9 +125,7 @@ def _anderson(
         residual = image - search.point
         slot = jnp.mod(search.count, memory)
         size = jnp.sqrt(jnp.mean(residual * residual))
-        search = search._replace(
-            images=search.images.at[slot].set(image), residuals=search.residuals.at[slot].set(residual), size=size
-        )
+        search = search._replace(images=search.images.at[slot].set(image), residuals=search.residuals.at[slot].set(residual), size=size)
         done = size <= tolerance
         return search._replace(point=jnp.where(done, image, mix(search)), count=search.count + 1)
 

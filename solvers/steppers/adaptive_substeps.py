@@ -23,8 +23,8 @@ class StateLimited(Stepper):
 class AdaptiveSubsteps(Stepper):
     """Equal steps of a stepper in one compiled loop, as few as :meth:`StateLimited.longest_step` allows at the start of the whole step.
 
-    JAX has no reverse mode for a loop of unknown length, and says so; forward mode works. :class:`solvers.steppers.splitting.Substeps` takes a
-    given number. It fails where the limit shrinks by more than its margin within one whole step.
+    JAX has no reverse mode for a loop of unknown length, and says so; forward mode works. :class:`solvers.steppers.splitting.Substeps`
+    takes a given number. It fails where the limit shrinks by more than its margin within one whole step.
 
     Args:
         stepper: What is repeated.

@@ -101,7 +101,9 @@ def test_steady_flow_loses_pressure_as_its_profile_says(profile):
     """Poiseuille's law for 2: the drop is 2 (profile + 2) pi mu L Q / A^2."""
     flow = 1e-8
     windkessel = {"outlet": "windkessel", "proximal": 1e8, "distal": 2e8, "compliance": 1e-10}
-    network = artery([{"ends": (1, 2), "cells": 20, "length": 0.2, "profile": profile, **windkessel}], lambda t: flow + 0 * t, viscosity=4e-3)
+    network = artery(
+        [{"ends": (1, 2), "cells": 20, "length": 0.2, "profile": profile, **windkessel}], lambda t: flow + 0 * t, viscosity=4e-3
+    )
     periodic = run_to_period(network, limit=12, tolerance=1e-6, samples=5)
     assert periodic.converged
     last = periodic.beat

@@ -63,7 +63,12 @@ def test_a_collapsed_vessel_is_named_with_its_time(tmp_path):
 
 @pytest.mark.parametrize(
     ("options", "words"),
-    [({"network": ""}, "no --network"), ({"cell_mm": -1.0}, "cell-mm -1"), ({"cycles": -1}, "cycles -1"), ({"network": "x.yaml"}, "x.yaml")],
+    [
+        ({"network": ""}, "no --network"),
+        ({"cell_mm": -1.0}, "cell-mm -1"),
+        ({"cycles": -1}, "cycles -1"),
+        ({"network": "x.yaml"}, "x.yaml"),
+    ],
 )
 def test_bad_options(tmp_path, options, words):
     with pytest.raises(InputError, match=words):

@@ -52,7 +52,9 @@ def test_the_gradient_of_the_periodic_state():
     mesh = beat_mesh(0.2, 4)
 
     def mean_pressure(factor):
-        network = eqx.tree_at(lambda n: (n.distal, n.youngs_modulus), NETWORK, (NETWORK.distal * factor[0], NETWORK.youngs_modulus * factor[1]))
+        network = eqx.tree_at(
+            lambda n: (n.distal, n.youngs_modulus), NETWORK, (NETWORK.distal * factor[0], NETWORK.youngs_modulus * factor[1])
+        )
         last, found = periodic_beat(network, mesh, 34, 1e-12, 60)
         return last.pressure[1, 2].mean() / 1e3, found
 

@@ -22,7 +22,9 @@ def areas(factor, continuous):
     state = network.initial_state()
     program = quick_jit(lambda network, state: network.stepper().advance(state, jnp.zeros(()), jnp.asarray(0.1)))
     found = np.asarray(program(network, state).flow[0])
-    return np.concatenate([found[network.layout.cell_vessel == v][: COARSE * factor].reshape(COARSE, factor).mean(axis=1) for v in range(3)])
+    return np.concatenate(
+        [found[network.layout.cell_vessel == v][: COARSE * factor].reshape(COARSE, factor).mean(axis=1) for v in range(3)]
+    )
 
 
 @pytest.mark.parametrize("continuous", ["static", "total"])
