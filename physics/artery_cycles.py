@@ -97,9 +97,9 @@ def beat(network: ArteryNetwork, state: ArteryState, mesh: TimeMesh, substeps: i
     courant = jnp.zeros((), area.dtype)
     if substeps is not None:
         flow = network.flow()
-        courant = jax.vmap(flow.fastest)(areas, velocities).max() * jnp.max(mesh.length) / substeps
-    status = jnp.where(courant > 1, jnp.maximum(solution.status, Status.UNSTABLE_STEP), solution.status)
-    status = jnp.where(solution.final.collapse[0] >= 0, Status.OUT_OF_RANGE, status).astype(int)
+        courant = jnp.nanmax(jax.vmap(flow.fastest)(areas, velocities)) * jnp.max(mesh.length) / substeps
+    status = jnp.where(solution.final.collapse[0] >= 0, Status.OUT_OF_RANGE, solution.status)
+    status = jnp.where(courant > 1, Status.UNSTABLE_STEP, status).astype(int)
     waves = [jnp.transpose(part, (1, 2, 0)) for part in (pressure, area * velocity, area, velocity)]
     return Beat(*waves, solution.final, status, courant)
 
@@ -150,12 +150,12 @@ def run_to_period(
         done = difference < tolerance
         if code is not Status.SUCCESS or done or cycles >= limit:
             times = np.linspace(0.0, period, samples)
-            message = "" if code is Status.SUCCESS else failure(network, last, code, (cycles - 1) * period, samples)
+            message = "" if code is Status.SUCCESS else failure(network, last, code, (cycles - 1) * period)
             return Periodic(last, times, cycles, difference, bool(done), code, message)
         former, state = pressure, last.final
 
 
-def failure(network: ArteryNetwork, last: Beat, code: Status, start: float, samples: int = 100) -> str:
+def failure(network: ArteryNetwork, last: Beat, code: Status, start: float) -> str:
     """Cause and remedy in one line, with the vessel and the time where there is one.
 
     Args:
@@ -163,8 +163,10 @@ def failure(network: ArteryNetwork, last: Beat, code: Status, start: float, samp
         last: The beat that failed.
         code: Its status.
         start: Of that beat, s.
-        samples: Recorded times per beat.
     """
+    if code is Status.UNSTABLE_STEP and float(last.courant) > 1:
+        need = np.ceil(float(last.courant) / 0.9 * 100) / 100
+        return f"a wave crosses {float(last.courant):.3g} cells in a step; expected at most 1; do: take {need:.3g} times as many steps"
     cell, time = (float(value) for value in last.final.collapse)
     if cell >= 0:
         vessel = network.labels[int(network.layout.cell_vessel[int(cell)])]
@@ -172,7 +174,4 @@ def failure(network: ArteryNetwork, last: Beat, code: Status, start: float, samp
             f"vessel {vessel} collapsed at {start + time:.4g} s: its area fell below a tenth of that at rest; do: check the flow, the "
             "resistances and the external pressure, which must leave a positive pressure across the wall"
         )
-    if code is Status.UNSTABLE_STEP:
-        need = int(np.ceil(float(last.courant) / 0.9 * 100)) / 100
-        return f"a wave crosses {float(last.courant):.3g} cells in a step; expected at most 1; do: take {need:.3g} times as many steps"
     return code.message

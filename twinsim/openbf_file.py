@@ -134,10 +134,10 @@ def read_openbf(path: str | Path, conventions: Literal["openbf", "textbook"] = "
 
 
 def _cells(vessel: dict[str, Any], cell_mm: float, path: Path) -> int:
-    """At least five, and as openBF counts them: M, or more where a cell would be longer than 1 mm."""
+    """As openBF counts them, M or more where a cell would be longer than 1 mm, at least five; of a given length, at least three."""
     wanted = whole(vessel, "M", f"{path}: vessel {vessel['label']}", 1, default=5)
     longest = cell_mm or 1.0
-    return max(5, ceil(1e3 * vessel["L"] / longest - 1e-9)) if cell_mm else max(5, wanted, ceil(1e3 * vessel["L"]))
+    return max(3, ceil(1e3 * vessel["L"] / longest - 1e-9)) if cell_mm else max(5, wanted, ceil(1e3 * vessel["L"]))
 
 
 def _outlet(vessel: dict[str, Any], end: bool, path: Path, density: float, notes: list[str]) -> _Outlet:

@@ -47,6 +47,7 @@ def test_forward_mode_where_the_state_chooses_the_steps():
     assert float(slope) == pytest.approx((ahead - behind) / 2e-6, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_the_gradient_of_the_periodic_state():
     """Of a state that many beats lead to, without differentiating them: against differences of converged states."""
     mesh = beat_mesh(0.2, 4)

@@ -60,7 +60,7 @@ def test_numbers_defaults_and_cells(tmp_path):
     assert float(textbook.radius_end[2]) == 1e-3
     assert textbook.continuous == "total"
     np.testing.assert_allclose(textbook.correction, [4 / 3, 4 / 3, 11 / 10])
-    assert read_openbf(tmp_path / "toy.yaml", cell_mm=2.0).network.cells == (50, 5, 25)
+    assert read_openbf(tmp_path / "toy.yaml", cell_mm=2.0).network.cells == (50, 3, 25)
 
 
 def test_two_elements_are_three_with_the_vessels_impedance(tmp_path):
