@@ -96,12 +96,12 @@ def beat(network: ArteryNetwork, state: ArteryState, mesh: TimeMesh, substeps: i
     pressure = walls.external_pressure.reshape(1, *shape) + walls.stiffness.reshape(1, *shape) * root
     courant = jnp.zeros((), area.dtype)
     if substeps is not None:
-        flow = network.flow()
-        courant = jnp.nanmax(jax.vmap(flow.fastest)(areas, velocities)) * jnp.max(mesh.length) / substeps
+        rate = network.flow()
+        courant = jnp.nanmax(jax.vmap(rate.fastest)(areas, velocities)) * jnp.max(mesh.length) / substeps
     status = jnp.where(solution.final.collapse[0] >= 0, Status.OUT_OF_RANGE, solution.status)
     status = jnp.where(courant > 1, Status.UNSTABLE_STEP, status).astype(int)
-    waves = [jnp.transpose(part, (1, 2, 0)) for part in (pressure, area * velocity, area, velocity)]
-    return Beat(*waves, solution.final, status, courant)
+    pressure, flow, area, velocity = (jnp.transpose(part, (1, 2, 0)) for part in (pressure, area * velocity, area, velocity))
+    return Beat(pressure, flow, area, velocity, solution.final, status, courant)
 
 
 def run_to_period(

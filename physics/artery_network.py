@@ -169,10 +169,15 @@ class ArteryNetwork(Equation):
             return jnp.where(kind, values[vessel], 0)
 
         return Outlets(
-            *(where(windkessel, part) for part in (self.proximal, self.distal, self.compliance, self.downstream)),
-            where(kinds == "reflection", self.reflection),
-            jnp.asarray(windkessel), jnp.asarray(kinds == "matched"), jnp.asarray(kinds == "reflection"),
-        )  # fmt: skip
+            proximal=where(windkessel, self.proximal),
+            distal=where(windkessel, self.distal),
+            compliance=where(windkessel, self.compliance),
+            downstream=where(windkessel, self.downstream),
+            reflection=where(kinds == "reflection", self.reflection),
+            windkessel=jnp.asarray(windkessel),
+            matched=jnp.asarray(kinds == "matched"),
+            reflecting=jnp.asarray(kinds == "reflection"),
+        )
 
     def refined(self, factor: int) -> "ArteryNetwork":
         """With ``factor`` times as many cells in every vessel."""

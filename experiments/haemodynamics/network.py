@@ -5,7 +5,7 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-import equinox as eqx
+import jax
 import numpy as np
 import xarray as xr
 
@@ -51,7 +51,7 @@ def run(config: Config, workspace: Workspace) -> Result:
     file = _read(config)
     network, mesh = file.network, beat_mesh(float(file.network.period), file.samples)
     began = time.perf_counter()
-    compiled = eqx.filter_jit(lambda network, state: beat(network, state, mesh)).lower(network, network.initial_state()).compile()
+    compiled = jax.jit(lambda network, state: beat(network, state, mesh)).lower(network, network.initial_state()).compile()
     compile_seconds = time.perf_counter() - began
 
     def program(network: "ArteryNetwork", state: "ArteryState") -> Beat:

@@ -28,7 +28,7 @@ class FixedPoint(NamedTuple):
 
 
 class _Search(NamedTuple):
-    count: Index
+    evaluations: Index
     point: Float[Array, " n"]
     images: Float[Array, "memory n"]
     residuals: Float[Array, "memory n"]
@@ -68,7 +68,7 @@ def _fixed_point(function: Callable, tolerance: float, limit: int, memory: int, 
         return ravel_pytree(function(parameters, restore(point * scale)))[0] / scale
 
     found = _anderson(scaled, flat / scale, tolerance, limit, memory)
-    return FixedPoint(restore(found.point * scale), found.size, found.count)
+    return FixedPoint(restore(found.point * scale), found.size, found.evaluations)
 
 
 def _forward(
@@ -111,7 +111,7 @@ def _anderson(
     function: Callable[[Float[Array, " n"]], Float[Array, " n"]], start: Float[Array, " n"], tolerance: float, limit: int, memory: int
 ) -> _Search:
     def mix(search: _Search) -> Float[Array, " n"]:
-        known = jnp.arange(memory) <= search.count
+        known = jnp.arange(memory) <= search.evaluations
         residuals = search.residuals
         products = residuals @ residuals.T
         weight = jnp.max(jnp.where(known, jnp.diag(products), 0))
@@ -123,14 +123,14 @@ def _anderson(
     def body(search: _Search) -> _Search:
         image = function(search.point)
         residual = image - search.point
-        slot = jnp.mod(search.count, memory)
+        slot = jnp.mod(search.evaluations, memory)
         size = jnp.sqrt(jnp.mean(residual * residual))
         search = search._replace(images=search.images.at[slot].set(image), residuals=search.residuals.at[slot].set(residual), size=size)
         done = size <= tolerance
-        return search._replace(point=jnp.where(done, image, mix(search)), count=search.count + 1)
+        return search._replace(point=jnp.where(done, image, mix(search)), evaluations=search.evaluations + 1)
 
     def going(search: _Search) -> Array:
-        return (search.count < limit) & (search.size > tolerance)
+        return (search.evaluations < limit) & (search.size > tolerance)
 
     empty = jnp.zeros((memory, start.size), start.dtype)
     return lax.while_loop(going, body, _Search(jnp.asarray(0), start, empty, empty, jnp.asarray(jnp.inf, start.dtype)))

@@ -19,9 +19,8 @@ ORDER = np.array([2, 0, 1])
 
 def reordered(network):
     """The same vessels in another order."""
-    per_vessel = {
-        name: value[ORDER] for name, value in vars(network).items() if isinstance(value, jax.Array) and value.shape == (3,)
-    }  # fmt: skip
+    leaves = vars(network).items()
+    per_vessel = {name: value[ORDER] for name, value in leaves if isinstance(value, jax.Array) and value.shape == (3,)}
     static = ("labels", "cells", "source", "target", "outlet", "thickness_given")
     return replace(network, **per_vessel, **{name: tuple(getattr(network, name)[i] for i in ORDER) for name in static})
 
@@ -34,16 +33,16 @@ def test_the_order_of_the_vessels_does_not_matter():
 
 
 def test_a_member_fails_alone():
-    """Three stiffnesses at once; flow sucked out of one network collapses it."""
+    """Three inflows at once; blood sucked out of one network collapses it."""
     network = tree(8)
 
     def member(factor):
         changed = eqx.tree_at(lambda n: n.inlet_flow, network, network.inlet_flow * factor)
-        return beat(changed, changed.initial_state(), MESH, 30)
+        return beat(changed, changed.initial_state(), MESH, 60)
 
     factors = jnp.array([1.0, -60.0, 0.5])
     together = quick_jit(jax.vmap(member))(factors)
-    assert [Status(int(code)) for code in together.status] == [Status.SUCCESS, Status.OUT_OF_RANGE, Status.SUCCESS]
+    assert [int(code) == Status.SUCCESS for code in together.status] == [True, False, True]
     alone = quick_jit(member)(factors[2])
     np.testing.assert_allclose(together.pressure[2], alone.pressure, rtol=1e-10, atol=1e-9)
     assert 0 < float(together.final.collapse[1, 1]) < PERIOD
