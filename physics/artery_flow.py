@@ -13,7 +13,7 @@ from solvers.shapes import Scalar
 from solvers.space.muscl import edge_values
 
 SMALL_PRESSURE, SMALL_VELOCITY = 1e-3, 1e-3
-"""Differences between neighbours, as parts of stiffness and wave speed, below which slopes are hardly limited."""
+"""Differences between neighbours, as parts of the mean stiffness and wave speed, below which slopes are hardly limited."""
 
 FlowState = tuple[Float[Array, " cells"], Float[Array, " cells"], Float[Array, " nodes"]]
 """Area (m²) and velocity (m/s) of every cell of the layout, pressure (Pa) in the windkessel of every node."""
@@ -76,13 +76,13 @@ class ArteryFlow(Rate):
         cells: Walls at the centres of the cells.
         extended: Walls of the cells with spare ones at both ends.
         around: Area and velocity that the spare ones hold; it does not matter, but is no zero area.
-        small: Differences of pressure and of velocity below which slopes are hardly limited, of all but the outermost of those.
+        small: Differences of pressure and of velocity below which slopes are hardly limited.
         faces: Walls at the faces.
         acoustic: Impedance of plane waves there at rest, density times wave speed, Pa s/m.
         ends: Walls at the ends of vessels, by node and branch.
         per_length: One over the length of each cell, 1/m; zero for spare cells.
         friction: $2(\gamma+2)\pi\mu/\rho$ of each cell, m²/s.
-        correction: Coriolis coefficient $\alpha$ of each cell, of each face.
+        correction: Coriolis coefficient $\alpha$ of each cell, of each face; None for one.
         first: See :class:`physics.artery_layout.NetworkLayout`.
         last: Likewise.
         end_face: Likewise, ``branch_face``.
@@ -99,13 +99,13 @@ class ArteryFlow(Rate):
     cells: ArteryWall
     extended: ArteryWall
     around: tuple[Float[Array, " extended"], Float[Array, " extended"]]
-    small: tuple[Float[Array, " inner"], Float[Array, " inner"]]
+    small: tuple[Scalar, Scalar]
     faces: ArteryWall
     acoustic: Float[Array, " faces"]
     ends: ArteryWall
     per_length: Float[Array, " cells"]
     friction: Float[Array, " cells"]
-    correction: tuple[Float[Array, " cells"], Float[Array, " faces"]]
+    correction: tuple[Float[Array, " cells"], Float[Array, " faces"]] | None
     first: Bool[Array, " inner"]
     last: Bool[Array, " inner"]
     end_face: Int[Array, "nodes branches"]
@@ -123,10 +123,11 @@ class ArteryFlow(Rate):
         pressure = pressure.at[self.end_face].set(node.pressure, mode="drop")
         speed = speed.at[self.end_face].set(node.velocity, mode="drop")
         flow = self.faces.area(pressure) * speed
-        head = 0.5 * self.correction[1] * speed * speed + pressure / self.faces.density
+        head = 0.5 * speed * speed * (1 if self.correction is None else self.correction[1]) + pressure * (1 / self.faces.density)
+        flow, head = lax.optimization_barrier((flow, head))
         across = (flow[1:] - flow[:-1]) * self.per_length
-        drag = velocity / area
-        push = (head[:-1] - head[1:]) * self.per_length - drag * (self.friction + (self.correction[0] - 1) * across)
+        drag = self.friction if self.correction is None else self.friction + (self.correction[0] - 1) * across
+        push = (head[:-1] - head[1:]) * self.per_length - drag * velocity / area
         reached = self.end_sign[:, 0] * node.flow[:, 0]
         outlets = self.outlets
         filling = (reached - (stored - outlets.downstream) / distal) / jnp.where(outlets.windkessel, outlets.compliance, 1)
@@ -135,14 +136,13 @@ class ArteryFlow(Rate):
     def sides(self, area: Float[Array, " cells"], velocity: Float[Array, " cells"]) -> tuple[Float[Array, " faces"], ...]:
         """Pressure from the left and from the right at every face, velocity from the left and from the right.
 
-        The barrier keeps XLA from evaluating slopes again for every neighbour; the spare cells are written around the others in
+        Barriers keep XLA from evaluating slopes and fluxes again for every neighbour; the spare cells are written around the others in
         place, because a pad inside a stencil is not vectorised.
         """
         areas, velocities = (lax.dynamic_update_slice(around, part, (SPARE,)) for around, part in zip(self.around, (area, velocity)))
         low, high = edge_values(self.extended.pressure(areas), self.first, self.last, self.small[0])
         slow, fast = edge_values(velocities, self.first, self.last, self.small[1])
-        low, high, slow, fast = lax.optimization_barrier((low, high, slow, fast))
-        return high[:-1], low[1:], fast[:-1], slow[1:]
+        return lax.optimization_barrier((high[:-1], low[1:], fast[:-1], slow[1:]))
 
     def between(
         self, left: Float[Array, " faces"], right: Float[Array, " faces"], u_left: Float[Array, " faces"], u_right: Float[Array, " faces"]

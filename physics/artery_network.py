@@ -34,7 +34,8 @@ class ArteryNetwork(Equation):
         external_pressure: Pa.
         profile: $\gamma$ of the velocity profile $1-(r/R)^\gamma$ times $(\gamma+2)/\gamma$: 2 is Poiseuille's parabola, 9 nearly flat.
             Sets the friction.
-        correction: Coriolis coefficient $\alpha$; 1 for a flat profile, $(\gamma+2)/(\gamma+1)$ for that of ``profile``.
+        correction: Coriolis coefficient $\alpha$; $(\gamma+2)/(\gamma+1)$ for that of ``profile``; None for one, a flat profile, which
+            costs less.
         proximal: Resistance of the windkessel at the end, Pa s/m³; the next four likewise, used at ends only.
         distal: Pa s/m³.
         compliance: m³/Pa.
@@ -68,7 +69,7 @@ class ArteryNetwork(Equation):
     thickness: PerVessel
     external_pressure: PerVessel
     profile: PerVessel
-    correction: PerVessel
+    correction: PerVessel | None
     proximal: PerVessel
     distal: PerVessel
     compliance: PerVessel
@@ -137,13 +138,13 @@ class ArteryNetwork(Equation):
             cells=self.walls(vessel, layout.cell_place),
             extended=extended,
             around=(resting, jnp.zeros_like(resting)),
-            small=(SMALL_PRESSURE * extended.stiffness[1:-1], SMALL_VELOCITY * extended.resting_speed[1:-1]),
+            small=(SMALL_PRESSURE * jnp.mean(faces.stiffness), SMALL_VELOCITY * jnp.mean(faces.resting_speed)),
             faces=faces,
             acoustic=self.density * faces.resting_speed,
             ends=self.walls(layout.branch_vessel, np.where(sign > 0, 1.0, 0.0)),
             per_length=jnp.where(layout.real, 1 / step[vessel], 0),
             friction=jnp.where(layout.real, friction[vessel], 0),
-            correction=(self.correction[vessel], self.correction[layout.face_vessel]),
+            correction=None if self.correction is None else (self.correction[vessel], self.correction[layout.face_vessel]),
             first=jnp.asarray(layout.first),
             last=jnp.asarray(layout.last),
             end_face=jnp.asarray(layout.branch_face),

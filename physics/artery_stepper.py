@@ -44,12 +44,12 @@ class ArteryStepper(StateLimited):
     def advance(self, state: ArteryState, time: Scalar, length: Scalar) -> ArteryState:
         """See :class:`solvers.stepper.Stepper`."""
         flow = ExplicitRungeKutta(self.rate, HEUN).advance(state.flow, time, length)
-        share = lax.stop_gradient(flow[0] / self.rate.cells.reference_area)
+        area, resting = lax.stop_gradient(flow[0]), self.rate.cells.reference_area
         seen = state.collapse[0] >= 0
-        fell = ~seen & ~(jnp.min(share) > COLLAPSED)  # also where it is no number
+        fell = ~seen & ~(jnp.min(area - COLLAPSED * resting) > 0)  # also where it is no number
 
         def record() -> Float[Array, "2"]:
-            return jnp.stack([jnp.argmin(share).astype(share.dtype), time + length])
+            return jnp.stack([jnp.argmin(area / resting).astype(area.dtype), time + length])
 
         return ArteryState(flow, lax.cond(fell, record, lambda: state.collapse))
 

@@ -22,7 +22,7 @@ def artery(
     """Vessels as dictionaries with ends, ``cells``, and what differs from a common carotid artery; inviscid unless asked."""
     common = {
         "length": 0.5, "youngs_modulus": 7e5, "radius_start": 3e-3, "thickness": 3e-4, "external_pressure": 0.0, "profile": 2.0,
-        "correction": 1.0, "proximal": 0.0, "distal": 0.0, "compliance": 0.0, "downstream": 0.0, "reflection": 0.0,
+        "proximal": 0.0, "distal": 0.0, "compliance": 0.0, "downstream": 0.0, "reflection": 0.0,
         "initial_velocity": 0.0, "initial_pressure": 0.0,
     }  # fmt: skip
     rows = [{**common, **vessel} for vessel in vessels]
@@ -42,6 +42,7 @@ def artery(
         density=jnp.asarray(DENSITY),
         viscosity=jnp.asarray(viscosity),
         thickness_given=(True,) * len(rows),
+        correction=jnp.array([row["correction"] for row in rows]) if "correction" in rows[0] else None,
         **columns,
         **options,
     )

@@ -110,7 +110,7 @@ def read_openbf(path: str | Path, conventions: Literal["openbf", "textbook"] = "
         thickness=_array(column("h0")),
         external_pressure=_array(external),
         profile=_array(profile),
-        correction=_array((profile + 2) / (profile + 1) if conventions == "textbook" else np.ones(len(vessels))),
+        correction=_array((profile + 2) / (profile + 1)) if conventions == "textbook" else None,
         proximal=_array([outlet.proximal for outlet in outlets]),
         distal=_array([outlet.distal for outlet in outlets]),
         compliance=_array([outlet.compliance for outlet in outlets]),

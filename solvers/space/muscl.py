@@ -3,12 +3,14 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from solvers.shapes import Scalar
+
 KAPPA = 1 / 3
 """The weight of the parabola through three averages: third order where it is smooth, upwind."""
 
 
 def edge_values(
-    values: Float[Array, " cells"], first: Bool[Array, " inner"], last: Bool[Array, " inner"], small: Float[Array, " inner"]
+    values: Float[Array, " cells"], first: Bool[Array, " inner"], last: Bool[Array, " inner"], small: Scalar
 ) -> tuple[Float[Array, " inner"], Float[Array, " inner"]]:
     r"""Values at the low and at the high edge of each cell but the two outermost of one long vector of segments.
 
