@@ -18,7 +18,8 @@ from solvers.linear.sparse_elimination import EliminationPlan
 from solvers.shapes import Scalar
 from solvers.steppers.generalised_alpha import GeneralisedAlpha, ImplicitSystem, Memory, Unknowns
 
-UNROLLED_OPERATIONS = 4000
+UNROLLED_OPERATIONS = 64
+"""Beyond so many, compilation takes longer than LAPACK costs."""
 FLOOR = 1e-9  # of the scales, in the units of the circuit
 
 
@@ -140,25 +141,32 @@ class Circuit(Equation, ImplicitSystem):
         return [jnp.stack([self.inputs[i].at(time) for i in column]) for column in columns]
 
     def _dense_step(self, rate: Unknowns, state: Unknowns, time: Scalar, shift: Scalar) -> Unknowns:
-        """The blocks of a kind together, and LAPACK; for circuits too large to be written out."""
-        batch = state.shape[1:]
-        matrix = jnp.zeros((len(self.names), len(self.names), *batch), state.dtype)
-        right = jnp.zeros_like(state)
+        """The blocks of a kind together, and LAPACK; written out, so many unknowns would take minutes to compile."""
+        batch, size = state.shape[1:], len(self.names)
+        values: list[Array] = [jnp.zeros((1, *batch), state.dtype), jnp.ones((1, *batch), state.dtype), -jnp.ones((1, *batch), state.dtype)]
+        residuals: list[Array] = []
+        where, filled = np.zeros((size, size), int), 3
         for group in self.groups:
-            table = self.parameters[group.kind]
             rows, places = np.array(group.rows).T, np.array(group.places).T
+            shape = (rows.shape[1], *batch)
+            table = self.parameters[group.kind]
             table = table.reshape(*table.shape, *[1] * (state.ndim + 1 - table.ndim))
-            spread = (rows.shape[1], *[1] * len(batch))
-            given = self._inputs(group, slice(None), list(table), time)
-            given = [jnp.broadcast_to(g.reshape(-1, *[1] * len(batch)) if g.ndim <= 1 else g, (rows.shape[1], *batch)) for g in given]
-            residual, found = entries_of(
-                group.kind, [jnp.broadcast_to(p, (rows.shape[1], *batch)) for p in table], list(state[places]), list(rate[places]), given, shift
-            )  # fmt: skip
-            for row, value in zip(rows, residual, strict=True):
-                right = right.at[row].set(-value)
+            given = [g.reshape(-1, *[1] * len(batch)) if g.ndim <= 1 else g for g in self._inputs(group, slice(None), list(table), time)]
+            p, s = ([jnp.broadcast_to(value, shape) for value in values_] for values_ in (table, given))
+            residual, found = entries_of(group.kind, p, list(state[places]), list(rate[places]), s, shift)
+            residuals += residual
             for (i, j), value in found.items():
-                matrix = matrix.at[rows[i], places[j]].add(jnp.broadcast_to(value, spread) if isinstance(value, float) else value)
-        matrix = lax.stop_gradient(jnp.moveaxis(matrix, (0, 1), (-2, -1)))
+                if isinstance(value, float):
+                    where[rows[i], places[j]] = 1 if value > 0 else 2
+                else:
+                    where[rows[i], places[j]] = filled + np.arange(rows.shape[1])
+                    values.append(value)
+                    filled += rows.shape[1]
+        matrix = lax.stop_gradient(jnp.concatenate(values)[where])
+        right = -jnp.concatenate(residuals)
+        if not batch:
+            return jnp.linalg.solve(matrix, right)
+        matrix = jnp.moveaxis(matrix, (0, 1), (-2, -1))
         return jnp.moveaxis(jnp.linalg.solve(matrix, jnp.moveaxis(right, 0, -1)[..., None])[..., 0], -1, 0)
 
     def _place(self, name: str) -> tuple[str, int, int]:

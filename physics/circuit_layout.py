@@ -1,6 +1,6 @@
 """Where the unknowns of a circuit's blocks lie, and the entries that each kind of block gives to the Jacobian."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import lru_cache
@@ -13,6 +13,9 @@ from jaxtyping import Array
 
 from physics.circuit_blocks import KINDS, BlockKind, junction
 from solvers.shapes import Scalar
+
+POINTS = 8
+"""How many points a kind of block is looked at, for its pattern and for pivots."""
 
 type Found = dict[tuple[int, int], Array | float]
 
@@ -84,26 +87,36 @@ def _column(kind: str, p: Sequence[Array], u: Sequence[Array], r: Sequence[Array
 
 
 @lru_cache(maxsize=None)
+def _compiled(kind: str) -> Callable[..., Array]:
+    """All columns at several points at once, ``(points, equations, unknowns)``: one small program per kind."""
+
+    def at_point(p: Array, u: Array, r: Array, s: Array, shift: Array) -> Array:
+        return jnp.stack([jnp.stack(_column(kind, list(p), list(u), list(r), list(s), shift, j)) for j in range(u.size)], axis=1)
+
+    return jax.jit(jax.vmap(at_point))
+
+
+def local_jacobians(kind: str, p: np.ndarray, u: np.ndarray, r: np.ndarray, s: np.ndarray, shift: np.ndarray) -> np.ndarray:
+    """Jacobians of a kind of block at :data:`POINTS` points, on the host; the first axis of every argument."""
+    with jax.ensure_compile_time_eval():
+        return np.asarray(_compiled(kind)(p, u, r, s, shift))
+
+
+@lru_cache(maxsize=None)
 def pattern_of(kind: str) -> dict[tuple[int, int], float | None]:
     """Which entries a kind of block has, and their value where it is 1 or -1 at all of several random points."""
-    block = kind_named(kind)
-    probes = []
-    with jax.ensure_compile_time_eval():
-        for seed in range(6):
-            random = np.random.default_rng(seed)
-            # Pressures on both sides of a valve's threshold, flows both ways; an opening between 0 and 1.
-            draw = lambda count: [jnp.asarray(value) for value in random.uniform(0.1, 0.9, count)]  # noqa: B023, E731
-            u = [value * (-1.0) ** (seed + i) for i, value in enumerate(draw(block.unknowns))]
-            u = [jnp.abs(value) if i == block.unknowns - 1 else value for i, value in enumerate(u)]
-            p, r, s = draw(len(block.parameters)), draw(block.unknowns), draw(len(block.inputs))
-            shift = draw(1)[0] + seed
-            probes.append([[float(v) for v in _column(kind, p, u, r, s, shift, j)] for j in range(block.unknowns)])
-    values = np.array(probes)
+    block, random = kind_named(kind), np.random.default_rng(0)
+
+    def draw(count: int) -> np.ndarray:
+        return random.uniform(0.1, 0.9, (POINTS, count))
+
+    # Pressures on both sides of a valve's threshold, flows both ways; what is last (a volume, an opening) positive.
+    u = draw(block.unknowns) * np.where((np.arange(POINTS)[:, None] + np.arange(block.unknowns)) % 2, -1.0, 1.0)
+    u[:, -1] = np.abs(u[:, -1])
+    shift = np.linspace(0.7, 5.3, POINTS)
+    values = local_jacobians(kind, draw(len(block.parameters)), u, draw(block.unknowns), draw(len(block.inputs)), shift)
     pattern: dict[tuple[int, int], float | None] = {}
-    for j in range(values.shape[1]):
-        for i in range(values.shape[2]):
-            entry = values[:, j, i]
-            if (entry != 0).any():
-                same = (entry == entry[0]).all() and abs(entry[0]) == 1
-                pattern[i, j] = float(entry[0]) if same else None
+    for i, j in np.argwhere((values != 0).any(0)):
+        entry = values[:, i, j]
+        pattern[int(i), int(j)] = float(entry[0]) if (entry == entry[0]).all() and abs(entry[0]) == 1 else None
     return pattern

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 
-import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
@@ -12,11 +11,9 @@ from jax.typing import ArrayLike
 
 from physics.circuit import Circuit
 from physics.circuit_blocks import KINDS, BlockKind
-from physics.circuit_layout import Group, entries_of, kind_named
+from physics.circuit_layout import POINTS, Group, kind_named, local_jacobians, pattern_of
 from physics.circuit_waveform import Waveform, constant
 from solvers.linear.sparse_elimination import EliminationPlan, elimination_plan
-
-SAMPLES = 8
 
 
 @dataclass(frozen=True)
@@ -75,11 +72,12 @@ def assemble(blocks: Sequence[Block], connections: Sequence[tuple[str, str]], pe
             local = [place[f"{what}:{connections[w][0]}:{connections[w][1]}"] for w in wires for what in ("pressure", "flow")]
             places.append((*local, *(place[f"{name}:{block.name}"] for name in kind.internal)))
             equations = kind.terminals + len(kind.internal)
-            rows.append(tuple(range(row, row + equations)))
-            row += equations
+            # The same equation of all blocks of a kind side by side: their residuals then need no sorting.
+            rows.append(tuple(row + i * len(members) + len(rows) for i in range(equations)))
             waves = [] if kind_name == "chamber" else [block.inputs[name] for name in kind.inputs]
             given.append(tuple(range(len(inputs), len(inputs) + len(waves))))
             inputs.extend(wave if isinstance(wave, Waveform) else constant(wave) for wave in waves)
+        row += len(members) * (kind.terminals + len(kind.internal))
         found.append(Group(kind_name, tuple(block.name for block in members), tuple(places), tuple(rows), tuple(given)))
     if row != len(names):
         got = f"{row} equations for {len(names)} unknowns"
@@ -168,30 +166,27 @@ def _table(kind: BlockKind, blocks: Sequence[Block], batch: tuple[int, ...]) -> 
 
 
 def _plan(circuit: Circuit, step: float | None) -> EliminationPlan:
-    """Pivots that are good with valves open and closed."""
-    first = eqx.tree_at(
-        lambda c: (c.parameters, c.period), circuit,
-        ({k: t.reshape(*t.shape[:2], -1)[..., 0] if t.size else t[:, :, ...].reshape(t.shape[0], t.shape[1]) for k, t in circuit.parameters.items()},
-         circuit.period.reshape(-1)[0]),
-    )  # fmt: skip
-    if any(isinstance(leaf, Tracer) for leaf in first.parameters.values()) or isinstance(first.period, Tracer):
+    """Pivots that are good with valves open and closed, for the first member of a batch."""
+    if any(isinstance(leaf, Tracer) for leaf in (*circuit.parameters.values(), circuit.period)):
         raise ValueError("got traced parameters in a netlist; expected numbers; do: assemble once, then use with_values inside of jit")
     size, random = len(circuit.names), np.random.default_rng(0)
-    shift = 1.5 / (step or float(first.period) / 1000)
+    period = float(np.asarray(circuit.period).flat[0])
+    if not period > 0:
+        raise ValueError(f"got a period of {period:g} s; expected above 0; do: give the time between beats")
+    shift = np.full(POINTS, 1.5 / (step or period / 1000))
     kinds = np.array(circuit.kinds)
-    samples, pattern = np.zeros((SAMPLES, size, size)), np.zeros((size, size), bool)
-    for sample in samples:
-        scale = np.array([100.0, 100.0, 100.0, 0.5])[kinds]
-        state = scale * np.where(kinds < 2, random.normal(size=size), random.uniform(0.2, 1.0, size))
-        for group in circuit.groups:
-            table = first.parameters[group.kind]
-            for b, (rows, places) in enumerate(zip(group.rows, group.places, strict=True)):
-                p = [table[m, b] for m in range(table.shape[0])]
-                u = [jnp.asarray(state[i]) for i in places]
-                time = jnp.asarray(random.uniform() * float(first.period))
-                given = first._inputs(group, b, p, time)
-                zero = [jnp.zeros_like(value) for value in u]
-                for (i, j), value in entries_of(group.kind, p, u, zero, given, jnp.asarray(shift))[1].items():
-                    sample[rows[i], places[j]] += float(value)
-                    pattern[rows[i], places[j]] = True
+    scale = np.array([100.0, 100.0, 100.0, 0.5])[kinds]
+    states = scale * np.where(kinds < 2, random.normal(size=(POINTS, size)), random.uniform(0.2, 1.0, (POINTS, size)))
+    samples, pattern = np.zeros((POINTS, size, size)), np.zeros((size, size), bool)
+    for group in circuit.groups:
+        table = np.asarray(circuit.parameters[group.kind])
+        table = table.reshape(*table.shape[:2], -1)[..., 0] if table.size else np.zeros(table.shape[:2])
+        places_of = list(pattern_of(group.kind))
+        for b, (rows, places) in enumerate(zip(group.rows, group.places, strict=True)):
+            p, u = np.tile(table[:, b], (POINTS, 1)), states[:, list(places)]
+            given = random.uniform(0.0, 1.0, (POINTS, len(kind_named(group.kind).inputs)))
+            local = local_jacobians(group.kind, p, u, np.zeros_like(u), given, shift)
+            for i, j in places_of:
+                samples[:, rows[i], places[j]] += local[:, i, j]
+                pattern[rows[i], places[j]] = True
     return elimination_plan(samples, pattern)

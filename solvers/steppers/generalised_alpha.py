@@ -57,7 +57,7 @@ class GeneralisedAlpha(Stepper):
 
     system: ImplicitSystem
     spectral_radius: float = eqx.field(static=True, default=0.5)
-    tolerance: float = eqx.field(static=True, default=1e-7)
+    tolerance: float = eqx.field(static=True, default=1e-5)
     iterations: int = eqx.field(static=True, default=20)
 
     def __check_init__(self) -> None:
@@ -97,7 +97,6 @@ class GeneralisedAlpha(Stepper):
             return system.newton_step(rate, middle, between, shift)
 
         held = lax.stop_gradient((self.system, old, old_rate, shift))
-        scales = lax.stop_gradient(self.system.scales(old))
 
         def goes_on(carry: tuple[Unknowns, Scalar, Scalar]) -> Array:
             _, change, count = carry
@@ -106,13 +105,14 @@ class GeneralisedAlpha(Stepper):
         def iterate(carry: tuple[Unknowns, Scalar, Scalar]) -> tuple[Unknowns, Scalar, Scalar]:
             middle, _, count = carry
             change = correction(held[0], middle, *held[1:])
-            return middle + change, jnp.max(jnp.abs(change) / scales), count + 1
+            middle = middle + change
+            return middle, jnp.max(jnp.abs(change) / held[0].scales(middle)), count + 1
 
-        guess = lax.stop_gradient(old + alpha_f * step * old_rate * 0.0)
+        guess = lax.stop_gradient(old)
         middle, _, _ = lax.while_loop(goes_on, iterate, (guess, jnp.asarray(jnp.inf, state.dtype), jnp.asarray(0)))
         middle = lax.stop_gradient(middle)
         last = correction(self.system, middle, old, old_rate, shift)
-        worst = jnp.max(jnp.abs(lax.stop_gradient(last)) / scales, axis=0, keepdims=True)
+        worst = jnp.max(jnp.abs(lax.stop_gradient(last)) / held[0].scales(middle), axis=0, keepdims=True)
         change = (middle + last - old) / alpha_f
         rate = (1 - 1 / gamma) * old_rate + change / (gamma * step)
         new = jnp.concatenate([old + change, rate, jnp.maximum(state[-1:], worst)])
