@@ -1,7 +1,6 @@
 """Cycles of a circuit: one after another, or the periodic state at once by Newton's method on the map of a cycle."""
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 from jax import lax
 from jax.typing import ArrayLike
@@ -9,6 +8,7 @@ from jaxtyping import Array, Float
 
 from physics.circuit import Circuit
 from solvers import Status, TimeMesh, simulate, time_mesh
+from solvers.loop.periodic import fixed_point
 from solvers.shapes import Index
 from solvers.status import raise_for_status
 from solvers.steppers.generalised_alpha import GeneralisedAlpha, Memory, Unknowns
@@ -92,61 +92,32 @@ def periodic_run(
         period: s; the circuit's if not given.
         spectral_radius: See :class:`solvers.steppers.generalised_alpha.GeneralisedAlpha`.
         settle: Cycles run before Newton's method begins.
-        iterations: Newton steps at most; each is one cycle with one forward derivative per entry of the memory. A step after which the
-            change over a cycle has grown is replaced by a plain cycle.
+        iterations: Newton steps at most; see :func:`solvers.loop.periodic.fixed_point`.
         tolerance: For the change over a cycle, over the scales of the unknowns.
 
-    In a closed circuit the map keeps the total volume, so that $I - \Phi'$ is singular in that direction: the volume of the start
-    is added as an equation, $s - \Phi(s) + e\,(V(s) - V_0) = 0$.
-
-    The derivative with respect to parameters, inputs and start is that of the implicit function: one Newton step from the solution with
-    the matrix held, in either mode. Fails, with status NOT_CONVERGED: no periodic state (an inlet of another period), or several
-    cycles of the heart that alternate. Source: Aprille and Trick (1972), Proc. IEEE 60, 108.
+    The derivative with respect to parameters, inputs and start is that of the implicit function. Fails, with status NOT_CONVERGED: no
+    periodic state (an inlet of another period), or beats that alternate.
     """
     if circuit.period.ndim:
         raise ValueError("got a batch of circuits; expected one; do: use jax.vmap over the values given to with_values")
     mesh = cycle_mesh(float(circuit.period) if period is None else period, steps)
     stepper = GeneralisedAlpha(circuit, spectral_radius)
     size = len(circuit.names)
-    volume = circuit.volume(start)
-    held, held_start = lax.stop_gradient((circuit, start))
-    ahead = jax.grad(lambda y: held.volume(y))(held_start) if circuit.closed else jnp.zeros_like(start)
-    ahead = ahead / jnp.maximum(jnp.sum(ahead**2), 1e-30)
 
     def mapped(circuit: Circuit, s: Array) -> Array:
         memory = jnp.concatenate([s, jnp.zeros_like(s[:1])])
         return simulate(GeneralisedAlpha(circuit, spectral_radius), memory, mesh).final[:-1]
 
-    def residual(circuit: Circuit, s: Array, volume: Array) -> Array:
-        change = s - mapped(circuit, s)
-        return change.at[:size].add(ahead * (circuit.volume(s[:size]) - volume)) if circuit.closed else change
+    def scales(s: Array) -> Array:
+        # Of unknowns; rates follow them.
+        return jnp.concatenate([circuit.scales(s[:size]), jnp.full(size, jnp.inf, s.dtype)])
 
-    def size_of(change: Array, s: Array) -> Array:
-        return jnp.max(jnp.abs(change[:size]) / held.scales(s[:size]))
-
-    held_volume = lax.stop_gradient(volume)
-    first = stepper.start(held_start)[:-1]
-    first = lax.fori_loop(0, settle, lambda _, s: mapped(held, s), first)
-
-    def goes_on(carry: tuple[Array, Array, Array]) -> Array:
-        _, before, count = carry
-        return (count < iterations) & (before > tolerance)
-
-    def iterate(carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
-        s, before, count = carry
-        change = residual(held, s, held_volume)
-        now = size_of(change, s)
-        newton = s - jnp.linalg.solve(jax.jacfwd(lambda s: residual(held, s, held_volume))(s), change)
-        better = jnp.isfinite(newton).all() & (now <= before)
-        return jnp.where(better, newton, s - change), now, count + 1
-
-    s, _, count = lax.while_loop(goes_on, iterate, (first, jnp.asarray(jnp.inf, first.dtype), jnp.asarray(0)))
-    s = lax.stop_gradient(s)
-    matrix = lax.stop_gradient(jax.jacfwd(lambda s: residual(held, s, held_volume))(s))
-    s = s - jnp.linalg.solve(matrix, residual(circuit, s, volume))
-    run = _run(circuit, stepper, jnp.concatenate([s, jnp.zeros_like(s[:1])]), mesh, steps, 1)
+    kept = (lambda circuit, s: circuit.volume(s[:size])) if circuit.closed else None
+    memory = stepper.start(start)[:-1]
+    found = fixed_point(mapped, circuit, memory, scales, kept, settle, iterations, tolerance)
+    run = _run(circuit, stepper, jnp.concatenate([found.point, jnp.zeros_like(start[:1])]), mesh, steps, 1)
     status = jnp.where((run.status == 0) & ~(run.cycle_change <= 100 * tolerance), Status.NOT_CONVERGED, run.status)
-    return eqx.tree_at(lambda r: (r.status, r.cycles), run, (status, count))
+    return eqx.tree_at(lambda r: (r.status, r.cycles), run, (status, found.steps))
 
 
 def _run(circuit: Circuit, stepper: GeneralisedAlpha, memory: Memory, mesh: TimeMesh, steps: int, cycles: int) -> CircuitRun:
