@@ -1,11 +1,15 @@
 """What is given over time at the ends of a circuit: samples of one period, a Fourier series, or a constant."""
 
+from collections.abc import Sequence
+
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
+
+type Samples = ArrayLike | Sequence[float]
 
 CLOSURE = 1e-3
 
@@ -34,7 +38,7 @@ class Waveform(eqx.Module):
         return self.values.size == 1
 
 
-def waveform(times: ArrayLike, values: ArrayLike, name: str = "waveform") -> Waveform:
+def waveform(times: Samples, values: Samples, name: str = "waveform") -> Waveform:
     """Samples of one period, both ends included.
 
     Args:
@@ -72,7 +76,7 @@ def constant(value: ArrayLike) -> Waveform:
     return Waveform(jnp.zeros(1), jnp.asarray(value, float).reshape(1))
 
 
-def fourier(mean: ArrayLike, cosines: ArrayLike, sines: ArrayLike, period: float, samples: int = 257) -> Waveform:
+def fourier(mean: ArrayLike, cosines: Samples, sines: Samples, period: float, samples: int = 257) -> Waveform:
     r"""$a_0 + \sum_k a_k\cos(2\pi kt/T) + b_k\sin(2\pi kt/T)$ at equally spaced samples of one period; differentiable in $a$ and $b$."""
     times = jnp.linspace(0.0, period, samples)
     a, b = jnp.asarray(cosines, float), jnp.asarray(sines, float)

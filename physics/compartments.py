@@ -133,9 +133,9 @@ class StaggeredLoop(Stepper):
 def compartments(
     names: Sequence[str],
     branches: Sequence[tuple[str, str, str, bool]],
-    elastic: ArrayLike,
-    active: ArrayLike,
-    values: ArrayLike,
+    elastic: ArrayLike | Sequence[Sequence[float]],
+    active: ArrayLike | Sequence[Sequence[float]],
+    values: ArrayLike | Sequence[Sequence[float]],
 ) -> Compartments:
     """A loop from its parts.
 

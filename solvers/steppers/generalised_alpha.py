@@ -9,7 +9,7 @@ from jax import lax
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-from solvers.shapes import Scalar
+from solvers.shapes import Index, Scalar
 from solvers.stepper import Stepper
 
 Unknowns = Float[Array, "unknowns *batch"]
@@ -72,9 +72,9 @@ class GeneralisedAlpha(Stepper):
         """Two."""
         return 2
 
-    def start(self, state: Unknowns) -> Memory:
-        """The method's memory at the start: the unknowns, rates of zero, and no Newton step so far."""
-        return jnp.concatenate([state, jnp.zeros_like(state), jnp.zeros_like(state[:1])])
+    def start(self, state: Unknowns, rate: Unknowns | None = None) -> Memory:
+        """The method's memory at the start: the unknowns, their rates (zero where not known), and no Newton step so far."""
+        return jnp.concatenate([state, jnp.zeros_like(state) if rate is None else rate, jnp.zeros_like(state[:1])])
 
     def split(self, memory: Memory) -> tuple[Unknowns, Unknowns]:
         """Unknowns and rates."""
@@ -98,11 +98,11 @@ class GeneralisedAlpha(Stepper):
 
         held = lax.stop_gradient((self.system, old, old_rate, shift))
 
-        def goes_on(carry: tuple[Unknowns, Scalar, Scalar]) -> Array:
+        def goes_on(carry: tuple[Unknowns, Scalar, Index]) -> Array:
             _, change, count = carry
             return (count < self.iterations) & (change > self.tolerance)
 
-        def iterate(carry: tuple[Unknowns, Scalar, Scalar]) -> tuple[Unknowns, Scalar, Scalar]:
+        def iterate(carry: tuple[Unknowns, Scalar, Index]) -> tuple[Unknowns, Scalar, Index]:
             middle, _, count = carry
             change = correction(held[0], middle, *held[1:])
             middle = middle + change
