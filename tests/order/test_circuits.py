@@ -1,6 +1,5 @@
 """Orders in time of the two schemes of circulation."""
 
-import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -9,6 +8,7 @@ from physics import periodic_run
 from physics.circuit_waveform import Waveform
 from physics.closed_loop import closed_loop, filled, periodic_beat, regazzoni_values
 from tests.circuits import PERIOD, windkessel
+from tests.problems import quick_jit
 
 
 def slope(steps, errors):
@@ -24,7 +24,7 @@ def test_generalised_alpha_is_of_order_two(radius):
     impedance = 1 / (1.4 * omega + 1.0)
     steps, errors = [15, 30, 60, 120], []
     for count in steps:
-        run = eqx.filter_jit(lambda c, n=count: periodic_run(c, c.start(pressure=80.0), n, period=PERIOD, spectral_radius=radius, settle=60))(circuit)
+        run = quick_jit(lambda c, n=count: periodic_run(c, c.start(pressure=80.0), n, period=PERIOD, spectral_radius=radius, settle=60))(circuit)
         exact = 5.0 + 80.0 + np.real(60 * impedance * np.exp(omega * np.asarray(run.times)))
         errors.append(np.abs(np.asarray(run.states[:, circuit.index("inner_pressure:bed")]) - exact).max())
     assert slope(steps, errors) == pytest.approx(2.0, abs=0.2)
@@ -36,7 +36,7 @@ def test_the_staggered_loop_is_of_order_two():
     loop = closed_loop(values)
 
     def pressures(count):
-        run = eqx.filter_jit(lambda loop: periodic_beat(loop, filled(loop, values["blood_volume"]), values["period"], count))(loop)
+        run = quick_jit(lambda loop: periodic_beat(loop, filled(loop, values["blood_volume"]), values["period"], count))(loop)
         return np.asarray(run.pressures)[:: count // 50, 4:]
 
     steps = [100, 200, 400, 800]
