@@ -71,7 +71,7 @@ def closed_loop():
         "activation_function": activation,
     }  # fmt: skip
     return {
-        "simulation_parameters": settings(60, 201, cardiac_period=PERIOD), "boundary_conditions": [],
+        "simulation_parameters": settings(60, 201, cardiac_period=PERIOD, absolute_tolerance=1e-8), "boundary_conditions": [],
         "vessels": [vessel(0, {}, R_poiseuille=1100.0, C=1.1e-3, L=6.0), vessel(1, {}, R_poiseuille=60.0, C=1.5e-2, L=0.6)],
         "junctions": [{"junction_name": "J0", "junction_type": "NORMAL_JUNCTION", "inlet_vessels": [0], "outlet_vessels": [1]}],
         "valves": [valve("out", "heart", "v0"), valve("in", "v1", "heart")], "chambers": [chamber],
