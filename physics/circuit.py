@@ -160,7 +160,7 @@ class Circuit(Equation, ImplicitSystem):
                     where[rows[i], places[j]] = 1 if value > 0 else 2
                 else:
                     where[rows[i], places[j]] = filled + np.arange(rows.shape[1])
-                    values.append(value)
+                    values.append(jnp.asarray(value))
                     filled += rows.shape[1]
         matrix = lax.stop_gradient(jnp.concatenate(values)[where])
         right = -jnp.concatenate(residuals)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from functools import lru_cache
+from functools import cache
 
 import jax
 import jax.numpy as jnp
@@ -39,7 +39,7 @@ class Group:
     inputs: tuple[tuple[int, ...], ...]
 
 
-@lru_cache(maxsize=None)
+@cache
 def kind_named(name: str) -> BlockKind:
     """The kind of that name; ``junction_2_3`` joins two inlets and three outlets."""
     if name.startswith("junction_"):
@@ -86,7 +86,7 @@ def _column(kind: str, p: Sequence[Array], u: Sequence[Array], r: Sequence[Array
     return jax.jvp(along, (zero,), (jnp.ones_like(zero),))[1]
 
 
-@lru_cache(maxsize=None)
+@cache
 def _compiled(kind: str) -> Callable[..., Array]:
     """All columns at several points at once, ``(points, equations, unknowns)``: one small program per kind."""
 
@@ -102,7 +102,7 @@ def local_jacobians(kind: str, p: np.ndarray, u: np.ndarray, r: np.ndarray, s: n
         return np.asarray(_compiled(kind)(p, u, r, s, shift))
 
 
-@lru_cache(maxsize=None)
+@cache
 def pattern_of(kind: str) -> dict[tuple[int, int], float | None]:
     """Which entries a kind of block has, and their value where it is 1 or -1 at all of several random points."""
     block, random = kind_named(kind), np.random.default_rng(0)

@@ -33,7 +33,9 @@ class Block:
     inputs: Mapping[str, Waveform | ArrayLike] = field(default_factory=dict)
 
 
-def assemble(blocks: Sequence[Block], connections: Sequence[tuple[str, str]], period: ArrayLike = 1.0, step: float | None = None) -> Circuit:
+def assemble(
+    blocks: Sequence[Block], connections: Sequence[tuple[str, str]], period: ArrayLike = 1.0, step: float | None = None
+) -> Circuit:
     """One system of all blocks.
 
     Args:
@@ -105,14 +107,18 @@ def _checked_blocks(blocks: Sequence[Block]) -> dict[str, Block]:
             for name in given:
                 if name not in known:
                     close = get_close_matches(name, known, n=3, cutoff=0.4) or known or ("none",)
-                    raise ValueError(f"got {what} {name!r} of block {block.name!r}; expected one of {kind.name}; do: use {' or '.join(close)}")
+                    raise ValueError(
+                        f"got {what} {name!r} of block {block.name!r}; expected one of {kind.name}; do: use {' or '.join(close)}"
+                    )
         for name in kind.parameters:
             if name not in block.values and name not in kind.optional:
                 raise ValueError(f"got block {block.name!r} without {name}; expected every parameter of {kind.name}; do: give {name}")
             _check_value(block, kind, name)
         for name in kind.inputs:
             if name not in block.inputs and block.kind != "chamber":
-                raise ValueError(f"got {kind.name} {block.name!r} without data for {name}; expected a waveform or a number; do: give {name}")
+                raise ValueError(
+                    f"got {kind.name} {block.name!r} without data for {name}; expected a waveform or a number; do: give {name}"
+                )
     return named
 
 

@@ -5,12 +5,13 @@ from collections.abc import Mapping
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jax.core import Tracer
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from physics.circuit import Circuit
 from physics.circuit_netlist import Block, assemble
-from physics.compartments import Compartments, LoopState, StaggeredLoop, compartments
+from physics.compartments import Compartments, LoopState, StaggeredLoop
 from physics.parameters import Parameter, ParameterSet
 from solvers import Status, simulate, time_mesh
 from solvers.loop.periodic import fixed_point
@@ -161,7 +162,7 @@ def run_beats(loop: Compartments, state: LoopState, onsets: Float[Array, " onset
     """
     if onsets.shape[0] < 2 or steps < 1:
         raise ValueError(f"got {onsets.shape[0]} onsets and {steps} steps; expected at least 2 and 1; do: give the beginning of every beat")
-    if not isinstance(onsets, jax.core.Tracer) and not bool((jnp.diff(onsets) > 0).all()):
+    if not isinstance(onsets, Tracer) and not bool((jnp.diff(onsets) > 0).all()):
         raise ValueError("got onsets that do not increase; expected increasing times; do: sort them, and remove beats found twice")
     beats, count = onsets.shape[0] - 1, len(loop.names)
     stepper = StaggeredLoop(loop, onsets)
@@ -211,7 +212,9 @@ def closed_loop_circuit(values: Values, step: float | None = None) -> Circuit:
     for name in RING:
         after = RING[(RING.index(name) + 1) % len(RING)]
         if name in VALVES:
-            timed = {key: jnp.asarray(values[f"{name}_{key}"]) * period for key in ("contraction_start", "contraction_time", "relaxation_time")}
+            timed = {
+                key: jnp.asarray(values[f"{name}_{key}"]) * period for key in ("contraction_start", "contraction_time", "relaxation_time")
+            }
             rest = values[f"{name}_rest_volume"]
             given = {key: values[f"{name}_{key}"] for key in ("passive_elastance", "active_elastance")}
             blocks.append(Block(name, "chamber", given | timed | {"diastolic_rest_volume": rest, "systolic_rest_volume": rest}))

@@ -57,7 +57,9 @@ class Compartments(Equation):
         phase = _hump(since, period, start, rise, fall)
         passive = self.elastic[0]
         count = self.active.shape[1]
-        return jnp.concatenate([passive[:count] + strength * phase, jnp.broadcast_to(passive[count:], (passive.shape[0] - count, *phase.shape[1:]))])
+        return jnp.concatenate(
+            [passive[:count] + strength * phase, jnp.broadcast_to(passive[count:], (passive.shape[0] - count, *phase.shape[1:]))]
+        )
 
     def pressures(self, state: LoopState, since: Array, period: Array) -> Float[Array, "compartments *batch"]:
         """mmHg in every compartment."""
@@ -81,9 +83,9 @@ class Compartments(Equation):
 
 
 class StaggeredLoop(Stepper):
-    r"""Volumes at whole steps and flows halfway between: $Q_{n+1/2} = aQ_{n-1/2} + (1-a)\,\Delta P_n/R$, $V_{n+1} = V_n + h\sum\pm Q_{n+1/2}$.
+    r"""Volumes at whole steps and flows halfway between, without solving a system.
 
-    $a = 1/(1+x+x^2/2)$ for $x = Rh/L$, which is $e^{-x}$ to order two, positive, and zero for a flow without inertia; a valve's flow is
+    $Q_{n+1/2} = aQ_{n-1/2} + (1-a)\,\Delta P_n/R$, $V_{n+1} = V_n + h\sum\pm Q_{n+1/2}$, and $a = 1/(1+x+x^2/2)$ for $x = Rh/L$, which is $e^{-x}$ to order two, positive, and zero for a flow without inertia; a valve's flow is
     not let below zero. Order two between openings and closings of valves, which are placed to a step; the sum of the volumes is kept to
     round-off. The state is the volumes, then the flows.
 
@@ -162,14 +164,17 @@ def compartments(
     if lost:
         raise ValueError(f"got compartment {lost[0]!r} that blood cannot enter and leave; expected a loop; do: add a branch")
     tables = [jnp.asarray(table, float) for table in (elastic, active, values)]
-    for table, rows, columns, what in zip(tables, (2, 4, 2), (len(names), None, len(branches)), ("elastic", "active", "branches"), strict=True):
+    for table, rows, columns, what in zip(
+        tables, (2, 4, 2), (len(names), None, len(branches)), ("elastic", "active", "branches"), strict=True
+    ):
         if table.shape[0] != rows or (columns is not None and table.shape[1] != columns):
             raise ValueError(f"got {what} values of shape {table.shape}; expected {rows} rows, one column each; do: see Compartments")
     for table, what in ((tables[0][0], "passive elastance"), (tables[2], "resistance or inertance"), (tables[1][2:], "activation time")):
         if not (np.asarray(table) > 0).all():
             raise ValueError(f"got {what} {float(np.asarray(table).min()):g}; expected above 0; do: correct the value")
     flags = tuple(valve for *_, valve in branches)
-    return Compartments(*tables, tuple(names), tuple(name for name, *_ in branches), tuple(upstream), tuple(downstream), flags)
+    flows = tuple(name for name, *_ in branches)
+    return Compartments(tables[0], tables[1], tables[2], tuple(names), flows, tuple(upstream), tuple(downstream), flags)
 
 
 def _hump(since: Array, period: Array, start: Array, rise: Array, fall: Array) -> Array:

@@ -54,7 +54,14 @@ def _of_paper(name: str) -> Prior:
 
 PRIORS: tuple[Prior, ...] = (
     *(_of_paper(name) for name in FITTED),
-    _bounded("contraction_delay", "s", 0.04, 0.0, 0.12, "electromechanical delay from the R wave 20 to 80 ms, Weissler (1968), Circulation 37, 149"),
+    _bounded(
+        "contraction_delay",
+        "s",
+        0.04,
+        0.0,
+        0.12,
+        "electromechanical delay from the R wave 20 to 80 ms, Weissler (1968), Circulation 37, 149",
+    ),
     _bounded("systemic_delay", "s", 0.1, 0.0, 0.25, "aorta to radial artery 0.6 m at 5 to 10 m/s, and the line"),
     _bounded("systemic_frequency", "Hz", 4.0, 1.5, 20.0, _LINE),
     _bounded("systemic_damping", "1", 0.4, 0.05, 1.5, _LINE),
@@ -124,9 +131,12 @@ def pressure_problem(record: PressureRecord, until: float, every: int = 2) -> Pr
     grid = np.arange(onsets[0], record.times[-1] + 0.1, 0.004)
     times = record.times[::every]
     kinds = []
-    for name, values, scale in (("systemic pressure", record.systemic, "systemic_error"), ("pulmonary pressure", record.pulmonary, "pulmonary_error")):
+    for name, values, scale in (
+        ("systemic pressure", record.systemic, "systemic_error"),
+        ("pulmonary pressure", record.pulmonary, "pulmonary_error"),
+    ):
         seen = np.where(times < until, values[::every], np.nan)
-        kinds.append(series(times, seen, Normal(scale), name, "mmHg"))
+        kinds.append(series(times, seen, Normal(scale=scale), name, "mmHg"))
     period = float(np.median(np.diff(record.beats)))
     extra = {"onsets": jnp.asarray(onsets), "period": jnp.asarray(period), "grid": jnp.asarray(grid)}
     return Problem(PRIORS, monitored, tuple(kinds), extra)

@@ -35,14 +35,12 @@ class PressureRecord:
     masked: dict[str, float]
 
 
-def read_pressures(
-    source: str | Path | WfdbRecord, lead: str = "III", systemic: str = "ABP", pulmonary: str = "PAP"
-) -> PressureRecord:
+def read_pressures(source: str | Path | WfdbRecord, lead: str = "III", systemic: str = "ABP", pulmonary: str = "PAP") -> PressureRecord:
     """Reads a record with a lead and two pressures.
 
     Raises:
-        InputError: What :func:`twinsim.wfdb_record.read_wfdb` refuses, a channel missing, another unit than mmHg, different rates, fewer than
-            four beats, or a pressure with less than a quarter of its samples left.
+        InputError: What :func:`twinsim.wfdb_record.read_wfdb` refuses, a channel missing, another unit than mmHg, different rates, fewer
+            than four beats, or a pressure with less than a quarter of its samples left.
     """
     record = source if isinstance(source, WfdbRecord) else read_wfdb(source)
     waves = [record.signal(systemic), record.signal(pulmonary)]
@@ -62,11 +60,11 @@ def read_pressures(
     beats = r_waves(electrocardiogram.values, electrocardiogram.rate)
     if len(beats) < 4:
         raise InputError(f"{len(beats)} beats in lead {lead}", "at least 4", "choose another lead")
-    return PressureRecord(record.name, waves[0].times, *cleaned, beats, masked)
+    return PressureRecord(record.name, waves[0].times, cleaned[0], cleaned[1], beats, masked)
 
 
 def useless(values: np.ndarray, rate: float) -> np.ndarray:
-    """Samples that are no pressure: missing, not above zero, above 300 mmHg, or in a stretch that does not change for a fifth of a second."""
+    """Samples that are no pressure: missing, not above zero, above 300 mmHg, or in a stretch without a change for a fifth of a second."""
     bad = ~np.isfinite(values) | (values <= 0) | (values > HIGHEST)
     still = np.concatenate([[False], np.diff(values) == 0])
     length, first = max(2, round(FLAT * rate)), 0

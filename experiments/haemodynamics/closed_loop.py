@@ -86,16 +86,21 @@ def run(config: Config, workspace: Workspace) -> Result:
     judged = _judged(record, until, central, drawn)
     notes = _notes(draws, fit, record, values)
     summary = _summary(judged, record, fit, values) | _read_off(beat)
-    report = Report("Closed loop", f"Record {record.name}: fitted to {until:.1f} s, forecasting {record.times[-1] - until:.1f} s from R waves alone")
+    report = Report(
+        "Closed loop", f"Record {record.name}: fitted to {until:.1f} s, forecasting {record.times[-1] - until:.1f} s from R waves alone"
+    )
     for note in notes:
         report.warn(note)
-    report.figure(_waves(record, until, central, judged), "Measured and modelled pressures; 90 % bands.", "waves", alt="Two pressures over time")
+    report.figure(
+        _waves(record, until, central, judged), "Measured and modelled pressures; 90 % bands.", "waves", alt="Two pressures over time"
+    )
     _show_beat(report, beat)
     report.table(
         ["Parameter", "Unit", "Fitted", "90 %", "Bounds", "Spread over prior's"],
         [
-            [p.name, p.unit, f"{values[p.name]:.4g}", "{:.4g} to {:.4g}".format(*draws.interval(p.name, 0.9)), _bounds(p.name), f"{draws.spread(p.name):.2f}"]
+            [p.name, p.unit, f"{values[p.name]:.4g}", "{:.4g} to {:.4g}".format(*draws.interval(p.name, 0.9)), _bounds(p.name), width]
             for p in PRIORS
+            for width in [f"{draws.spread(p.name):.2f}"]
         ],
         "A spread near 1 says that the two pressures tell nothing of a parameter. Chamber volumes rest on the values that are not fitted.",
     )  # fmt: skip
@@ -183,7 +188,9 @@ def _summary(judged: dict[str, dict[str, Any]], record: PressureRecord, fit: dic
 
 
 def _notes(draws: Draws, fit: dict[str, Any], record: PressureRecord, values: dict[str, float]) -> list[str]:
-    notes = [f"{100 * part:.1f} % of {name} is masked: flat, not above zero, or missing." for name, part in record.masked.items() if part > 0]
+    notes = [
+        f"{100 * part:.1f} % of {name} is masked: flat, not above zero, or missing." for name, part in record.masked.items() if part > 0
+    ]
     if not fit["converged"]:
         notes.append(f"The fit did not meet its tolerance in {fit['steps']} steps; raise --iterations.")
     for prior in PRIORS:
@@ -225,7 +232,13 @@ def _pressures(beat: LoopRun, names: tuple[str, ...]) -> Figure:
     sides = (("left_ventricle", "systemic_arteries", "left_atrium"), ("right_ventricle", "pulmonary_arteries", "right_atrium"))
     for axes, side in zip(figure.subplots(1, 2), sides, strict=True):
         for name, colour in zip(side, (VERMILION, INK, BLUE), strict=True):
-            axes.plot(np.asarray(beat.times), np.asarray(beat.pressures)[:, names.index(name)], color=colour, linewidth=1.5, label=name.replace("_", " "))
+            axes.plot(
+                np.asarray(beat.times),
+                np.asarray(beat.pressures)[:, names.index(name)],
+                color=colour,
+                linewidth=1.5,
+                label=name.replace("_", " "),
+            )
         axes.set_xlabel("time from the R wave (s)")
         axes.set_ylabel("pressure (mmHg)")
         axes.legend(frameon=False, fontsize=8)

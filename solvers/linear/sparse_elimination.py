@@ -112,7 +112,7 @@ def _best_pivot(work: np.ndarray, filled: np.ndarray, rows: list[int], columns: 
             r, c = np.unravel_index(int(np.argmin(best)), best.shape)
             return rows[r], columns[c]
     raise ValueError(
-        "got equations that are singular; expected one solution; do: check that every pressure has a way to a source, a chamber or a reference"
+        "got equations that are singular; expected one solution; do: give every pressure a way to a source, a chamber or a reference"
     )
 
 

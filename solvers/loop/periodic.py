@@ -60,14 +60,14 @@ def fixed_point(
     Source: Aprille and Trick (1972), Proc. IEEE 60, 108.
     """
     held, held_start = lax.stop_gradient((parameters, start))
-    target = None if kept is None else kept(parameters, start)
+    target = jnp.zeros(()) if kept is None else kept(parameters, start)
     held_target = lax.stop_gradient(target)
     ahead = jnp.zeros_like(held_start)
     if kept is not None:
         ahead = jax.grad(kept, argnums=1)(held, held_start)
         ahead = ahead / jnp.maximum(jnp.sum(ahead**2), jnp.finfo(ahead.dtype).tiny)
 
-    def residual(parameters: PyTree, s: Point, target: Scalar | None) -> Point:
+    def residual(parameters: PyTree, s: Point, target: Scalar) -> Point:
         change = s - function(parameters, s)
         return change if kept is None else change + ahead * (kept(parameters, s) - target)
 

@@ -35,10 +35,10 @@ class ImplicitSystem(eqx.Module):
 
 
 class GeneralisedAlpha(Stepper):
-    r"""$r(\dot y_{n+\alpha_m}, y_{n+\alpha_f}, t_{n+\alpha_f}) = 0$ with $y_{n+1} = y_n + h[(1-\gamma)\dot y_n + \gamma\dot y_{n+1}]$.
+    r"""$r(\dot y_{n+\alpha_m}, y_{n+\alpha_f}, t_{n+\alpha_f}) = 0$, $y_{n+1} = y_n + h[(1-\gamma)\dot y_n + \gamma\dot y_{n+1}]$.
 
-    $\alpha_m = \tfrac12\frac{3-\rho}{1+\rho}$, $\alpha_f = \frac1{1+\rho}$, $\gamma = \tfrac12+\alpha_m-\alpha_f$: order two, stable for every
-    step, and modes faster than the step lose the factor $\rho$ per step.
+    $\alpha_m = \tfrac12\frac{3-\rho}{1+\rho}$, $\alpha_f = \frac1{1+\rho}$, $\gamma = \tfrac12+\alpha_m-\alpha_f$: order two, stable
+    for every step, and modes faster than the step lose the factor $\rho$ per step.
 
     The state is one array: $y$, then $\dot y$, then the largest last Newton step so far over the unknowns' scales, by which a caller
     sees whether the equations were solved.

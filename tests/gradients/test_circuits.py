@@ -19,7 +19,9 @@ def test_through_cycles_of_a_windkessel():
 
     def mean(compliance):
         changed = circuit.with_values({"bed.compliance": compliance})
-        return jnp.mean(run_cycles(changed, changed.start(pressure=60.0), 40, period=PERIOD).states[:, circuit.index("pressure:heart:bed")] ** 2)
+        return jnp.mean(
+            run_cycles(changed, changed.start(pressure=60.0), 40, period=PERIOD).states[:, circuit.index("pressure:heart:bed")] ** 2
+        )
 
     value = jnp.asarray(1.4)
     slope = quick_jit(jax.grad(mean))(value)

@@ -24,7 +24,9 @@ def test_generalised_alpha_is_of_order_two(radius):
     impedance = 1 / (1.4 * omega + 1.0)
     steps, errors = [15, 30, 60, 120], []
     for count in steps:
-        run = quick_jit(lambda c, n=count: periodic_run(c, c.start(pressure=80.0), n, period=PERIOD, spectral_radius=radius, settle=60))(circuit)
+        run = quick_jit(lambda c, n=count: periodic_run(c, c.start(pressure=80.0), n, period=PERIOD, spectral_radius=radius, settle=60))(
+            circuit
+        )
         exact = 5.0 + 80.0 + np.real(60 * impedance * np.exp(omega * np.asarray(run.times)))
         errors.append(np.abs(np.asarray(run.states[:, circuit.index("inner_pressure:bed")]) - exact).max())
     assert slope(steps, errors) == pytest.approx(2.0, abs=0.2)
