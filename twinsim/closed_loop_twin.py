@@ -136,7 +136,7 @@ def pressure_problem(record: PressureRecord, until: float, every: int = 2) -> Pr
         ("pulmonary pressure", record.pulmonary, "pulmonary_error"),
     ):
         seen = np.where(times < until, values[::every], np.nan)
-        kinds.append(series(times, seen, Normal(scale=scale), name, "mmHg"))
+        kinds.append(series(times, seen, Normal(scale), name, "mmHg"))  # pyright: ignore[reportCallIssue]
     period = float(np.median(np.diff(record.beats)))
     extra = {"onsets": jnp.asarray(onsets), "period": jnp.asarray(period), "grid": jnp.asarray(grid)}
     return Problem(PRIORS, monitored, tuple(kinds), extra)
