@@ -43,6 +43,16 @@ from physics.cell_ten_tusscher_2006 import TenTusscher2006 as TenTusscher2006
 from physics.cell_tor_ord_2019 import TorOrd2019 as TorOrd2019
 from physics.cells import CELL_MODELS as CELL_MODELS
 from physics.chemotherapy import Chemotherapy as Chemotherapy
+from physics.circuit import Circuit as Circuit
+from physics.circuit_cycle import CircuitRun as CircuitRun
+from physics.circuit_cycle import periodic_run as periodic_run
+from physics.circuit_cycle import run_cycles as run_cycles
+from physics.circuit_netlist import Block as Block
+from physics.circuit_netlist import assemble as assemble
+from physics.circuit_waveform import Waveform as Waveform
+from physics.circuit_waveform import constant as constant
+from physics.circuit_waveform import fourier as fourier
+from physics.circuit_waveform import waveform as waveform
 from physics.courtemanche_parameters import COURTEMANCHE_1998 as COURTEMANCHE_1998
 from physics.drug_block import CHANNELS as CHANNELS
 from physics.drug_block import HergBinding as HergBinding

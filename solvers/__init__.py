@@ -35,6 +35,8 @@ from solvers.loop.chunks import ChunkedRun as ChunkedRun
 from solvers.loop.chunks import simulate_in_chunks as simulate_in_chunks
 from solvers.loop.fixed_point import FixedPoint as FixedPoint
 from solvers.loop.fixed_point import fixed_point as fixed_point
+from solvers.loop.newton_fixed_point import NewtonFixedPoint as NewtonFixedPoint
+from solvers.loop.newton_fixed_point import newton_fixed_point as newton_fixed_point
 from solvers.loop.restart import load_restart as load_restart
 from solvers.loop.restart import save_restart as save_restart
 from solvers.loop.time_mesh import TimeMesh as TimeMesh
@@ -103,6 +105,8 @@ from solvers.steppers.explicit_runge_kutta import ButcherTable as ButcherTable
 from solvers.steppers.explicit_runge_kutta import ExplicitRungeKutta as ExplicitRungeKutta
 from solvers.steppers.exponential import ExactDiffusion as ExactDiffusion
 from solvers.steppers.exponential import ExponentialRungeKutta as ExponentialRungeKutta
+from solvers.steppers.generalised_alpha import GeneralisedAlpha as GeneralisedAlpha
+from solvers.steppers.generalised_alpha import ImplicitSystem as ImplicitSystem
 from solvers.steppers.imex import ARS222 as ARS222
 from solvers.steppers.imex import ARS233 as ARS233
 from solvers.steppers.imex import ARS443 as ARS443

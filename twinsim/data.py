@@ -134,6 +134,15 @@ DATASETS: dict[str, Dataset] = {
             size_mib=0.1,
             contents="*.yaml",
         ),
+        Dataset(
+            name="wfdb",
+            path="signals/wfdb",
+            what="electrocardiograms and pressures: MIT-BIH 100, PTB s0010, MIMIC 037 and 041, an alarm of ventricular tachycardia",
+            source="github.com/MIT-LCP/wfdb-python, commit 6850ad1; Moody and Mark 1996, Goldberger 2000",
+            licence="MIT (repository); ODC-By (PhysioNet, recalled)",
+            size_mib=3.0,
+            contents="041s/041s01.dat",
+        ),
     )
 }
 

@@ -1,0 +1,113 @@
+"""Reads a PhysioNet (WFDB) record: a header and signals packed in 12 or 16 bits."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from twinsim.errors import InputError, near_misses
+
+FIELD = re.compile(r"^(?P<gain>[-+0-9.eE]+)?(\((?P<baseline>-?\d+)\))?(/(?P<unit>\S+))?$")
+
+
+@dataclass(frozen=True)
+class Signal:
+    """One channel.
+
+    Attributes:
+        name: As the header says.
+        unit: Physical unit; mV where the header names none.
+        rate: Samples per second.
+        values: In the unit; NaN where the record marks a sample as invalid.
+    """
+
+    name: str
+    unit: str
+    rate: float
+    values: np.ndarray
+
+    @property
+    def times(self) -> np.ndarray:
+        """s from the start of the record."""
+        return np.arange(len(self.values)) / self.rate
+
+
+@dataclass(frozen=True)
+class WfdbRecord:
+    """A record.
+
+    Attributes:
+        name: Of the record.
+        signals: In the order of the header.
+    """
+
+    name: str
+    signals: tuple[Signal, ...]
+
+    def signal(self, name: str) -> Signal:
+        """The channel of that name.
+
+        Raises:
+            InputError: There is none.
+        """
+        for one in self.signals:
+            if one.name == name:
+                return one
+        names = [one.name for one in self.signals]
+        raise InputError(f"channel {name!r} of record {self.name}", "a channel of the record", near_misses(name, names))
+
+
+def read_wfdb(path: str | Path) -> WfdbRecord:
+    """Reads ``NAME.hea`` and the file of signals that it names; formats 212 and 16, several samples per frame included.
+
+    Raises:
+        InputError: No such file, a header that is none, another format, signals in several files, or a file that is too short.
+    """
+    path = Path(path).with_suffix(".hea")
+    try:
+        lines = [line for line in path.read_text(encoding="latin-1").splitlines() if line.strip() and not line.startswith("#")]
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}", "a WFDB header", "check the path") from error
+    try:
+        head = lines[0].split()
+        count, rate = int(head[1]), float(head[2].split("/")[0].split("(")[0]) if len(head) > 2 else 250.0
+        rows = [line.split() for line in lines[1 : count + 1]]
+        formats = [re.match(r"(\d+)(?:x(\d+))?", row[1]) for row in rows]
+        kinds, per_frame = [int(f[1]) for f in formats if f], [int(f[2] or 1) for f in formats if f]
+        fields = [FIELD.match(row[2]) if len(row) > 2 else None for row in rows]
+        zeros = [int(row[4]) if len(row) > 4 else 0 for row in rows]
+        if not rows or len(rows) != count or len(kinds) != count:
+            raise ValueError("signals are missing")
+    except (ValueError, IndexError) as error:
+        raise InputError(f"{path}, which is no WFDB header ({error})", "a record line and one line per signal", "check the file") from error
+    if set(kinds) not in ({212}, {16}) or len({row[0] for row in rows}) != 1:
+        raise InputError(f"{path} with formats {sorted(set(kinds))}", "all signals in one file, in format 212 or 16", "convert the record")
+    data = _samples(path.with_name(rows[0][0]), kinds[0])
+    width = sum(per_frame)
+    frames = int(head[3]) if len(head) > 3 else len(data) // width
+    if len(data) < frames * width:
+        raise InputError(f"{rows[0][0]} with {len(data)} samples", f"{frames * width}", "fetch the whole file")
+    table, signals, column = data[: frames * width].reshape(frames, width), [], 0
+    for row, field, zero, each in zip(rows, fields, zeros, per_frame, strict=True):
+        gain = float(field["gain"]) if field and field["gain"] and float(field["gain"]) else 200.0
+        baseline = int(field["baseline"]) if field and field["baseline"] else zero
+        raw = table[:, column : column + each].reshape(-1).astype(float)
+        raw[raw == (-2048 if kinds[0] == 212 else -32768)] = np.nan
+        unit = field["unit"] if field and field["unit"] else "mV"
+        name = " ".join(row[8:]) or f"signal {len(signals)}"
+        signals.append(Signal(name, unit, rate * each, (raw - baseline) / gain))
+        column += each
+    return WfdbRecord(path.stem, tuple(signals))
+
+
+def _samples(path: Path, kind: int) -> np.ndarray:
+    try:
+        packed = np.fromfile(path, dtype=np.uint8)
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}", "the signals that the header names", "put them beside it") from error
+    if kind == 16:
+        return packed[: len(packed) // 2 * 2].view("<i2").astype(int)
+    triples = packed[: len(packed) // 3 * 3].reshape(-1, 3).astype(int)
+    pairs = np.stack([triples[:, 0] | (triples[:, 1] & 0x0F) << 8, triples[:, 2] | (triples[:, 1] & 0xF0) << 4], axis=1).reshape(-1)
+    return np.where(pairs > 2047, pairs - 4096, pairs)
