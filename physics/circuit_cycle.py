@@ -8,7 +8,7 @@ from jaxtyping import Array, Float
 
 from physics.circuit import Circuit
 from solvers import Status, TimeMesh, simulate, time_mesh
-from solvers.loop.periodic import fixed_point
+from solvers.loop.newton_fixed_point import newton_fixed_point
 from solvers.shapes import Index
 from solvers.status import raise_for_status
 from solvers.steppers.generalised_alpha import GeneralisedAlpha, Memory, Unknowns
@@ -92,7 +92,7 @@ def periodic_run(
         period: s; the circuit's if not given.
         spectral_radius: See :class:`solvers.steppers.generalised_alpha.GeneralisedAlpha`.
         settle: Cycles run before Newton's method begins.
-        iterations: Newton steps at most; see :func:`solvers.loop.periodic.fixed_point`.
+        iterations: Newton steps at most; see :func:`solvers.newton_fixed_point`.
         tolerance: For the change over a cycle, over the scales of the unknowns.
 
     The derivative with respect to parameters, inputs and start is that of the implicit function. Fails, with status NOT_CONVERGED: no
@@ -114,7 +114,7 @@ def periodic_run(
 
     kept = (lambda circuit, s: circuit.volume(s[:size])) if circuit.closed else None
     memory = stepper.start(start)[:-1]
-    found = fixed_point(mapped, circuit, memory, scales, kept, settle, iterations, tolerance)
+    found = newton_fixed_point(mapped, circuit, memory, scales, kept, settle, iterations, tolerance)
     run = _run(circuit, stepper, jnp.concatenate([found.point, jnp.zeros_like(start[:1])]), mesh, steps, 1)
     status = jnp.where((run.status == 0) & ~(run.cycle_change <= 100 * tolerance), Status.NOT_CONVERGED, run.status)
     return eqx.tree_at(lambda r: (r.status, r.cycles), run, (status, found.steps))

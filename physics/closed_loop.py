@@ -14,7 +14,7 @@ from physics.circuit_netlist import Block, assemble
 from physics.compartments import Compartments, LoopState, StaggeredLoop
 from physics.parameters import Parameter, ParameterSet
 from solvers import Status, simulate, time_mesh
-from solvers.loop.periodic import fixed_point
+from solvers.loop.newton_fixed_point import newton_fixed_point
 from solvers.status import raise_for_status
 
 CHAMBERS = ("left_atrium", "left_ventricle", "right_atrium", "right_ventricle")
@@ -180,7 +180,7 @@ def run_beats(loop: Compartments, state: LoopState, onsets: Float[Array, " onset
 
 
 def periodic_beat(loop: Compartments, start: LoopState, period: ArrayLike, steps: int, settle: int = 8, iterations: int = 12) -> LoopRun:
-    """The beat that repeats itself, with the blood volume of the start and exact derivatives; see :func:`fixed_point`.
+    """The beat that repeats itself, with the blood volume of the start and exact derivatives; see :func:`newton_fixed_point`.
 
     One patient; for many, ``jax.vmap``. The status is NOT_CONVERGED where the beat found does not repeat itself to 1e-8.
     """
@@ -194,7 +194,7 @@ def periodic_beat(loop: Compartments, start: LoopState, period: ArrayLike, steps
     def scales(state: LoopState) -> LoopState:
         return jnp.concatenate([jnp.full(count, jnp.max(jnp.abs(state[:count]))), jnp.full(len(loop.flows), jnp.inf)])
 
-    found = fixed_point(mapped, (loop, onsets), start, scales, lambda _, state: state[:count].sum(), settle, iterations)
+    found = newton_fixed_point(mapped, (loop, onsets), start, scales, lambda _, state: state[:count].sum(), settle, iterations)
     run = run_beats(loop, found.point, onsets, steps)
     status = jnp.where((run.status == 0) & ~(run.beat_change < 1e-8), Status.NOT_CONVERGED, run.status)
     return eqx.tree_at(lambda r: r.status, run, status)

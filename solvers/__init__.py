@@ -33,8 +33,8 @@ from solvers.loop.checkpoint_plan import CheckpointPlan as CheckpointPlan
 from solvers.loop.checkpoint_plan import checkpoint_plan as checkpoint_plan
 from solvers.loop.chunks import ChunkedRun as ChunkedRun
 from solvers.loop.chunks import simulate_in_chunks as simulate_in_chunks
-from solvers.loop.periodic import FixedPoint as FixedPoint
-from solvers.loop.periodic import fixed_point as fixed_point
+from solvers.loop.newton_fixed_point import NewtonFixedPoint as NewtonFixedPoint
+from solvers.loop.newton_fixed_point import newton_fixed_point as newton_fixed_point
 from solvers.loop.restart import load_restart as load_restart
 from solvers.loop.restart import save_restart as save_restart
 from solvers.loop.time_mesh import TimeMesh as TimeMesh

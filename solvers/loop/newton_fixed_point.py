@@ -1,4 +1,4 @@
-"""The fixed point of a map, such as the cycle of a periodic system, by Newton's method with the implicit derivative."""
+"""The fixed point of a map of few unknowns, such as the cycle of a periodic system, by Newton's method, with derivatives in both modes."""
 
 from collections.abc import Callable
 
@@ -16,8 +16,8 @@ PointMap = Callable[[PyTree, Point], Point]
 Functional = Callable[[PyTree, Point], Scalar]
 
 
-class FixedPoint(eqx.Module):
-    """What :func:`fixed_point` found.
+class NewtonFixedPoint(eqx.Module):
+    """What :func:`newton_fixed_point` found.
 
     Attributes:
         point: The fixed point, with its derivative.
@@ -30,7 +30,7 @@ class FixedPoint(eqx.Module):
     steps: Index
 
 
-def fixed_point(
+def newton_fixed_point(
     function: PointMap,
     parameters: PyTree,
     start: Point,
@@ -39,7 +39,7 @@ def fixed_point(
     settle: int = 3,
     iterations: int = 12,
     tolerance: ArrayLike = 1e-9,
-) -> FixedPoint:
+) -> NewtonFixedPoint:
     r"""$\Phi(p, s) = s$; with a quantity $V$ that the map keeps, the fixed point with the $V$ of the start.
 
     Args:
@@ -56,7 +56,7 @@ def fixed_point(
 
     The derivative with respect to parameters and $V_0$ is that of the implicit function: one more Newton step from the solution with
     the matrix held, in either mode; the number of iterations has no part in it. Fails where there is no fixed point or another one is
-    nearer; ``change`` then is not small.
+    nearer; ``change`` then is not small. For maps of many unknowns see :func:`solvers.loop.fixed_point.fixed_point`, which needs no Jacobian.
     Source: Aprille and Trick (1972), Proc. IEEE 60, 108.
     """
     held, held_start = lax.stop_gradient((parameters, start))
@@ -93,4 +93,6 @@ def fixed_point(
     s, now, count, matrix = lax.while_loop(goes_on, iterate, (first, jnp.asarray(jnp.inf, first.dtype), jnp.asarray(0), unit))
     s, matrix = lax.stop_gradient((s, matrix))
     last = residual(parameters, s, target)
-    return FixedPoint(s - jnp.linalg.solve(matrix, last), lax.stop_gradient(jnp.minimum(jnp.max(jnp.abs(last) / scales(s)), now)), count)
+    return NewtonFixedPoint(
+        s - jnp.linalg.solve(matrix, last), lax.stop_gradient(jnp.minimum(jnp.max(jnp.abs(last) / scales(s)), now)), count
+    )
