@@ -33,6 +33,8 @@ from solvers.loop.checkpoint_plan import CheckpointPlan as CheckpointPlan
 from solvers.loop.checkpoint_plan import checkpoint_plan as checkpoint_plan
 from solvers.loop.chunks import ChunkedRun as ChunkedRun
 from solvers.loop.chunks import simulate_in_chunks as simulate_in_chunks
+from solvers.loop.fixed_point import FixedPoint as FixedPoint
+from solvers.loop.fixed_point import fixed_point as fixed_point
 from solvers.loop.newton_fixed_point import NewtonFixedPoint as NewtonFixedPoint
 from solvers.loop.newton_fixed_point import newton_fixed_point as newton_fixed_point
 from solvers.loop.restart import load_restart as load_restart
@@ -85,6 +87,8 @@ from solvers.status import SimulationError as SimulationError
 from solvers.status import Status as Status
 from solvers.stepper import Increments as Increments
 from solvers.stepper import Stepper as Stepper
+from solvers.steppers.adaptive_substeps import AdaptiveSubsteps as AdaptiveSubsteps
+from solvers.steppers.adaptive_substeps import StateLimited as StateLimited
 from solvers.steppers.blocked_diffusion import BlockedDiffusion as BlockedDiffusion
 from solvers.steppers.blocked_diffusion import diffuse as diffuse
 from solvers.steppers.compensated import Compensated as Compensated

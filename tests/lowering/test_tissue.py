@@ -7,11 +7,13 @@ from jax import export
 
 from physics import (
     CELL_MODELS,
+    Bidomain,
     Monodomain,
     RecordActivation,
     Shock,
     TissueStimulus,
     box_fraction,
+    conductor_tensor,
     fibre_tensor,
     front_fit,
     patches,
@@ -63,5 +65,23 @@ def test_tips_and_what_a_shock_leaves_lower():
 
         program = jax.jit(jax.value_and_grad(left, has_aux=True))
         text = export.export(program, platforms=("cpu", "cuda", "tpu"))(jnp.ones((4, 2))).mlir_module()
+    assert "f64" not in text
+    assert "callback" not in text
+
+
+def test_two_conductors_lower():
+    with jax.enable_x64(False):
+        mask = np.ones((6, 4, 2), bool)
+        mask[..., 1] = False
+        tissue, conductor = VoxelGrid(mask, 0.25), VoxelGrid(np.ones_like(mask), 0.25)
+        outside = conductor_tensor(tissue, conductor, fibre_tensor(conductor, 0.443, 0.171), 0.7)
+        equation = Bidomain(tissue, conductor, CELL_MODELS["mitchell_schaeffer"](), fibre_tensor(tissue, 0.121, 0.0136), outside)
+        stepper, start = equation.stepper(), equation.initial_state()
+
+        def stepped(state):
+            return stepper.advance(state, jnp.zeros(()), jnp.asarray(0.05))
+
+        text = export.export(jax.jit(stepped), platforms=("cpu", "cuda", "tpu"))(start).mlir_module()
+    assert "f32" in text
     assert "f64" not in text
     assert "callback" not in text

@@ -132,7 +132,8 @@ def test_lotka_volterra_of_lynx_and_hare():
 
 @pytest.mark.slow
 def test_one_compartment_with_a_heavy_tail():
-    draws = nuts_posterior(one_compartment(), seed=1, chains=8, warmup=1000, count=3000, target_acceptance=0.95)
+    """Many draws: the spread of log V_m hangs on its tail and differs by a tenth (one sd) between chains of 6000 draws."""
+    draws = nuts_posterior(one_compartment(), seed=1, chains=16, warmup=1000, count=6000, target_acceptance=0.95)
     assert np.nanmax(draws.diagnostics.r_hat) < 1.01, draws.diagnostics.words
     for name in ("k_a", "sigma"):
         check_moments(draws, STORED[ONE_COMPARTMENT]["reference"], name)
