@@ -57,7 +57,7 @@ class GeneralisedAlpha(Stepper):
 
     system: ImplicitSystem
     spectral_radius: float = eqx.field(static=True, default=0.5)
-    tolerance: float = eqx.field(static=True, default=1e-5)
+    tolerance: float = eqx.field(static=True, default=1e-7)
     iterations: int = eqx.field(static=True, default=20)
 
     def __check_init__(self) -> None:
