@@ -118,7 +118,7 @@ def filled(loop: Compartments, blood_volume: ArrayLike) -> LoopState:
     """Unknowns of a heart at rest, one pressure everywhere, that hold this volume (mL); a place to start from."""
     elastance, rest = loop.elastic
     pressure = (jnp.asarray(blood_volume) - rest.sum(0)) / (1 / elastance).sum(0)
-    volumes = rest + pressure / elastance
+    volumes = rest + pressure[None] / elastance
     return jnp.concatenate([volumes, jnp.zeros((len(loop.flows), *volumes.shape[1:]), volumes.dtype)])
 
 

@@ -45,7 +45,8 @@ class GeneralisedAlpha(Stepper):
 
     Args:
         system: The equations.
-        spectral_radius: $\rho$, 0 to 1; 0 damps most, 1 conserves energy and rings.
+        spectral_radius: $\rho$, 0 to 1; 0 damps most, 1 conserves energy and rings; at 1 what algebraic unknowns remember never dies
+            out, and no cycle is found by Newton's method.
         tolerance: Newton's iterations end when a step is below this part of the scales; the step after that is taken as well.
         iterations: Most of them.
 
