@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.core import Tracer
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
@@ -162,7 +163,7 @@ def run_beats(loop: Compartments, state: LoopState, onsets: Float[Array, " onset
     """
     if onsets.shape[0] < 2 or steps < 1:
         raise ValueError(f"got {onsets.shape[0]} onsets and {steps} steps; expected at least 2 and 1; do: give the beginning of every beat")
-    if not isinstance(onsets, Tracer) and not bool((jnp.diff(onsets) > 0).all()):
+    if not isinstance(onsets, Tracer) and not bool((np.diff(np.asarray(onsets)) > 0).all()):
         raise ValueError("got onsets that do not increase; expected increasing times; do: sort them, and remove beats found twice")
     beats, count = onsets.shape[0] - 1, len(loop.names)
     stepper = StaggeredLoop(loop, onsets)
