@@ -92,7 +92,7 @@ def periodic_run(
         period: s; the circuit's if not given.
         spectral_radius: See :class:`solvers.steppers.generalised_alpha.GeneralisedAlpha`.
         settle: Cycles run before Newton's method begins.
-        iterations: Newton steps at most; see :func:`solvers.loop.newton_fixed_point.newton_fixed_point`.
+        iterations: Newton steps at most; see :func:`solvers.newton_fixed_point`.
         tolerance: For the change over a cycle, over the scales of the unknowns.
 
     The derivative with respect to parameters, inputs and start is that of the implicit function. Fails, with status NOT_CONVERGED: no

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.core import Tracer
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
@@ -118,7 +119,7 @@ def filled(loop: Compartments, blood_volume: ArrayLike) -> LoopState:
     """Unknowns of a heart at rest, one pressure everywhere, that hold this volume (mL); a place to start from."""
     elastance, rest = loop.elastic
     pressure = (jnp.asarray(blood_volume) - rest.sum(0)) / (1 / elastance).sum(0)
-    volumes = rest + pressure / elastance
+    volumes = rest + pressure[None] / elastance
     return jnp.concatenate([volumes, jnp.zeros((len(loop.flows), *volumes.shape[1:]), volumes.dtype)])
 
 
@@ -162,7 +163,7 @@ def run_beats(loop: Compartments, state: LoopState, onsets: Float[Array, " onset
     """
     if onsets.shape[0] < 2 or steps < 1:
         raise ValueError(f"got {onsets.shape[0]} onsets and {steps} steps; expected at least 2 and 1; do: give the beginning of every beat")
-    if not isinstance(onsets, Tracer) and not bool((jnp.diff(onsets) > 0).all()):
+    if not isinstance(onsets, Tracer) and not bool((np.diff(np.asarray(onsets)) > 0).all()):
         raise ValueError("got onsets that do not increase; expected increasing times; do: sort them, and remove beats found twice")
     beats, count = onsets.shape[0] - 1, len(loop.names)
     stepper = StaggeredLoop(loop, onsets)

@@ -85,10 +85,10 @@ class Compartments(Equation):
 class StaggeredLoop(Stepper):
     r"""Volumes at whole steps and flows halfway between, without solving a system.
 
-    $Q_{n+1/2} = aQ_{n-1/2} + (1-a)\,\Delta P_n/R$, $V_{n+1} = V_n + h\sum\pm Q_{n+1/2}$, and $a = 1/(1+x+x^2/2)$ for
-    $x = Rh/L$, which is $e^{-x}$ to order two, positive, and zero for a flow without inertia; a valve's flow is not let below zero. Order
-    two between openings and closings of valves, which are placed to a step; the sum of the volumes is kept to round-off. The state is the
-    volumes, then the flows.
+    $Q_{n+1/2} = aQ_{n-1/2} + (1-a)\,\Delta P_n/R$, $V_{n+1} = V_n + h\sum\pm Q_{n+1/2}$, and $a = 1/(1+x+x^2/2)$ for $x = Rh/L$:
+    $e^{-x}$ to order two, positive, and zero for a flow without inertia. A valve's flow is not let below zero. Order two between
+    openings and closings of valves, which are placed to a step; the sum of the volumes is kept to round-off. The state is the volumes,
+    then the flows.
 
     Args:
         loop: The equations.

@@ -48,7 +48,7 @@ def loop_of_two():
         "passive_elastance": 0.08, "active_elastance": 2.0, "diastolic_rest_volume": 10.0, "systolic_rest_volume": 5.0,
         "contraction_start": 0.05, "contraction_time": 0.25, "relaxation_time": 0.15,
     }  # fmt: skip
-    valve = {"open_resistance": 0.01, "closed_resistance": 300.0, "steepness": 4.0, "inertance": 5e-4, "kinetic_loss": 1e-5}
+    valve = {"open_resistance": 0.01, "closed_resistance": 300.0, "steepness": 1.0, "inertance": 5e-4, "kinetic_loss": 1e-5}
     blocks = [
         Block("ventricle", "chamber", chamber),
         Block("out", "valve", valve),

@@ -1,4 +1,4 @@
-"""The fixed point of a map, such as the cycle of a periodic system, by Newton's method with the implicit derivative."""
+"""The fixed point of a map of few unknowns, such as the cycle of a periodic system, by Newton's method, with derivatives in both modes."""
 
 from collections.abc import Callable
 
@@ -56,7 +56,7 @@ def newton_fixed_point(
 
     The derivative with respect to parameters and $V_0$ is that of the implicit function: one more Newton step from the solution with
     the matrix held, in either mode; the number of iterations has no part in it. Fails where there is no fixed point or another one is
-    nearer; ``change`` then is not small.
+    nearer; ``change`` then is not small. For many unknowns see :func:`solvers.fixed_point`, which needs no Jacobian.
     Source: Aprille and Trick (1972), Proc. IEEE 60, 108.
     """
     held, held_start = lax.stop_gradient((parameters, start))

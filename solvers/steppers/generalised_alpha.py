@@ -45,7 +45,8 @@ class GeneralisedAlpha(Stepper):
 
     Args:
         system: The equations.
-        spectral_radius: $\rho$, 0 to 1; 0 damps most, 1 conserves energy and rings.
+        spectral_radius: $\rho$, 0 to 1; 0 damps most, 1 conserves energy and rings; at 1 what algebraic unknowns remember never dies
+            out, and no cycle is found by Newton's method.
         tolerance: Newton's iterations end when a step is below this part of the scales; the step after that is taken as well.
         iterations: Most of them.
 
@@ -57,7 +58,7 @@ class GeneralisedAlpha(Stepper):
 
     system: ImplicitSystem
     spectral_radius: float = eqx.field(static=True, default=0.5)
-    tolerance: float = eqx.field(static=True, default=1e-5)
+    tolerance: float = eqx.field(static=True, default=1e-7)
     iterations: int = eqx.field(static=True, default=20)
 
     def __check_init__(self) -> None:
