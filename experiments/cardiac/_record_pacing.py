@@ -93,15 +93,17 @@ def beat_times(name: str, most: int) -> tuple[np.ndarray, np.ndarray]:
     return samples / rate, kinds
 
 
-def pace(cell: CellModel, pulse: RectangularPulse, state: np.ndarray, times: np.ndarray, dt_ms: float, workspace: Workspace) -> list[tuple]:
-    """Duration (ms) per interval between beats, and whether a stimulus was taken, from this state on.
+def pace(
+    cell: CellModel, pulse: RectangularPulse, state: np.ndarray, times: np.ndarray, dt_ms: float, workspace: Workspace
+) -> list[ActionPotential]:
+    """Biomarkers of the action potential in every interval between beats, from this state on.
 
     Every interval takes the same number of steps, none longer than ``dt_ms``: those after the stimulus are stretched to it.
     """
     intervals = np.diff(times) * 1000
     width = float(pulse.duration)
     mesh = time_mesh(0.0, [float(intervals.max())], dt_ms, breakpoints=[width])
-    found: list[tuple] = []
+    found: list[ActionPotential] = []
     current = jnp.asarray(state)
     with workspace.progress(len(intervals), "beats of the record", "beats") as bar:
         for first in range(0, len(intervals), CHUNK):
