@@ -14,7 +14,7 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-from solvers import EllipticSolution, Operator, VoxelGrid, solve_elliptic
+from solvers import EllipticSolution, Operator, Preconditioner, VoxelGrid, solve_elliptic
 
 LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
 ELECTRODES = ("RA", "LA", "LL", "V1", "V2", "V3", "V4", "V5", "V6")
@@ -92,12 +92,17 @@ def torso_sources(torso: Operator, electrodes: Sequence[int], reference: int, vo
     return solution.field
 
 
-def solve_torso(torso: Operator, electrodes: Sequence[int], reference: int, voxel_volume: float) -> EllipticSolution:
-    """What :func:`torso_sources` solves, all electrodes at once, with iterations and residuals; nothing is raised."""
+def solve_torso(
+    torso: Operator, electrodes: Sequence[int], reference: int, voxel_volume: float, preconditioner: Preconditioner | None = None
+) -> EllipticSolution:
+    """What :func:`torso_sources` solves, all electrodes at once, with iterations and residuals; nothing is raised.
+
+    The preconditioner is that of :func:`solvers.solve_elliptic`: multigrid by default, which takes longest to compile.
+    """
     index = jnp.arange(len(electrodes))
     source = jnp.zeros((len(electrodes), torso.diagonal().size), torso.diagonal().dtype)
     source = source.at[index, jnp.asarray(electrodes)].add(1 / voxel_volume).at[index, reference].add(-1 / voxel_volume)
-    return solve_elliptic(torso, source)
+    return solve_elliptic(torso, source, preconditioner=preconditioner)
 
 
 def twelve_leads(potentials: Float[Array, "9 ..."]) -> Float[Array, "12 ..."]:
