@@ -17,6 +17,7 @@ from solvers.linear.coarsening import coarsening_plan as coarsening_plan
 from solvers.linear.components import Components as Components
 from solvers.linear.components import connected_components as connected_components
 from solvers.linear.elliptic import EllipticSolution as EllipticSolution
+from solvers.linear.elliptic import Jacobi as Jacobi
 from solvers.linear.elliptic import solve_elliptic as solve_elliptic
 from solvers.linear.elliptic_lineax import MultigridCG as MultigridCG
 from solvers.linear.elliptic_lineax import ShiftedOperator as ShiftedOperator
