@@ -8,12 +8,13 @@ import numpy as np
 import xarray as xr
 
 from experiments.cardiac._premature_strip import CHANNELS, Course, PrematureStrip, Tissue
-from experiments.cardiac._shared import check_ranges, finite
+from experiments.cardiac._shared import finite
 from physics import niederer_diffusivities
 from twinsim.cli import run_script
 from twinsim.errors import InputError, near_misses
 from twinsim.experiment import Result
 from twinsim.figure_style import BLUE, SOFT, VERMILION, new_figure, quiet
+from twinsim.option_checks import check_options
 from twinsim.report import Report
 from twinsim.workspace import Workspace
 
@@ -39,6 +40,8 @@ RANGES = {
     "search_ms": (5.0, 500.0),
     "watch_ms": (10.0, 500.0),
     "tolerance_ms": (0.001, 5.0),
+    "beats": (0, 10000),
+    "samples": (0, 10000),
 }
 
 
@@ -227,9 +230,7 @@ def _interval(name: str, values: np.ndarray) -> dict[str, Any]:
 def _check(config: Config) -> None:
     if config.cell_model not in CHANNELS:
         raise InputError(f"cell-model {config.cell_model!r}", "one of the cells", near_misses(config.cell_model, CHANNELS))
-    check_ranges(config, RANGES)
-    if config.beats < 0 or not 0 <= config.samples <= 10000:
-        raise InputError(f"beats {config.beats}, samples {config.samples}", "0 or more, up to 10000 samples", "use 3 and 16")
+    check_options(config, RANGES)
     if config.s2_length_mm / 2 + config.probe_mm + config.dx_mm > config.length_mm / 2:
         raise InputError(
             f"length-mm {config.length_mm:g} with s2-length-mm {config.s2_length_mm:g} and probe-mm {config.probe_mm:g}",

@@ -31,6 +31,7 @@ from twinsim.inference import (
 )
 from twinsim.inference.population_sampling import JointDensity, joint_density
 from twinsim.inference.samplers import population_sampler
+from twinsim.option_checks import check_options
 from twinsim.prior import Prior, Values
 from twinsim.report import Report
 from twinsim.workspace import Workspace
@@ -45,8 +46,9 @@ class Config:
 
     replicates: int = 200
     """Simulated patients per estimator and problem."""
-    estimators: tuple[str, ...] = ()
-    """Which estimators, all where none is named; population is the joint sampler of several patients."""
+    estimators: tuple[Literal["laplace", "nuts", "tempered", "ensemble", "population"], ...] = ()
+    """Which estimators, all where none is named: those of `twinsim.inference.NAME_posterior`, and population, the joint sampler
+    (`sample_population`) of several patients."""
     problems: tuple[Literal["growth", "invasion"], ...] = ("growth", "invasion")
     """Logistic growth (an ordinary differential equation) and invasion of tissue (a partial one)."""
     seed: int = 0
@@ -98,13 +100,14 @@ def population(of: Problem, patients: int = 3) -> JointDensity:
 
 def run(config: Config, workspace: Workspace) -> Result:
     """Runs every check and says of each whether it passed."""
+    check_options(config, {"replicates": (20, 100_000)})  # fewer see nothing
     known = (*SAMPLERS, POPULATION)
     estimators = config.estimators or known
+    if not config.problems:
+        raise InputError("--problems without a name", "growth, invasion or both", "name at least one, or leave --problems out")
     for name in estimators:
         if name not in known:
             raise InputError(got=f"estimator {name!r}", expected=f"one of {', '.join(known)}", do=near_misses(name, known))
-    if config.replicates < 20:
-        raise InputError(got=f"--replicates {config.replicates}", expected="at least 20", do="raise it: fewer see nothing")
     of = {"growth": growth(), "invasion": invasion()}
     tests: dict[tuple[str, str], RankTest] = {}
     with workspace.progress(len(estimators) * len(config.problems), "ranking truths among draws", "checks") as bar:

@@ -10,6 +10,7 @@ from twinsim.cli import run_script
 from twinsim.cohort import Cohort, Draws, Noise
 from twinsim.errors import InputError
 from twinsim.experiment import Result
+from twinsim.option_checks import check_number, check_options
 from twinsim.psa_forecast import (
     Score,
     area_under_curve,
@@ -32,6 +33,16 @@ from twinsim.workspace import Workspace
 
 FIRST_NOISE = 0.4
 WEIGHTS = (0.0, 0.25, 0.5, 0.75, 1.0)
+RANGES = {
+    "patient": (1, 1_000_000),
+    "train_days": (1.0, 1e6),
+    "horizon_days": (1.0, 1e4),
+    "lasting_share": (0.0, 1.0),
+    "lasting_days": (0.1, 1e4),
+    "draws": (10, 10_000),
+    "relapse_origins": (1, 1000),
+    "patients": (0, 1_000_000),
+}
 
 
 @dataclass(frozen=True)
@@ -66,16 +77,21 @@ class Config:
 
 def run(config: Config, workspace: Workspace) -> Result:
     """Calibrates with a population prior, forecasts, and compares with what simple rules say."""
-    if config.train_days <= 0 or config.horizon_days <= 0 or config.draws < 10 or config.patients < 0:
+    check_options(config, RANGES)
+    if config.patients == 1:
+        raise InputError("--patients 1", "0 for all, or at least 2: the prior of a patient comes from the others", "choose at least 2")
+    if config.cohort and config.horizon_days >= config.train_days:
         raise InputError(
-            got=f"--train-days {config.train_days:g} --horizon-days {config.horizon_days:g} --draws {config.draws}",
-            expected="positive days and at least 10 draws",
-            do="correct the option",
+            f"--horizon-days {config.horizon_days:g} with --train-days {config.train_days:g}",
+            "a horizon shorter than the training window, in whose last horizon the model is chosen",
+            "lower --horizon-days or raise --train-days",
         )
     records = read_cohort()
+    check_number("--patients", config.patients, 0, len(records))
     if config.patients:
         records = records[: config.patients]
     if config.cohort:
+        _check_windows(config, records)
         return _cohort(config, workspace, records)
     index = numbered(records, config.patient)
     last = float(records[index].days[np.isfinite(records[index].psa)][-1])
@@ -86,6 +102,18 @@ def run(config: Config, workspace: Workspace) -> Result:
             do="lower --train-days",
         )
     return _patient(config, workspace, records, index)
+
+
+def _check_windows(config: Config, records: list[PsaRecord]) -> None:
+    """Refuses windows in which nothing was measured, before anything is calibrated."""
+    for start in (config.train_days - config.horizon_days, config.train_days):
+        end = start + config.horizon_days
+        if not any((np.isfinite(one.psa) & (one.days > start) & (one.days <= end)).any() for one in records):
+            raise InputError(
+                f"no PSA from day {start:g} to {end:g} in {len(records)} records",
+                "readings in the last horizon of the training window and in the one after it",
+                "change --train-days, --horizon-days or --patients",
+            )
 
 
 def _noise(config: Config) -> Noise:

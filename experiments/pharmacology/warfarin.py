@@ -14,7 +14,6 @@ from matplotlib.figure import Figure
 from physics import IndirectResponse, TransitCompartment
 from twinsim.cli import run_script
 from twinsim.data import locate
-from twinsim.errors import InputError
 from twinsim.experiment import Result
 from twinsim.figure_style import BLUE, SOFT, VERMILION, new_figure, quiet
 from twinsim.inference import (
@@ -28,6 +27,7 @@ from twinsim.inference import (
     sample_population,
     series,
 )
+from twinsim.option_checks import check_options
 from twinsim.prior import Prior, Values
 from twinsim.report import Report
 from twinsim.workspace import Workspace
@@ -110,8 +110,7 @@ def subjects(folder: Path) -> list[Problem]:
 
 def run(config: Config, workspace: Workspace) -> Result:
     """Fits concentration and effect of all subjects together, and compares with the published fit."""
-    if config.draws < 4 or config.chains < 1:
-        raise InputError(got=f"{config.draws} draws, {config.chains} chains", expected="at least 4 and 1", do="raise them")
+    check_options(config, {"warmup": (20, 100_000), "draws": (4, 100_000), "chains": (1, 64)})
     people = subjects(locate("pkpd"))
     batch = problems(people)
     population = fit_population(batch, shared=ERRORS)
