@@ -21,6 +21,7 @@ from twinsim.workspace import Workspace
 CHANGE = 0.1  # of the logarithm of a parameter, both ways, for sensitivities
 MORE_FIBROSIS = 0.1
 FACTORS = ("i_na", "i_kr", "conductivity")
+FEWEST_SAMPLES = 10  # below which 5 and 95 % are extrapolated from single tissues
 RANGES = {
     "length_mm": (8.0, 200.0),
     "width_mm": (0.0, 50.0),
@@ -142,6 +143,8 @@ def run(config: Config, workspace: Workspace) -> Result:
     summary["samples_without_window"] = int((~np.isfinite(widths[sampled])).sum())
     if not np.isfinite(widths[0]):
         notes.append("No window: within search-ms of repolarisation the outcome does not go from none over one to both ways.")
+    if 0 < config.samples < FEWEST_SAMPLES:
+        notes.append(f"{config.samples} samples are too few for quantiles: their interval is hardly more than their range.")
     for note in notes:
         workspace.message(f"note: {note}")
     return Result(summary, _report(summary, edges, course, labels, notes), _dataset(edges, course, tissues, labels), notes=notes)
@@ -267,8 +270,12 @@ def _report(summary: dict[str, Any], edges: np.ndarray, course: Course, labels: 
         "window",
         alt="Vulnerable windows of all tissues",
     )
-    report.table(["Quantity", "Value"], [[name, "none" if value is None else str(value)] for name, value in summary.items()])
+    report.table(["Quantity", "Value"], [[name, _words(value)] for name, value in summary.items()])
     return report
+
+
+def _words(value: Any) -> str:
+    return "none" if value is None else f"{value:.5g}" if isinstance(value, float) else str(value)
 
 
 def _dataset(edges: np.ndarray, course: Course, tissues: list[Tissue], labels: list[str]) -> xr.Dataset:

@@ -137,7 +137,7 @@ def run(config: Config, workspace: Workspace) -> Result:
         "checks_failed": sum(not ok for ok in passed.values()),
     }
     report = Report("Honesty of the estimators", f"{config.replicates} simulated patients per estimator and problem")
-    report.figure(_ranks(tests), "Ranks of the truth among 99 draws, with the band that 99 % of right estimators stay in.", "ranks")
+    report.figure(_ranks(tests, of), "Ranks of the truth among 99 draws, with the band that 99 % of right estimators stay in.", "ranks")
     report.figure(_coverage(curve), "Share of new readings inside forecast intervals; on the line the intervals are honest.", "coverage")
     words = {f"calibration of {e}, {w}": test.words for (e, w), test in tests.items()}
     rows = [[name, "passed" if ok else "FAILED", words.get(name, "")] for name, ok in passed.items()]
@@ -186,7 +186,7 @@ def _one_step_ahead(keys: jax.Array) -> tuple[jax.Array, jax.Array]:
     return jax.lax.map(one, keys, batch_size=100)
 
 
-def _ranks(tests: dict[tuple[str, str], RankTest]) -> Figure:
+def _ranks(tests: dict[tuple[str, str], RankTest], of: dict[str, Problem]) -> Figure:
     shown = list(tests.items())
     columns = min(5, len(shown))
     rows = -(-len(shown) // columns)
@@ -194,13 +194,18 @@ def _ranks(tests: dict[tuple[str, str], RankTest]) -> Figure:
     panels = np.atleast_1d(figure.subplots(rows, columns, sharey=True)).ravel()
     for axes, ((estimator, which), test) in zip(panels, shown, strict=False):
         middles = (np.arange(test.bins) + 0.5) / test.bins
-        for count, colour in zip(test.counts, (BLUE, VERMILION, SOFT, "black"), strict=False):
-            axes.step(middles, count, where="mid", color=colour, linewidth=1.3)
+        names = [prior.name for prior in of[which].priors]
+        for number, (count, colour) in enumerate(zip(test.counts, (BLUE, VERMILION, SOFT, "black"), strict=False)):
+            name = names[number] if estimator != POPULATION else f"coordinate {number + 1}"
+            axes.step(middles, count, where="mid", color=colour, linewidth=1.3, label=name)
         expected = len(test.ranks) / test.bins
-        axes.fill_between([0, 1], *(2 * [expected + s * 2.58 * np.sqrt(expected * (1 - 1 / test.bins))] for s in (-1, 1)), color="0.92")
+        half = 2.58 * np.sqrt(expected * (1 - 1 / test.bins))
+        axes.fill_between([0, 1], 2 * [max(expected - half, 0.0)], 2 * [expected + half], color="0.92", label="99 % band")
+        axes.legend(fontsize=6, frameon=False)
         axes.set_title(f"{estimator}\n{which}, p = {test.p_value:.2f}", fontsize=8)
         quiet(axes)
     figure.supxlabel("rank of the truth among the draws")
+    figure.supylabel("replicates")
     return figure
 
 

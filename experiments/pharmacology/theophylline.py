@@ -16,7 +16,7 @@ from twinsim.cli import run_script
 from twinsim.data import locate
 from twinsim.errors import InputError
 from twinsim.experiment import Result
-from twinsim.figure_style import BLUE, SOFT, VERMILION, new_figure, quiet
+from twinsim.figure_style import BLUE, SOFT, VERMILION, legend, new_figure, quiet
 from twinsim.inference import Normal, Population, Problem, fit_population, maximise, problems, sample_population, series
 from twinsim.option_checks import check_options
 from twinsim.prior import Prior, Values
@@ -164,14 +164,16 @@ def _dataset(population: Population) -> xr.Dataset:
 
 def _curves(people: list[Problem], population: Population) -> Figure:
     figure = new_figure(7.0)
-    times = jnp.linspace(0.0, 25.0, 126)
+    times, handles = jnp.linspace(0.0, 25.0, 126), []
     for axes, person, z in zip(figure.subplots(3, 4, sharex=True, sharey=True).flat, people, population.individuals.mean, strict=False):
-        axes.plot(times, person.predictions(jnp.asarray(population.mean), (times,))[0], color=SOFT, linewidth=1, label="typical")
-        axes.plot(times, person.predictions(z, (times,))[0], color=BLUE, linewidth=1.4, label="this volunteer")
-        axes.plot(person.series[0].times, person.series[0].values, "o", color=VERMILION, markersize=3.5)
+        (typical,) = axes.plot(times, person.predictions(jnp.asarray(population.mean), (times,))[0], color=SOFT, linewidth=1)
+        (own,) = axes.plot(times, person.predictions(z, (times,))[0], color=BLUE, linewidth=1.4)
+        (dots,) = axes.plot(person.series[0].times, person.series[0].values, "o", color=VERMILION, markersize=3.5)
+        handles = [typical, own, dots]
         quiet(axes)
     figure.supxlabel("time after the dose (h)")
     figure.supylabel("concentration (mg/L)")
+    legend(figure, handles, ["typical volunteer, same dose", "this volunteer", "readings"])
     return figure
 
 

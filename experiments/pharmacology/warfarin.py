@@ -15,7 +15,7 @@ from physics import IndirectResponse, TransitCompartment
 from twinsim.cli import run_script
 from twinsim.data import locate
 from twinsim.experiment import Result
-from twinsim.figure_style import BLUE, SOFT, VERMILION, new_figure, quiet
+from twinsim.figure_style import BLUE, SOFT, VERMILION, legend, new_figure, quiet
 from twinsim.inference import (
     Normal,
     Population,
@@ -179,7 +179,7 @@ def _dataset(population: Population, sampled: PopulationDraws | None) -> xr.Data
 def _curves(people: list[Problem], population: Population) -> Figure:
     figure = new_figure(5.0)
     panels = figure.subplots(2, 6, sharex=True, sharey="row")
-    times = jnp.linspace(0.0, 144.0, 145)
+    times, handles = jnp.linspace(0.0, 144.0, 145), []
     for column, person in enumerate(people[:6]):
         curves = {
             SOFT: person.predictions(jnp.asarray(population.mean), (times, times)),
@@ -187,13 +187,13 @@ def _curves(people: list[Problem], population: Population) -> Figure:
         }
         for row in range(2):
             axes = panels[row, column]
-            for colour, pair in curves.items():
-                axes.plot(times, pair[row], color=colour, linewidth=1.2)
-            axes.plot(person.series[row].times, person.series[row].values, "o", color=VERMILION, markersize=3)
+            handles = [axes.plot(times, pair[row], color=colour, linewidth=1.2)[0] for colour, pair in curves.items()]
+            handles += axes.plot(person.series[row].times, person.series[row].values, "o", color=VERMILION, markersize=3)
             quiet(axes)
     panels[0, 0].set_ylabel("concentration (mg/L)")
     panels[1, 0].set_ylabel("activity (%)")
     figure.supxlabel("time after the dose (h)")
+    legend(figure, handles, ["typical subject, same dose", "this subject", "readings"])
     return figure
 
 
