@@ -223,6 +223,8 @@ def _report(
     right.set_xlabel("time of the shock (ms)")
     right.set_ylabel("current (A/F)")
     quiet(right)
+    if not found:
+        right.remove()  # no shock was looked for
     caption = (
         "Left: potential before the shock, and the way of the tip. Middle: one probe. Right: rectangular shock of least energy (grey), "
     )
