@@ -9,12 +9,13 @@ import xarray as xr
 
 from experiments.cardiac._ectopic_beat import FILTER_MS, SAMPLES, TYPICAL, Beat, BeatModel, low_pass, prior_scale
 from experiments.cardiac._heart import body, leads_figure
-from experiments.cardiac._shared import check_ranges, check_seed, check_two_grids
+from experiments.cardiac._shared import check_two_grids
 from physics import LEADS
 from twinsim.cli import run_script
 from twinsim.experiment import Result
 from twinsim.figure_style import BLUE, SOFT
 from twinsim.gauss_newton import minimise
+from twinsim.option_checks import check_options
 from twinsim.report import Report
 from twinsim.workspace import Workspace
 
@@ -161,8 +162,7 @@ def _check(config: Config) -> None:
         "spacing_mm": voxel,
         "search_spacing_mm": voxel,
     }
-    check_ranges(config, ranges)
-    check_seed(config.seed)
+    check_options(config, ranges)
     check_two_grids(config.spacing_mm, config.search_spacing_mm)
 
 

@@ -11,7 +11,7 @@ import xarray as xr
 from experiments.cardiac._ectopic_beat import low_pass
 from experiments.cardiac._heart import body, leads_figure, paced_beat
 from experiments.cardiac._recorded_beat import BEFORE_MS, FRANK_LEADS, SAMPLES, Posed, RecordedBeatModel, prior_scale
-from experiments.cardiac._shared import check_cell_and_step, check_ranges
+from experiments.cardiac._shared import check_cell_and_step
 from physics import LEADS
 from twinsim.averaged_beat import EDGE, AveragedBeat, averaged_beat, slopes
 from twinsim.cli import run_script
@@ -20,6 +20,7 @@ from twinsim.errors import InputError
 from twinsim.experiment import Result
 from twinsim.figure_style import BLUE, SOFT, VERMILION
 from twinsim.gauss_newton import minimise
+from twinsim.option_checks import check_options
 from twinsim.report import Report
 from twinsim.wfdb_record import read_wfdb
 from twinsim.workspace import Workspace
@@ -128,7 +129,7 @@ def run(config: Config, workspace: Workspace) -> Result:
 def _check(config: Config) -> None:
     check_cell_and_step(config.cell_model, config.dt_ms)
     ranges = {"spacing_mm": (0.8, 2.0), "torso_spacing_mm": (3.0, 12.0), "error_mv": (0.001, 10.0), "starts": (1, 3), "beats": (1, 1000)}
-    check_ranges(config, ranges | {"evaluations": (1, 1000)})
+    check_options(config, ranges | {"evaluations": (1, 1000)})
 
 
 def _recorded(name: str) -> tuple[AveragedBeat, np.ndarray, tuple[str, ...]]:

@@ -8,7 +8,6 @@ from typing import Any, Literal
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.cardiac._shared import check_ranges
 from physics import Pose, squared_velocity
 from solvers import eikonal, start_at
 from twinsim.cli import run_script
@@ -16,6 +15,7 @@ from twinsim.errors import InputError
 from twinsim.experiment import Result
 from twinsim.figures import Overlay, orthogonal_slices
 from twinsim.heart_folder import HeartRecord, analytic_record, load_heart, save_heart
+from twinsim.option_checks import check_options
 from twinsim.report import Report
 from twinsim.workspace import Workspace
 
@@ -40,7 +40,7 @@ class Config:
 
 def run(config: Config, workspace: Workspace) -> Result:
     """Writes the heart, reads it with its own fibres and with fibres by rule, and compares activation times."""
-    check_ranges(config, {"spacing_mm": (0.8, 2.0)})
+    check_options(config, {"spacing_mm": (0.8, 2.0)})
     if not np.isfinite(config.apex).all() or np.linalg.norm(config.apex) < 1e-6:
         raise InputError(f"apex {config.apex}", "a direction", "write one such as -0.65 0.45 -0.61")
     with tempfile.TemporaryDirectory() as scratch:

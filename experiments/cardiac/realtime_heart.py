@@ -13,7 +13,7 @@ import xarray as xr
 from jax import Array
 
 from experiments.cardiac._heart import Body, action_potentials, body, kinds_of, leads_figure
-from experiments.cardiac._shared import check_cell_and_step, check_ranges
+from experiments.cardiac._shared import check_cell_and_step
 from physics import LEADS, electrocardiogram_of_activation, squared_velocity, twelve_leads
 from solvers import eikonal
 from twinsim.cli import run_script
@@ -21,6 +21,7 @@ from twinsim.errors import InputError
 from twinsim.experiment import Result
 from twinsim.figure_style import BLUE
 from twinsim.figures import Overlay, orthogonal_slices
+from twinsim.option_checks import check_options
 from twinsim.report import Report
 from twinsim.workspace import Workspace
 
@@ -129,7 +130,7 @@ def _check(config: Config) -> None:
         "beats": (1, 10000),
         "repeats": (1, 1000),
     }
-    check_ranges(config, ranges)
+    check_options(config, ranges)
     if config.velocity_across_m_per_s > config.velocity_along_m_per_s:
         raise InputError(
             f"velocity-across-m-per-s {config.velocity_across_m_per_s:g} above velocity-along-m-per-s {config.velocity_along_m_per_s:g}",

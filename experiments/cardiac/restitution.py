@@ -20,6 +20,7 @@ from twinsim.cli import run_script
 from twinsim.errors import InputError
 from twinsim.experiment import Result
 from twinsim.figure_style import BLUE, SOFT, VERMILION, new_figure, quiet
+from twinsim.option_checks import check_options
 from twinsim.report import Report
 from twinsim.workspace import Workspace
 
@@ -119,11 +120,8 @@ def run(config: Config, workspace: Workspace) -> Result:
 
 def _check(config: Config) -> None:
     """Refuses what no protocol can be made of."""
+    check_options(config, {"beats": (1, 100_000), "steady_beats": (1, 100_000), "record_beats": (3, 1_000_000)})
     check_cell_and_step(config.cell_model, config.dt_ms)
-    if config.record_beats < 3:
-        raise InputError(f"record-beats {config.record_beats}", "at least 3", "raise it")
-    if config.beats < 1 or config.steady_beats < 1:
-        raise InputError(f"beats {config.beats}, steady-beats {config.steady_beats}", "at least 1", "raise it")
     lengths = {"cycle-length-ms": (config.cycle_length_ms,), "cycle-lengths-ms": config.cycle_lengths_ms}
     for name, values in lengths.items():
         if not all(math.isfinite(value) and 50 <= value <= 1e4 for value in values) or len(set(values)) < len(values):

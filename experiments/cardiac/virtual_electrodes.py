@@ -11,7 +11,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
-from experiments.cardiac._shared import check_cell_and_step, check_ranges, finite
+from experiments.cardiac._shared import check_cell_and_step, finite
 from physics import (
     CELL_MODELS,
     NIEDERER_2011,
@@ -30,6 +30,7 @@ from twinsim.cli import run_script
 from twinsim.errors import InputError
 from twinsim.experiment import Result
 from twinsim.figure_style import BLUE, VERMILION, legend, new_figure, quiet
+from twinsim.option_checks import check_options
 from twinsim.report import Report
 from twinsim.workspace import Workspace
 
@@ -45,6 +46,9 @@ RANGES = {
     "small_ma": (1e-6, 1000.0),
     "cable_mm": (6.0, 100.0),
     "bath_conductivity_s_per_m": (0.01, 20.0),
+    "rounds": (1, 10),
+    "strip_voxels": (1, 40),
+    "bath_voxels": (1, 40),
 }
 STRENGTHS = 8  # tried side by side in each round of a search
 FASTEST_MM_PER_MS = 0.7  # of a wave from the rim, where the current of the electrode leaves and may excite too
@@ -233,14 +237,8 @@ def _velocities(config: Config, waves: dict[str, np.ndarray]) -> dict[str, Any]:
 
 
 def _check(config: Config) -> None:
+    check_options(config, RANGES)
     check_cell_and_step(config.cell_model, config.dt_ms)
-    check_ranges(config, RANGES)
-    if not (1 <= config.rounds <= 10 and 1 <= config.strip_voxels <= 40 and 1 <= config.bath_voxels <= 40):
-        raise InputError(
-            f"rounds {config.rounds}, strip-voxels {config.strip_voxels}, bath-voxels {config.bath_voxels}",
-            "1 to 10, 1 to 40, 1 to 40",
-            "use 3, 4 and 6",
-        )
     if not config.electrode_mm + 2 * config.dx_mm < _out_of_reach(config):
         raise InputError(
             f"electrode-mm {config.electrode_mm:g} in a sheet of edge-mm {config.edge_mm:g}",

@@ -92,7 +92,7 @@ def test_the_earliest_place_is_found(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("change", "message"), [({"spacing_mm": 2.0}, "not below"), ({"noise_mv": 0.0}, "0.0001 to 1"), ({"seed": -1}, "0 or more")]
+    ("change", "message"), [({"spacing_mm": 2.0}, "not below"), ({"noise_mv": 0.0}, "0.0001 to 1"), ({"seed": -1}, "--seed -1")]
 )
 def test_bad_options_of_the_inverse(change, message):
     with pytest.raises(InputError, match=message):

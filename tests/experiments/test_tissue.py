@@ -52,9 +52,9 @@ def test_a_plane_wave_on_fitted_voxels(tmp_path):
         (niederer, SLAB, "dt_ms", 1.0, "0.0005 to 0.1 ms"),
         (niederer, SLAB, "cell_model", "mitchel_schaeffer", "mitchell_schaeffer"),
         (niederer, SLAB, "scheme", "finite_volumes", "finite_volume"),
-        (niederer, SLAB, "fibre_angle_deg", float("nan"), "finite angle"),
-        (niederer, SLAB, "limit_ms", 0.0, "2 to 10000 ms"),
-        (conduction_velocity, WAVE, "dx_mm", 0.0, "0.01 to 1 mm"),
+        (niederer, SLAB, "fibre_angle_deg", float("nan"), "-360 to 360"),
+        (niederer, SLAB, "limit_ms", 0.0, "2 to 10000"),
+        (conduction_velocity, WAVE, "dx_mm", 0.0, "0.01 to 1"),
         (conduction_velocity, WAVE, "scheme", "blended_mass", "0 or 90"),
     ],
 )
