@@ -48,7 +48,7 @@ def test_lattice_diffusion_is_exact_for_quadratics_symmetric_and_bounded():
 
 def test_lattice_diffusion_on_an_irregular_mask_with_a_tensor_per_voxel():
     grid = VoxelGrid(slitted_mask((6, 5, 4)), (1.0, 1.3, 0.7))
-    operator = LatticeDiffusion(grid, random_tensor(grid.shape) + 3.0 * jnp.eye(3).reshape(1, 1, 1, 3, 3), lambda s: 0.1 + 0.2 * s, 0.7)
+    operator = LatticeDiffusion(grid, random_tensor(grid.shape) + 3.0 * jnp.eye(3).reshape(1, 1, 1, 3, 3), lambda s, p: (0.1 + 0.2 * s, 0.3 * p), 0.7)
     dense = matrix(operator, grid.size)
     np.testing.assert_allclose(dense, dense.T, atol=1e-12 * np.abs(dense).max())
     np.testing.assert_allclose(dense.sum(axis=0), 0, atol=1e-11 * np.abs(dense).max())
