@@ -1,7 +1,7 @@
 """Plane waves and fibres at many angles, and what each discretisation does to them."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +16,7 @@ FIBRES_DEG = (0.0, 5.0, 10.0, 18.435, 26.565, 31.0, 37.0, 45.0)  # in a sheet; t
 WAVES_DEG = (0.0, 30.0, 60.0, 75.0, 90.0, 105.0, 120.0, 150.0)
 TURNED = ((0, 0), (0, 20), (0, 45), (10, 10), (18, 30), (26.565, 48), (37, 20), (45, 35.264))  # azimuth, elevation of fibres
 AROUND_DEG = (0.0, 22.5, 45.0, 67.5)  # round the fibre
-REACH = 16  # voxels from the middle of the box that answers for the lattice, to its walls
+REACH = 8  # voxels from the middle of the box that answers for the lattice, to its walls
 
 
 @dataclass(frozen=True)
@@ -66,17 +66,29 @@ def in_volumes(seed: int = 0) -> Iterator[Wave]:
                 yield Wave(_vector(fibre), _vector(math.cos(math.radians(wave)) * fibre + math.sin(math.radians(wave)) * side))
 
 
-def symbol_of(scheme: str, wave: Wave, spacing: float, cell: CellModel, diffusivities: tuple[float, float]) -> Symbol:
-    """What a discretisation of uniform tissue does to a wave, 1/ms at wave numbers in 1/mm."""
+def symbols_of(scheme: str, waves: Sequence[Wave], spacing: float, cell: CellModel, diffusivities: tuple[float, float]) -> list[Symbol]:
+    """What a discretisation of uniform tissue does to each wave, 1/ms at wave numbers in 1/mm."""
     if scheme == "finite_element":
-        return _elements(np.asarray(wave.fibre), np.asarray(wave.direction), spacing, diffusivities)
+        return [_elements(np.asarray(wave.fibre), np.asarray(wave.direction), spacing, diffusivities) for wave in waves]
+    operators: dict[tuple[Vector, bool], tuple[Operator, VoxelGrid]] = {}
+    symbols = []
+    for wave in waves:
+        key = (wave.fibre, wave.in_sheet)
+        if key not in operators:
+            operators[key] = _operator(scheme, wave, spacing, cell, diffusivities)
+        symbols.append(lattice_symbol(*operators[key], np.asarray(wave.direction)))
+    return symbols
+
+
+def _operator(
+    scheme: str, wave: Wave, spacing: float, cell: CellModel, diffusivities: tuple[float, float]
+) -> tuple[Operator, VoxelGrid]:
     size = 2 * REACH + 1 if scheme in ("default", "order_four") else 7
     grid = VoxelGrid(np.ones((size, size, 1 if wave.in_sheet else size), bool), spacing)
     tensor = fibre_tensor(grid, *diffusivities, wave.fibre)
-    operator: Operator = TensorDiffusion(grid, tensor)
     if scheme in ("default", "order_four"):
-        operator = LatticeDiffusion(grid, tensor, front_fit(cell) if scheme == "default" else None)
-    return lattice_symbol(operator, grid, np.asarray(wave.direction))
+        return LatticeDiffusion(grid, tensor, front_fit(cell) if scheme == "default" else None), grid
+    return TensorDiffusion(grid, tensor), grid
 
 
 def _elements(fibre: np.ndarray, direction: np.ndarray, spacing: float, diffusivities: tuple[float, float]) -> Symbol:

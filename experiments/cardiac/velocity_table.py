@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 import xarray as xr
 
-from experiments.cardiac._plane_waves import Wave, in_sheets, in_volumes, symbol_of
+from experiments.cardiac._plane_waves import Wave, in_sheets, in_volumes, symbols_of
 from experiments.cardiac._shared import check_cell_and_step
 from physics import CELL_MODELS, CellModel, continuum_symbol, niederer_diffusivities, plane_wave_speeds
 from twinsim.cli import run_script
@@ -103,7 +103,7 @@ def _speeds(
     """m/s on the lattice, NaN where no wave travels; in batches that are all alike."""
 
     def compute() -> np.ndarray:
-        symbols = [symbol_of(scheme, wave, spacing, cell, diffusivities) for wave in waves]
+        symbols = symbols_of(scheme, waves, spacing, cell, diffusivities)
         sizes = [wave.diffusivity(*diffusivities) for wave in waves]
         found = []
         for first in range(0, len(waves), TOGETHER):

@@ -13,7 +13,7 @@ from solvers.grid import VoxelGrid
 from solvers.operator import Operator
 from solvers.shapes import Cells, Scalar
 from solvers.space.exchange import exchange, shifted
-from solvers.space.monotone_diffusion import Direction, MonotoneDiffusion, in_voxels
+from solvers.space.monotone_diffusion import Direction, MonotoneDiffusion, decomposition, in_voxels, weight_along
 from solvers.space.tensor_diffusion import checked_tensor
 from solvers.stiff.linear_structure_small import apply_matrix, inverse
 
@@ -69,6 +69,7 @@ class LatticeDiffusion(Operator):
         self.base = MonotoneDiffusion(grid, tensor, scale, directions)
         of_voxels = in_voxels(checked_tensor(tensor, grid), grid)
         inverted = inverse([[of_voxels[:, a, b] for b in range(3)] for a in range(3)])
+        own_weights = decomposition(of_voxels) if fit is not None else None
         active = grid.mask.reshape(-1)
         responses, crosses, bends, outweighed = [], [], [], jnp.zeros(grid.size, of_voxels.dtype)
         inside = [d for d in self.base.directions if all(abs(step) < n for step, n in zip(d, grid.shape, strict=True))]
@@ -78,10 +79,11 @@ class LatticeDiffusion(Operator):
             largest = jnp.maximum(face[stride:], face[: grid.size])
             used = (largest > 0) & active
             weight = jnp.where(used, largest, 1)
-            if fit is None:
+            if fit is None or own_weights is None:
                 bend, cross = jnp.full_like(squared, 1 / 12), jnp.zeros_like(squared)
             else:
-                bend, cross = (_checked(value, squared) for value in fit(jnp.sqrt(squared), jnp.clip(weight * squared, 0, 1)))
+                share = weight_along(direction, *own_weights) * squared
+                bend, cross = (_checked(value, squared) for value in fit(jnp.sqrt(squared), share))
             bend, cross = jnp.where(used, bend, 0), jnp.where(used, cross, 0)
             whole = bend + cross**2 / 2
             outweighed = outweighed + cross**2 / 2 / jnp.where(whole > 0, whole, 1)

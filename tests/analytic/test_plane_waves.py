@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from experiments.cardiac._plane_waves import Wave, in_sheets, in_volumes, symbol_of
+from experiments.cardiac._plane_waves import Wave, in_sheets, in_volumes, symbols_of
 from physics import (
     CELL_MODELS,
     Monodomain,
@@ -55,7 +55,7 @@ def test_the_symbol_of_linear_elements_is_that_of_six_tetrahedra_a_voxel(fibre):
             gradient[axis] = (np.exp(1j * size * direction @ step) - np.exp(1j * size * direction @ corner)) / h
             corner = step
         energy += float((gradient.conj() @ tensor @ gradient).real) / 6
-    symbol = symbol_of("finite_element", Wave(fibre, tuple(direction)), h, CELL_MODELS[SIMPLE](), (ALONG, ACROSS))
+    symbol = symbols_of("finite_element", [Wave(fibre, tuple(direction))], h, CELL_MODELS[SIMPLE](), (ALONG, ACROSS))[0]
     assert symbol(np.array([size]))[0] == pytest.approx(energy, rel=1e-12)
 
 
@@ -76,7 +76,7 @@ def test_fitted_voxels_keep_the_speed_of_ten_tusscher_in_directions_that_were_no
     cell, waves = CELL_MODELS["ten_tusscher_2006_epi"](), list(draw(12))[::2]
     converged = float(plane_wave_speeds(cell, [continuum_symbol(ALONG)], [ALONG], 0.02)[0]) / np.sqrt(ALONG)
     sizes = [wave.diffusivity(ALONG, ACROSS) for wave in waves]
-    speeds = plane_wave_speeds(cell, [symbol_of("default", wave, spacing, cell, (ALONG, ACROSS)) for wave in waves], sizes, 0.02)
+    speeds = plane_wave_speeds(cell, symbols_of("default", waves, spacing, cell, (ALONG, ACROSS)), sizes, 0.02)
     assert np.abs(speeds / (converged * np.sqrt(sizes)) - 1).max() < allowed
 
 
