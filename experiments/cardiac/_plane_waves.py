@@ -80,9 +80,7 @@ def symbols_of(scheme: str, waves: Sequence[Wave], spacing: float, cell: CellMod
     return symbols
 
 
-def _operator(
-    scheme: str, wave: Wave, spacing: float, cell: CellModel, diffusivities: tuple[float, float]
-) -> tuple[Operator, VoxelGrid]:
+def _operator(scheme: str, wave: Wave, spacing: float, cell: CellModel, diffusivities: tuple[float, float]) -> tuple[Operator, VoxelGrid]:
     size = 2 * REACH + 1 if scheme in ("default", "order_four") else 7
     grid = VoxelGrid(np.ones((size, size, 1 if wave.in_sheet else size), bool), spacing)
     tensor = fibre_tensor(grid, *diffusivities, wave.fibre)

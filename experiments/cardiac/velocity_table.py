@@ -148,9 +148,7 @@ def _check(config: Config) -> None:
         raise InputError(f"held-out {config.held_out}", "0 to 1000", "use 0 for the angles of the documentation")
 
 
-def _report(
-    config: Config, summary: dict[str, Any], waves: list[Wave], errors: dict[tuple[str, float, str], np.ndarray]
-) -> Report:
+def _report(config: Config, summary: dict[str, Any], waves: list[Wave], errors: dict[tuple[str, float, str], np.ndarray]) -> Report:
     report = Report("Velocity on voxels", "errors of plane waves, percent of the converged velocity of the same time step")
     if any(not np.isfinite(values).all() for values in errors.values()):
         report.warn("In some directions no wave travels on these voxels: those points are missing, and their largest error says none.")
