@@ -70,7 +70,7 @@ def plane_wave_speeds(
     front_time: float = 1.0,
     level: float = 0.0,
 ) -> np.ndarray:
-    r"""Conduction velocities in m/s of the waves whose profiles $\varphi$ obey $\dot\varphi = -\lambda(-i\partial_\xi)\varphi + R(\varphi)$.
+    r"""Conduction velocities in m/s of waves whose profiles obey $\dot\varphi = -\lambda(-i\partial_\xi)\varphi + R(\varphi)$.
 
     A plane wave on a lattice is $u_j(t) = \varphi(n\cdot x_j, t)$ with a function of one continuous variable, which is discretised here so
     finely that only the lattice's $\lambda$ matters. No direction is special, and nothing of a voxel grid has to be filled. What a

@@ -92,9 +92,9 @@ def _operator(scheme: str, wave: Wave, spacing: float, cell: CellModel, diffusiv
 def _elements(fibre: np.ndarray, direction: np.ndarray, spacing: float, diffusivities: tuple[float, float]) -> Symbol:
     r"""Linear elements, lumped mass: six tetrahedra a voxel, one for each order in which a path goes round its edges.
 
-    In each the gradient is the three steps of the path, so that $\lambda h^2 = \sum_a D_{aa}(2-2\cos k_a) + \sum_{a<b}\tfrac23 D_{ab}(2C(0) +
-    C(k_c))$ with $C(q) = \cos(k_a+q)+\cos(k_b+q)-\cos q-\cos(k_a+k_b+q)$: $a$ and $b$ follow each other in four of six paths, the third
-    axis $c$ comes between in two. In a sheet these are triangles.
+    In each the gradient is the three steps of the path, so that $\lambda h^2 = \sum_a D_{aa}(2-2\cos k_a) + \sum_{a<b}\tfrac23 D_{ab}
+    (2C(0) + C(k_c))$ with $C(q) = \cos(k_a+q)+\cos(k_b+q)-\cos q-\cos(k_a+k_b+q)$: $a$ and $b$ follow each other in four of six
+    paths, the third axis $c$ comes between in two. In a sheet these are triangles.
     """
     along, across = diffusivities
     tensor = across * np.eye(3) + (along - across) * np.outer(fibre, fibre)
