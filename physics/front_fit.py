@@ -2,9 +2,8 @@
 
 import equinox as eqx
 import jax.numpy as jnp
-from jaxtyping import Array, Float
 
-from physics.cell_model import CellModel, Scalar
+from physics.cell_model import CellModel, Cells, Scalar
 
 # Found together, so that the largest velocity error of ten Tusscher 2006 (epicardial, diffusivities of Niederer 2011) over some 1150 pairs
 # of fibres and waves in sheets and volumes is least: linear programs on velocities of cables. See docs/theory/monodomain.md.
@@ -18,7 +17,7 @@ class FrontFit(eqx.Module):
     r"""$b(s)$ and $\rho = P\,(r_0(s) + P\,r_1(s))$ of :class:`solvers.LatticeDiffusion`: over $s/\sqrt{t_f}$, linear between.
 
     Constant beyond the table. What remains, by ``twinsim run cardiac/velocity_table`` (plane waves into ten Tusscher 2006 at rest): errors
-    of up to 1.8 % at 0.1 mm; 2.8 % in sheets and 3.9 % in volumes at 0.2 mm; REMAINS_03. Other cells are scaled by one time only.
+    of up to 1.8 % at 0.1 mm; 2.8 % in sheets and 3.9 % in volumes at 0.2 mm; 4.9 and 5.8 % at 0.3 mm, on the directions fitted. Other cells are scaled by one time only.
 
     Args:
         front_time: $t_f$ in ms, the square of the width of the front over $D$; 1 for ten Tusscher 2006.
@@ -26,7 +25,7 @@ class FrontFit(eqx.Module):
 
     front_time: Scalar
 
-    def __call__(self, spacing: Float[Array, " cells"], share: Float[Array, " cells"]) -> tuple[Float[Array, " cells"], ...]:
+    def __call__(self, spacing: Cells, share: Cells) -> tuple[Cells, Cells]:
         r"""$b$ and $\rho$ at the spacings $s$, in the square root of ms, and the largest shares $P$ of a wave."""
         scaled = spacing / jnp.sqrt(self.front_time).astype(spacing.dtype)
         rows = [jnp.asarray(row, spacing.dtype) for row in (SPACINGS, BENDS, CROSSES, CROSS_SLOPES)]
