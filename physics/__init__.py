@@ -102,6 +102,7 @@ from physics.phase_singularities import topological_charge as topological_charge
 from physics.plane_wave import continuum_symbol as continuum_symbol
 from physics.plane_wave import lattice_symbol as lattice_symbol
 from physics.plane_wave import plane_wave_speed as plane_wave_speed
+from physics.plane_wave import plane_wave_speeds as plane_wave_speeds
 from physics.proliferation_invasion import ProliferationInvasion as ProliferationInvasion
 from physics.proliferation_invasion import gaussian_seed as gaussian_seed
 from physics.proliferation_invasion import tissue_diffusion as tissue_diffusion
