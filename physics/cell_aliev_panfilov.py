@@ -73,7 +73,7 @@ class AlievPanfilov(CellModel):
         """See :class:`physics.CellModel`."""
         u, w = state
         change = self.excitation_rate * u * (1 - u) * (u - self.threshold) - u * w
-        return (change / self.time_scale + stimulus / self.amplitude_mv)[None]
+        return (change * (1 / self.time_scale) + stimulus * (1 / self.amplitude_mv))[None]
 
     def front_time(self) -> Scalar:
         """See :class:`physics.CellModel`; the factor is measured."""
@@ -83,4 +83,4 @@ class AlievPanfilov(CellModel):
         """See :class:`physics.CellModel`."""
         u, w = state[:1], state[1:]
         speed = self.recovery_rate + self.recovery_growth * w / (self.recovery_shape + u)
-        return -self.excitation_rate * u * (u - self.threshold - 1), self.time_scale / speed
+        return -self.excitation_rate * u * (u - self.threshold - 1), speed * (1 / self.time_scale)

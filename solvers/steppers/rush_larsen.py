@@ -7,6 +7,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from solvers.elementary import expm1
 from solvers.rows import apart, join_rows
 from solvers.shapes import Flag, Scalar
 from solvers.stepper import Stepper
@@ -85,7 +86,7 @@ class RushLarsen(Stepper):
         chain = self.rate.chain(seen, time)
         others, first = rest.shape[0], state.shape[0] - steady.shape[0]
         gates = state[first:]
-        parts = [state[:others] + length * rest, gates - (steady - gates) * apart(jnp.expm1(-length * speed))]
+        parts = [state[:others] + length * rest, gates - (steady - gates) * apart(expm1(-length * speed))]
         if chain is not None:
             parts.insert(1, chain.advance(state[others:first], length, accuracy))
         return join_rows(parts)
