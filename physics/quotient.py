@@ -6,6 +6,8 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
+from solvers.rows import apart
+
 Cells = Float[Array, "*cells"]
 
 
@@ -52,6 +54,7 @@ def divided(quotients: Sequence[Quotient]) -> list[Cells]:
     r"""The values of many, two by one division: $\tfrac1b = d\,\tfrac1{bd}$ and $\tfrac1d = b\,\tfrac1{bd}$."""
     values = []
     for first, second in zip(quotients[::2], quotients[1::2], strict=False):
-        both = 1 / (first.under * second.under)
-        values += [first.over * (second.under * both), second.over * (first.under * both)]
+        under = apart([jnp.asarray(first.under), jnp.asarray(second.under)])
+        both = 1 / (under[0] * under[1])
+        values += [first.over * (under[1] * both), second.over * (under[0] * both)]
     return values + [quotients[-1].value] * (len(quotients) % 2)

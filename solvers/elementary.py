@@ -66,7 +66,8 @@ log.defjvps(lambda tangent, value, x: tangent / x)
 def _on_cpu(x: Array, ours: Callable[[Array], Array], library: Callable[[Array], Array]) -> Array:
     if x.dtype not in (jnp.float32, jnp.float64):
         return library(x)
-    return lax.platform_dependent(x, cpu=ours, default=library)
+    # The barrier: XLA takes sums and products for so cheap that it computes them again for every user of the result.
+    return lax.platform_dependent(x, cpu=lambda x: lax.optimization_barrier(ours(x)), default=library)
 
 
 def _exp(x: Array, one: float) -> Array:
