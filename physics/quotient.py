@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
+from solvers.elementary import reciprocal
 from solvers.rows import apart
 
 Cells = Float[Array, "*cells"]
@@ -47,7 +48,7 @@ class Quotient:
     @property
     def value(self) -> Cells:
         """Divided."""
-        return jnp.asarray(self.over / self.under)
+        return self.over * reciprocal(jnp.asarray(self.under))
 
 
 def divided(quotients: Sequence[Quotient]) -> list[Cells]:
@@ -55,6 +56,6 @@ def divided(quotients: Sequence[Quotient]) -> list[Cells]:
     values = []
     for first, second in zip(quotients[::2], quotients[1::2], strict=False):
         under = apart([jnp.asarray(first.under), jnp.asarray(second.under)])
-        both = 1 / (under[0] * under[1])
+        both = reciprocal(under[0] * under[1])
         values += [first.over * (under[1] * both), second.over * (under[0] * both)]
     return values + [quotients[-1].value] * (len(quotients) % 2)
