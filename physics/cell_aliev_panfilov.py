@@ -5,6 +5,7 @@ from jaxtyping import Array, Float
 
 from physics.cell_model import CellModel, Cells, Gates, Others, Scalar, Stacked, arrays_of
 from physics.parameters import Parameter, ParameterSet
+from solvers import rows_of
 
 _PAPER = "Aliev and Panfilov 1996, Chaos Solitons Fractals 7, 293, as used in the literature; not read in print"
 
@@ -71,7 +72,7 @@ class AlievPanfilov(CellModel):
 
     def others(self, state: Stacked, stimulus: Float[Array, "#*cells"]) -> Others:
         """See :class:`physics.CellModel`."""
-        u, w = state
+        u, w = rows_of(state)
         change = self.excitation_rate * u * (1 - u) * (u - self.threshold) - u * w
         return (change * (1 / self.time_scale) + stimulus * (1 / self.amplitude_mv))[None]
 

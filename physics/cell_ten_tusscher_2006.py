@@ -19,7 +19,7 @@ from physics.ten_tusscher_parameters import (
     TEN_TUSSCHER_2006_EPI,
     TEN_TUSSCHER_2006_MID,
 )
-from solvers import stack_rows
+from solvers import rows_of, stack_rows
 from solvers.elementary import exp, log
 
 FARADAY, GAS = 96.485, 8.314  # C/mmol and J/mol/K, rounded as in the CellML version, so that both agree to round-off
@@ -133,7 +133,7 @@ class TenTusscher2006(CellModel):
 
     def currents(self, state: Stacked) -> dict[str, Cells]:
         """Every membrane current by its name in the paper, A/F; positive is outward."""
-        v, calcium, _, subspace, sodium, potassium, m, h, j, xr1, xr2, xs, r, s, d, f, f2, fcass, _ = state
+        v, calcium, _, subspace, sodium, potassium, m, h, j, xr1, xr2, xs, r, s, d, f, f2, fcass, _ = rows_of(state)
         thermal = GAS * self.temperature / FARADAY  # mV
         per_thermal = 1 / thermal
         reduced = v * per_thermal
@@ -187,7 +187,7 @@ class TenTusscher2006(CellModel):
     def others(self, state: Stacked, stimulus: Float[Array, "#*cells"]) -> Others:
         """See :class:`physics.CellModel`."""
         i = self.currents(state)
-        calcium, store, subspace, available = state[1], state[2], state[3], state[18]
+        _, calcium, store, subspace, *_, available = rows_of(state)
         opening = self.release_opening * subspace**2
         release, kept, of_cytosol, of_store, of_subspace = divided(
             [
@@ -222,7 +222,7 @@ class TenTusscher2006(CellModel):
 
     def gates(self, state: Stacked) -> tuple[Gates, Gates]:
         """See :class:`physics.CellModel`; the last two depend on calcium, the others on the voltage. Time constants as in the paper."""
-        v, store, subspace = state[0], state[2], state[3]
+        v, _, store, subspace, *_ = rows_of(state)
         by_20, by_14, by_15, by_24 = (Boltzmann(v, width) for width in (20, 14, 15, 24))
         m_steady, h_steady = Boltzmann(v, 9.03).rise(-56.86), Boltzmann(v, 7.43).fall(-71.55)
         h_speed, j_speed = sodium_inactivation(v, by_20.rise(-32, 10))
