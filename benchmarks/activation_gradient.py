@@ -20,6 +20,9 @@ class Config:
     cores: int = 0
     """Pin the measuring process to so many cores; 0 uses all that there are."""
 
+    host_devices: int = 2
+    """XLA devices that the cores are divided into, each with slabs of its own; 1 leaves the work to XLA's threads."""
+
     precision: Literal["float32", "float64"] = "float64"
     """Of the cells and of the diffusion."""
 
@@ -85,7 +88,7 @@ def measure(config: Config) -> dict[str, Any]:
         twelve_leads,
     )
     from physics.activation import NOT_YET
-    from solvers import Diffusion, LatticeDiffusion, TensorDiffusion, VoxelGrid, checkpoint_plan, simulate
+    from solvers import Diffusion, LatticeDiffusion, TensorDiffusion, VoxelGrid, checkpoint_plan, device_mesh, simulate
 
     grid, cell = VoxelGrid(np.ones(config.grid_voxels, bool), config.spacing_mm), CELL_MODELS[config.cell_model]()
     along, across = niederer_diffusivities()
@@ -101,6 +104,8 @@ def measure(config: Config) -> dict[str, Any]:
 
     ones = jnp.ones(grid.shape)
     whole = Monodomain(cell, diffusion(ones), (pulse,)).for_step(1.3 * config.step_ms)  # stable for faster voxels, too
+    whole = whole.on_devices(grid, device_mesh())
+    state = whole.initial_state(grid)
     mesh = whole.mesh([config.duration_ms], config.step_ms)
     inside = tuple(NIEDERER_2011[f"intracellular_{name}"].value for name in ("along", "across"))
     middle = np.asarray(config.grid_voxels) * config.spacing_mm / 2
@@ -120,7 +125,7 @@ def measure(config: Config) -> dict[str, Any]:
     def activation(voxels: Any, channels: Any) -> Any:
         tissue, changed = equation(voxels, channels)
         recorder = RecordActivation(stepper(tissue), changed)
-        start = recorder.start(tissue.initial_state(grid))
+        start = recorder.start(state)
         times = simulate(recorder, start, mesh, memory_mib=config.memory_mib).final.record.activated
         reached = times < NOT_YET
         return jnp.sum(jnp.where(reached, times, 0)) / jnp.maximum(jnp.sum(reached), 1)
@@ -133,14 +138,12 @@ def measure(config: Config) -> dict[str, Any]:
         def seen(_: Any, state: Any) -> Any:
             return twelve_leads(fields @ changed.millivolts(state))
 
-        start = tissue.initial_state(grid)
-        seen_all = simulate(stepper(tissue), start, mesh, observe=seen, memory_mib=config.memory_mib).observations
+        seen_all = simulate(stepper(tissue), state, mesh, observe=seen, memory_mib=config.memory_mib).observations
         return jnp.sum(seen_all**2)
 
     random = np.random.default_rng(0)
     at = (jnp.asarray(random.uniform(0.85, 1.15, grid.shape)), jnp.ones(2))
     direction = (jnp.asarray(random.normal(size=grid.shape)), jnp.asarray(random.normal(size=2)))
-    state = whole.initial_state(grid)
     numbers: dict[str, Any] = {"cells": grid.size, "steps": len(mesh.used), "state_mib": state.size * state.dtype.itemsize / MIB}
     for name, function in {"activation": activation, "leads": leads}.items():
         value, _ = compiled(function, *at)
