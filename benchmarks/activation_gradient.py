@@ -50,6 +50,9 @@ class Config:
     memory_mib: float = 256.0
     """Budget of reverse mode, in MiB."""
 
+    leads: bool = True
+    """Also the gradient of twelve leads; without, of activation times only."""
+
     repeats: int = 3
     """Timed runs of each program, after one that does not count."""
 
@@ -146,6 +149,8 @@ def measure(config: Config) -> dict[str, Any]:
     direction = (jnp.asarray(random.normal(size=grid.shape)), jnp.asarray(random.normal(size=2)))
     numbers: dict[str, Any] = {"cells": grid.size, "steps": len(mesh.used), "state_mib": state.size * state.dtype.itemsize / MIB}
     for name, function in {"activation": activation, "leads": leads}.items():
+        if name == "leads" and not config.leads:
+            continue
         value, _ = compiled(function, *at)
         both, compile_seconds = compiled(jax.value_and_grad(function, argnums=(0, 1)), *at)
         forward, backward = (warm(program, *at, repeats=config.repeats) for program in (value, both))

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 
 from solvers.shapes import Flag, Scalar
 from solvers.stepper import Stepper
-from solvers.steppers.tiled_reverse import Tiles, per_cell, spec_of, step_tangent
+from solvers.steppers.tiled_reverse import Tiles, per_cell, spec_of, step_tangent, tile_width
 
 Stacked = Float[Array, "components cells"]
 
@@ -24,7 +24,7 @@ class Tiled(Stepper):
     Args:
         stepper: Each cell for itself: a stencil inside would see the ends of tiles. Its leaves with one entry per cell (last axis) are
             cut like the state.
-        tile: Cells per tile; 1024 of 19 numbers in float32 are 78 kB.
+        tile: Cells per tile at most; 1024 of 19 numbers in float32 are 78 kB.
         mesh: Devices that share the cells evenly, from :func:`solvers.devices.sharding.device_mesh`; None for one device.
 
     The state is one array with the cells last. Derivatives are those of ``stepper`` on all cells at once, also taken tile after tile:
@@ -101,6 +101,8 @@ def _in_tiles(stepper: Stepper, state: Array, time: Array, length: Array, tile: 
     cells = state.shape[-1]
     if cells <= tile:
         return stepper.advance(state, time, length)
+
+    tile = tile_width(cells, tile)
 
     def advanced(state: Array, start: Any, width: int) -> Array:
         part = jax.tree.map(

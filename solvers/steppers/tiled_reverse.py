@@ -75,6 +75,15 @@ def step_tangent(primals: tuple[Any, ...], tangents: tuple[Any, ...], tiles: Til
     return _tangent.bind(*arrays, *moving, step=step)[0] if moving else jnp.zeros_like(primals[1])
 
 
+def tile_width(cells: int, most: int) -> int:
+    """Cells per tile: the largest part of at most so many that divides the cells, if it is at least half as many; else so many.
+
+    What is left over is a program of its own, and compiling it takes as long as the rest.
+    """
+    fewest = -(-cells // most)
+    return next((cells // count for count in range(fewest, 2 * fewest + 1) if cells % count == 0), most)
+
+
 def per_cell(leaf: Any, cells: int) -> bool:
     """Whether a leaf has one entry per cell along its last axis."""
     return eqx.is_array(leaf) and leaf.ndim > 0 and leaf.shape[-1] == cells
@@ -100,7 +109,7 @@ def _in_tiles(whole: Callable[..., list[Array]], like: Callable[..., Sequence[Ar
 
     def local(*operands: Array, step: Step) -> list[Array]:
         cells = step.cells(operands)
-        width = min(step.tiles.size, cells)
+        width = tile_width(cells, step.tiles.size)
 
         def visit(start: Any, width: int, found: list[Array]) -> list[Array]:
             parts = [lax.dynamic_slice_in_dim(x, start, width, -1) if per_cell(x, cells) else x for x in operands]
