@@ -47,6 +47,8 @@ from solvers.rate import Affine as Affine
 from solvers.rate import Rate as Rate
 from solvers.rate import Sum as Sum
 from solvers.rows import join_rows as join_rows
+from solvers.rows import rows_of as rows_of
+from solvers.rows import split_rows as split_rows
 from solvers.rows import stack_rows as stack_rows
 from solvers.simulate import Jump as Jump
 from solvers.simulate import Solution as Solution
