@@ -82,6 +82,7 @@ from physics.lead_field import ELECTRODES as ELECTRODES
 from physics.lead_field import LEADS as LEADS
 from physics.lead_field import lead_fields as lead_fields
 from physics.lead_field import point_sources as point_sources
+from physics.lead_field import solve_torso as solve_torso
 from physics.lead_field import torso_sources as torso_sources
 from physics.lead_field import twelve_leads as twelve_leads
 from physics.logistic_log_kill import LogisticLogKill as LogisticLogKill
@@ -101,6 +102,7 @@ from physics.phase_singularities import topological_charge as topological_charge
 from physics.plane_wave import continuum_symbol as continuum_symbol
 from physics.plane_wave import lattice_symbol as lattice_symbol
 from physics.plane_wave import plane_wave_speed as plane_wave_speed
+from physics.plane_wave import plane_wave_speeds as plane_wave_speeds
 from physics.proliferation_invasion import ProliferationInvasion as ProliferationInvasion
 from physics.proliferation_invasion import gaussian_seed as gaussian_seed
 from physics.proliferation_invasion import tissue_diffusion as tissue_diffusion
@@ -110,8 +112,13 @@ from physics.radiotherapy import doses_of_equal_effect as doses_of_equal_effect
 from physics.radiotherapy import surviving_fraction as surviving_fraction
 from physics.reaction_eikonal import electrocardiogram_of_activation as electrocardiogram_of_activation
 from physics.reaction_eikonal import squared_velocity as squared_velocity
+from physics.rule_fibres import Surroundings as Surroundings
+from physics.rule_fibres import WallCoordinates as WallCoordinates
+from physics.rule_fibres import rule_fibres as rule_fibres
 from physics.shock import Shock as Shock
 from physics.shock import patches as patches
+from physics.spline import spline_coefficients as spline_coefficients
+from physics.spline import spline_values as spline_values
 from physics.ten_tusscher_parameters import TEN_TUSSCHER_2006_ENDO as TEN_TUSSCHER_2006_ENDO
 from physics.ten_tusscher_parameters import TEN_TUSSCHER_2006_EPI as TEN_TUSSCHER_2006_EPI
 from physics.ten_tusscher_parameters import TEN_TUSSCHER_2006_MID as TEN_TUSSCHER_2006_MID
@@ -124,5 +131,11 @@ from physics.tissue_stimulus import box_fraction as box_fraction
 from physics.tor_ord_parameters import TOR_ORD_2019_ENDO as TOR_ORD_2019_ENDO
 from physics.tor_ord_parameters import TOR_ORD_2019_EPI as TOR_ORD_2019_EPI
 from physics.tor_ord_parameters import TOR_ORD_2019_MID as TOR_ORD_2019_MID
+from physics.torso import Torso as Torso
+from physics.torso import TorsoConductivities as TorsoConductivities
+from physics.torso import TorsoShape as TorsoShape
+from physics.torso import analytic_torso as analytic_torso
+from physics.torso import torso_solution as torso_solution
+from physics.torso import torso_sources_at as torso_sources_at
 from physics.torso_electrodes import Pose as Pose
 from physics.torso_electrodes import standard_electrodes as standard_electrodes

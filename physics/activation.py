@@ -141,6 +141,7 @@ def until_activated(
     breakpoints: Sequence[float] = (),
     chunk: float = 2.0,
     progress: Callable[[float, float], None] | None = None,
+    patience: float = np.inf,
 ) -> tuple[Observed, float]:
     """Runs in chunks, on the host, until every cell has been activated; not differentiable.
 
@@ -153,6 +154,7 @@ def until_activated(
         breakpoints: Edges of stimuli, ms.
         chunk: Length of a chunk, ms; one program serves all chunks whose steps are laid out alike.
         progress: ``progress(fraction activated, time)`` after every chunk.
+        patience: Give up as well when nothing was activated for this long, ms.
 
     Returns:
         The state, and the time that was reached.
@@ -161,14 +163,16 @@ def until_activated(
         SimulationError: The run failed, with the time.
     """
     wanted = np.ones(state.record.activated.shape, bool) if where is None else np.asarray(where)
-    now = 0.0
-    while now < limit:
+    now, count, latest = 0.0, 0, 0.0
+    while now < limit and now - latest < patience:
         end = min(now + chunk, limit)
         mesh = time_mesh(now, [end], longest, breakpoints=breakpoints)
         solution = _advance(recorder, state, mesh)
         solution.raise_for_status()
         state, now = solution.final, end
-        done = float((np.asarray(state.record.activated) < NOT_YET)[wanted].mean())
+        activated = np.asarray(state.record.activated) < NOT_YET
+        before, count, done = count, activated.sum(), float(activated[wanted].mean())
+        latest = now if count > before else latest
         if progress is not None:
             progress(done, now)
         if done == 1.0:

@@ -184,6 +184,13 @@ class ArteryFlow(Rate):
         distal = jnp.where(outlets.matched, jnp.abs(total - impedance), outlets.distal)
         return jnp.where(outlets.windkessel, proximal, 1), jnp.where(outlets.windkessel, distal, 1)
 
+    def relaxation(self) -> Float[Array, " nodes"]:
+        """Rate at which each windkessel's pressure follows the wave that reaches it, at rest, 1/s; zero where there is none."""
+        proximal, distal = self._resistances(self.ends.external_pressure[:, 0])
+        outlets, impedance = self.outlets, self.ends.resting_impedance[:, 0]
+        rate = (1 / (proximal + impedance) + 1 / distal) / jnp.where(outlets.windkessel, outlets.compliance, 1)
+        return jnp.where(outlets.windkessel, rate, 0)
+
     def fastest(self, area: Float[Array, " cells"], velocity: Float[Array, " cells"]) -> Scalar:
         """Largest number of cells that a wave crosses per second, 1/s."""
         return jnp.max((jnp.abs(velocity) + self.cells.wave_speed(area)) * self.per_length)

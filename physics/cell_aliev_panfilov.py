@@ -5,6 +5,7 @@ from jaxtyping import Array, Float
 
 from physics.cell_model import CellModel, Cells, Gates, Others, Scalar, Stacked, arrays_of
 from physics.parameters import Parameter, ParameterSet
+from solvers import rows_of
 
 _PAPER = "Aliev and Panfilov 1996, Chaos Solitons Fractals 7, 293, as used in the literature; not read in print"
 
@@ -71,9 +72,9 @@ class AlievPanfilov(CellModel):
 
     def others(self, state: Stacked, stimulus: Float[Array, "#*cells"]) -> Others:
         """See :class:`physics.CellModel`."""
-        u, w = state
+        u, w = rows_of(state)
         change = self.excitation_rate * u * (1 - u) * (u - self.threshold) - u * w
-        return (change / self.time_scale + stimulus / self.amplitude_mv)[None]
+        return (change * (1 / self.time_scale) + stimulus * (1 / self.amplitude_mv))[None]
 
     def front_time(self) -> Scalar:
         """See :class:`physics.CellModel`; the factor is measured."""
@@ -83,4 +84,4 @@ class AlievPanfilov(CellModel):
         """See :class:`physics.CellModel`."""
         u, w = state[:1], state[1:]
         speed = self.recovery_rate + self.recovery_growth * w / (self.recovery_shape + u)
-        return -self.excitation_rate * u * (u - self.threshold - 1), self.time_scale / speed
+        return -self.excitation_rate * u * (u - self.threshold - 1), speed * (1 / self.time_scale)

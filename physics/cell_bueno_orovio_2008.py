@@ -144,7 +144,7 @@ class BuenoOrovio2008(CellModel):
             jnp.where(slow, self.slow_closing, recovery),
             jnp.where(slow, self.activation_high, self.activation_low) * one,
         ]
-        return stack_rows(steady), stack_rows(constant)
+        return stack_rows(steady), 1 / stack_rows(constant)
 
 
 def _rise(u: Cells, steepness: Scalar, centre: Scalar) -> Cells:

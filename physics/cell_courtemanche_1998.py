@@ -191,24 +191,24 @@ class Courtemanche1998(CellModel):
             sigmoid(-(flux - 68.35) / 1.367),
             sigmoid(-(v - 40) / 17),
         ]
-        constant = [
-            1 / (m_open + m_close),
-            1 / (h_open + h_close),
-            1 / (j_open + j_close),
-            1 / (activation * self.acceleration),
-            1 / (oi_rate * self.acceleration),
-            1 / (activation * self.acceleration),
-            1 / (ui_rate * self.acceleration),
-            1 / xr_rate,
-            0.5 / xs_rate,
-            1 / (0.035 * 6.24 * over_expm1(d_reduced) * (1 + jnp.exp(d_reduced))),
-            9 / (0.0197 * jnp.exp(-((0.0337 * (v + 10)) ** 2)) + 0.02),
-            2.0 * one,
-            8.0 * one,
-            1.91 + 2.09 * sigmoid((flux - 341.75) / 1.367),
-            6 / (5 * over_expm1(w_reduced) * (1 + 0.3 * jnp.exp(w_reduced))),
+        speed = [
+            m_open + m_close,
+            h_open + h_close,
+            j_open + j_close,
+            activation * self.acceleration,
+            oi_rate * self.acceleration,
+            activation * self.acceleration,
+            ui_rate * self.acceleration,
+            xr_rate,
+            2 * xs_rate,
+            0.035 * 6.24 * over_expm1(d_reduced) * (1 + jnp.exp(d_reduced)),
+            (0.0197 * jnp.exp(-((0.0337 * (v + 10)) ** 2)) + 0.02) / 9,
+            0.5 * one,
+            0.125 * one,
+            1 / (1.91 + 2.09 * sigmoid((flux - 341.75) / 1.367)),
+            5 / 6 * over_expm1(w_reduced) * (1 + 0.3 * jnp.exp(w_reduced)),
         ]
-        return stack_rows(steady), stack_rows(constant)
+        return stack_rows(steady), stack_rows(speed)
 
     def _release(self, state: Stacked) -> Cells:
         """Calcium that leaves its store, mmol/L of the store per ms."""

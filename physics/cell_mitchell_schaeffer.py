@@ -5,6 +5,7 @@ from jaxtyping import Array, Float
 
 from physics.cell_model import CellModel, Cells, Gates, Others, Scalar, Stacked, arrays_of
 from physics.parameters import Parameter, ParameterSet
+from solvers import rows_of
 
 _PAPER = "Mitchell and Schaeffer 2003, Bull Math Biol 65, 767, as used in the literature; not read in print"
 _CHOICE = "not in the paper, whose voltage has no unit: a ventricular cell from -80 to 20 mV"
@@ -74,13 +75,14 @@ class MitchellSchaeffer(CellModel):
 
     def others(self, state: Stacked, stimulus: Float[Array, "#*cells"]) -> Others:
         """See :class:`physics.CellModel`."""
-        v, h = state
-        return (h * v**2 * (1 - v) / self.inward_constant - v / self.outward_constant + stimulus / self.amplitude_mv)[None]
+        v, h = rows_of(state)
+        current = h * v**2 * (1 - v) * (1 / self.inward_constant) - v * (1 / self.outward_constant)
+        return (current + stimulus * (1 / self.amplitude_mv))[None]
 
     def gates(self, state: Stacked) -> tuple[Gates, Gates]:
         """See :class:`physics.CellModel`."""
         resting = state[:1] < self.gate_voltage
-        return resting.astype(state.dtype), jnp.where(resting, self.opening_constant, self.closing_constant)
+        return resting.astype(state.dtype), jnp.where(resting, 1 / self.opening_constant, 1 / self.closing_constant)
 
     def front_time(self) -> Scalar:
         """See :class:`physics.CellModel`; the factor is measured."""

@@ -51,7 +51,7 @@ class RectangularPulse(Stimulus):
 
 
 class CellModel(Equation):
-    r"""One kind of excitable cell, or many alike: $\dot u = F(u, g, I)$ and gates $\dot g = (g_\infty(u) - g)/\tau(u)$.
+    r"""One kind of excitable cell, or many alike: $\dot u = F(u, g, I)$ and gates $\dot g = (g_\infty(u) - g)\,r(u)$, $r = 1/\tau$.
 
     The state is one array with a leading axis of components, named by :attr:`names`: the voltage first, gates last. Any number of
     cells stands in the axes behind. Time is in ms and stimuli in A/F for every model; the voltage of the state is in
@@ -78,7 +78,7 @@ class CellModel(Equation):
 
     @abstractmethod
     def gates(self, state: Stacked) -> tuple[Gates, Gates]:
-        """Steady state and time constant (ms) of each gate."""
+        """Steady state and speed of each gate: the inverse of its time constant, 1/ms."""
 
     def channels(self, state: Stacked) -> MarkovChain | None:
         """The Markov chain of channel states that stand between the others and the gates; None where the model has no such."""
@@ -109,9 +109,9 @@ class CellModel(Equation):
     def rate(self, state: Stacked, time: Scalar, stimulus: Float[Array, "#*cells"]) -> Stacked:
         """Change per ms of every component; the models here do not depend on time by themselves."""
         del time
-        steady, constant = self.gates(state)
+        steady, speed = self.gates(state)
         first = state.shape[0] - steady.shape[0]
-        parts = [self.others(state, stimulus), (steady - state[first:]) / constant]
+        parts = [self.others(state, stimulus), (steady - state[first:]) * speed]
         channels = self.channels(state)
         if channels is not None:
             parts.insert(1, channels.change(state[parts[0].shape[0] : first]))
@@ -148,8 +148,8 @@ class StimulatedCells(GatedRate):
         current = jnp.zeros((), state.dtype)
         for stimulus in self.stimuli:
             current = current + stimulus.current(time).astype(state.dtype)
-        steady, constant = self.cell.gates(state)
-        return self.cell.others(state, current), steady, 1 / constant
+        steady, speed = self.cell.gates(state)
+        return self.cell.others(state, current), steady, speed
 
     def chain(self, state: Stacked, time: Scalar) -> MarkovChain | None:
         """See :class:`solvers.GatedRate`."""

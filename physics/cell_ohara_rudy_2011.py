@@ -155,7 +155,7 @@ class OHaraRudy2011(CellModel):
         """See :class:`physics.CellModel`; the release follows calcium, nca calcium and jca, the others the voltage."""
         steady, constant = rapid_potassium_gates(state[0])
         shared = self.kinetics(state[:10], state[12:], self.currents(state)["ICaL"])
-        return stack_rows([*steady, *shared[0]]), stack_rows([*constant, *shared[1]])
+        return stack_rows([*steady, *shared[0]]), 1 / stack_rows([*constant, *shared[1]])
 
     def blocked(self, shares: dict[str, Scalar]) -> "OHaraRudy2011":
         """The cell with less of some currents.

@@ -93,7 +93,7 @@ class OHaraRudyCipa2017(CellModel):
     def gates(self, state: Stacked) -> tuple[Gates, Gates]:
         """See :class:`physics.CellModel`."""
         steady, constant = self.ventricle.kinetics(state[:POOLS], state[FIRST_GATE:], self.currents(state)["ICaL"])
-        return stack_rows(steady), stack_rows(constant)
+        return stack_rows(steady), 1 / stack_rows(constant)
 
     def channels(self, state: Stacked) -> MarkovChain:
         """States of the hERG channel, without and with a drug."""

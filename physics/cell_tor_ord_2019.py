@@ -254,7 +254,7 @@ class TorOrd2019(CellModel):
         lasting = [jnp.maximum(longer * self.release_time / (1 + 0.0123 / junction), 0.001) for longer in (1.0, 1.25)]
         steady = [one for part in parts for one in part[0]]
         constant = [one for part in parts for one in part[1]]
-        return stack_rows([*steady, released, 1.25 * released]), stack_rows([*constant, *lasting])
+        return stack_rows([*steady, released, 1.25 * released]), 1 / stack_rows([*constant, *lasting])
 
     def _thermal(self) -> Scalar:
         return GAS * self.temperature / FARADAY

@@ -6,6 +6,7 @@ from jaxtyping import Array, Float
 
 from physics.cell_model import Cells
 from physics.ohara_rudy_gates import Listed, calcium_gates
+from physics.quotient import Quotient
 from physics.sodium_inactivation import sodium_inactivation
 from solvers import MarkovChain, stack_rows
 
@@ -13,7 +14,7 @@ from solvers import MarkovChain, stack_rows
 def tor_ord_sodium_gates(v: Cells, late_time: Float[Array, ""]) -> Listed:
     """m, h, j, hp, jp of the fast current, as Grandi et al. 2010 have it, and mL, hL, hLp of the late one."""
     m_constant = 0.1292 * jnp.exp(-(((v + 45.79) / 15.54) ** 2)) + 0.06487 * jnp.exp(-(((v - 4.823) / 51.12) ** 2))
-    h_constant, j_constant = sodium_inactivation(v, sigmoid((v + 32) / 10))
+    h_constant, j_constant = (rate.inverse.value for rate in sodium_inactivation(v, Quotient(sigmoid((v + 32) / 10))))
     late = jnp.broadcast_to(late_time, v.shape)
     h = sigmoid(-(v + 71.55) / 7.43) ** 2
     steady = [

@@ -17,6 +17,7 @@ _FROM_THE_HEART = {
     "V5": (-95.0, 35.0, -22.0),
     "V6": (-110.0, -10.0, -24.0),
 }
+RIGHT_LEG = (80.0, 20.0, -330.0)  # the ground
 
 
 class Pose(NamedTuple):

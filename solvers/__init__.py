@@ -17,6 +17,7 @@ from solvers.linear.coarsening import coarsening_plan as coarsening_plan
 from solvers.linear.components import Components as Components
 from solvers.linear.components import connected_components as connected_components
 from solvers.linear.elliptic import EllipticSolution as EllipticSolution
+from solvers.linear.elliptic import Jacobi as Jacobi
 from solvers.linear.elliptic import solve_elliptic as solve_elliptic
 from solvers.linear.elliptic_lineax import MultigridCG as MultigridCG
 from solvers.linear.elliptic_lineax import ShiftedOperator as ShiftedOperator
@@ -46,6 +47,8 @@ from solvers.rate import Affine as Affine
 from solvers.rate import Rate as Rate
 from solvers.rate import Sum as Sum
 from solvers.rows import join_rows as join_rows
+from solvers.rows import rows_of as rows_of
+from solvers.rows import split_rows as split_rows
 from solvers.rows import stack_rows as stack_rows
 from solvers.simulate import Jump as Jump
 from solvers.simulate import Solution as Solution

@@ -17,6 +17,7 @@ from twinsim.benchmark_compare import Row, compare
 from twinsim.benchmark_keys import is_number
 from twinsim.benchmark_options import BenchOptions, CompareOptions, HistoryOptions
 from twinsim.errors import InputError, near_misses
+from twinsim.option_checks import check_options
 from twinsim.provenance import plain
 
 Measured = tuple[dict[str, Any], dict[str, Any]]
@@ -46,6 +47,9 @@ def run_benchmarks(configs: Mapping[str, Any], options: BenchOptions, set_up: Ca
     if options.plot and not sweeps:
         raise InputError(got="--plot without --sweep", expected="a sweep to plot", do="add --sweep OPTION=VALUE,VALUE")
     plans = {name: benchmark_sweep.points(config, sweeps, name) for name, config in configs.items()}
+    for plan in plans.values():
+        for _, config in plan:
+            check_options(config)
     folders = {name: _sweep_folder(name, options, len(configs) > 1) for name in configs} if sweeps else {}
     single = sum(map(len, plans.values())) == 1
     recorder = _Recorder(options)

@@ -22,6 +22,7 @@ from rich.table import Table
 
 from twinsim import catalogue, run_folder
 from twinsim.errors import InputError
+from twinsim.option_checks import check_options
 from twinsim.provenance import plain
 from twinsim.report import Report
 from twinsim.run_options import RunOptions
@@ -103,6 +104,7 @@ def run_experiment(name: str, config: Any = None, options: RunOptions | None = N
     script = catalogue.find(name, catalogue.experiments(), "experiment")
     module = catalogue.load(script)
     config = module.Config() if config is None else config
+    check_options(config)
     options = options or RunOptions()
     _check_target(options.json)
     settings = plain(config)

@@ -1,4 +1,4 @@
-"""Reads ``patient.yaml``: YAML with a line number for every field, checked by the schema, one line for every
+"""Reads ``patient.yaml`` and its like: YAML with a line number for every field, checked by a schema, one line for every
 mistake.
 """
 
@@ -24,11 +24,11 @@ type Location = tuple[str | int, ...]
 
 
 @dataclass(frozen=True)
-class PatientFile:
-    """A checked ``patient.yaml`` and where each of its fields stands."""
+class RecordFile[B: BaseModel]:
+    """A checked YAML file and where each of its fields stands."""
 
     path: Path
-    content: PatientBlock
+    content: B
     lines: dict[Location, int]
 
     def line(self, *location: str | int) -> int:
@@ -44,7 +44,7 @@ class PatientFile:
         return InputError(f"{got} at {self.where(*location)}", expected, do)
 
     def resolve(self, text: str, *location: str | int) -> Path:
-        """The file named by a field: ``~`` and ``${NAME}`` expanded, relative to the folder of ``patient.yaml``.
+        """The file named by a field: ``~`` and ``${NAME}`` expanded, relative to the folder of the YAML file.
 
         ``TWINSIM_DATA`` is, where it is not set, the folder that ``twinsim data fetch`` fills, if that exists.
         """
@@ -73,35 +73,49 @@ class PatientFile:
         return expanded if expanded.is_absolute() else self.path.parent / expanded
 
 
+type PatientFile = RecordFile[PatientBlock]
+
+
 def read_patient_file(folder: str | Path) -> PatientFile:
-    """Read and check ``patient.yaml`` of a folder.
+    """Read and check ``patient.yaml`` of a folder; raises what `read_record_file` does."""
+    return read_record_file(folder, FILE_NAME, PatientBlock, "docs/patient_folder.md")
+
+
+def read_record_file[B: BaseModel](folder: str | Path, name: str, schema: type[B], page: str) -> RecordFile[B]:
+    """Read and check the YAML file of this name in a folder.
+
+    Args:
+        folder: The folder, or the file itself.
+        name: Of the file.
+        schema: What may stand in it.
+        page: The documentation that shows it.
 
     Raises:
         InputError: No folder, no file, no valid YAML, or a field that the schema refuses; names file, line
             and field.
     """
     folder = Path(folder)
-    path = folder / FILE_NAME
-    if folder.is_file() and folder.name == FILE_NAME:
+    path = folder / name
+    if folder.is_file() and folder.name == name:
         path = folder
     elif not folder.is_dir():
         beside = [entry.name for entry in folder.parent.iterdir() if entry.is_dir()] if folder.parent.is_dir() else []
         hint = near_misses(folder.name, beside) if beside else f"{folder.parent} holds no folders"
-        raise InputError(f"{folder}, which is no folder", f"a folder with a {FILE_NAME}", f"check the name: {hint}")
+        raise InputError(f"{folder}, which is no folder", f"a folder with a {name}", f"check the name: {hint}")
     elif not path.is_file():
         present = [entry.name for entry in folder.iterdir()]
-        hint = f" ({near_misses(FILE_NAME, present)})" if present else ""
-        raise InputError(f"{folder} without a {FILE_NAME}", f"{path}", f"write one as docs/patient_folder.md shows{hint}")
+        hint = f" ({near_misses(name, present)})" if present else ""
+        raise InputError(f"{folder} without a {name}", f"{path}", f"write one as {page} shows{hint}")
     try:
-        data, lines = _read_yaml(path)
+        data, lines = _read_yaml(path, page)
     except RecursionError as error:
         raise InputError(
             f"{path}, which is nested too deeply or contains itself", "plain blocks", "remove anchors that name themselves"
         ) from error
     try:
-        return PatientFile(path, PatientBlock.model_validate(data), lines)
+        return RecordFile(path, schema.model_validate(data), lines)
     except ValidationError as error:
-        raise _first_error(error, path, lines) from error
+        raise _first_error(error, path, lines, schema) from error
 
 
 def _line(lines: dict[Location, int], location: Location) -> int:
@@ -115,7 +129,7 @@ def _where(path: Path, lines: dict[Location, int], location: Location) -> str:
     return f"{path} line {_line(lines, location)}" + (f", field {name}" if name else "")
 
 
-def _read_yaml(path: Path) -> tuple[Any, dict[Location, int]]:
+def _read_yaml(path: Path, page: str) -> tuple[Any, dict[Location, int]]:
     try:
         loader = yaml.SafeLoader(path.read_text(encoding="utf-8"))
         root = loader.get_single_node()
@@ -131,7 +145,7 @@ def _read_yaml(path: Path) -> tuple[Any, dict[Location, int]]:
         ) from error
     lines: dict[Location, int] = {}
     if root is None:
-        raise InputError(f"{path} line 1, an empty file", "a patient", "write one as docs/patient_folder.md shows")
+        raise InputError(f"{path} line 1, an empty file", "key: value lines", f"write them as {page} shows")
     return _plain(root, (), path, lines, loader), lines
 
 
@@ -166,7 +180,7 @@ def _plain(node: yaml.Node, location: Location, path: Path, lines: dict[Location
         ) from error
 
 
-def _first_error(error: ValidationError, path: Path, lines: dict[Location, int]) -> InputError:
+def _first_error(error: ValidationError, path: Path, lines: dict[Location, int], schema: type[BaseModel]) -> InputError:
     """The mistake that stands first in the file, as one line."""
     details = [(detail, _in_file(tuple(detail["loc"]), lines)) for detail in error.errors()]
     # An unknown key often explains a missing one (a typo), so it is named first.
@@ -175,7 +189,7 @@ def _first_error(error: ValidationError, path: Path, lines: dict[Location, int])
     cause = detail.get("ctx", {}).get("error")
     if isinstance(cause, InputError):
         return InputError(f"{cause.got} at {where}", cause.expected, cause.do)
-    known = _keys_at(PatientBlock, location[:-1])
+    known = _keys_at(schema, location[:-1])
     if detail["type"] == "extra_forbidden":
         name = str(location[-1])
         return InputError(

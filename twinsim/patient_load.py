@@ -11,6 +11,7 @@ from twinsim.anatomy import Anatomy, bounds_with_margin, crop, keep_largest_comp
 from twinsim.errors import InputError
 from twinsim.patient import Chemotherapy, PatientRecord, Radiotherapy, RadiotherapyFraction, Scan
 from twinsim.patient_file import PatientFile, read_patient_file
+from twinsim.patient_schema import PatientBlock
 from twinsim.patient_timeline import Timeline
 from twinsim.patient_volumes import VolumeReader, read_anatomy, read_dose_map, read_scan
 from twinsim.resampling import mask_from_fraction, resample_onto, resampled_grid
@@ -57,7 +58,7 @@ def load(folder: str | Path, spacing_mm: float | tuple[float, float, float] | No
     )
 
 
-def _atlas_on(reader: VolumeReader, shape: tuple[int, ...], affine: np.ndarray) -> Anatomy:
+def _atlas_on(reader: VolumeReader[PatientBlock], shape: tuple[int, ...], affine: np.ndarray) -> Anatomy:
     location = ("anatomy", "atlas")
     atlas = mni152(1.0)
     anatomy = reader.at(location, lambda: atlas.sampled_onto(shape, affine))  # type: ignore[arg-type]

@@ -7,13 +7,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
+from pydantic import BaseModel
 
 from twinsim.anatomy import Anatomy, from_brain_mask, from_image, from_tissue_maps
 from twinsim.errors import InputError
 from twinsim.patient import Scan
-from twinsim.patient_file import Location, PatientFile
+from twinsim.patient_file import Location, RecordFile
+from twinsim.patient_schema import PatientBlock
 from twinsim.quantities import conversion_factor
-from twinsim.volumes import Volume, read_mask, read_volume, require_same_grid
+from twinsim.volumes import Volume, read_mask, read_vectors, read_volume, require_same_grid
 
 _ROUND_OFF = 1e-6  # a cellularity of 1 + 1e-7 is one that float32 rounded
 
@@ -21,10 +23,10 @@ LEAST_PEAK, LARGEST_PEAK = 0.5, 2.0  # of a dose map, over the prescription: a b
 
 
 @dataclass
-class VolumeReader:
+class VolumeReader[B: BaseModel]:
     """Reads volumes named by fields; the first one read sets the grid of all others."""
 
-    file: PatientFile
+    file: RecordFile[B]
     reference: Volume | None = None
     reference_name: str = ""
     notes: list[str] = field(default_factory=list)
@@ -57,6 +59,26 @@ class VolumeReader:
         self.same_grid(volume, path, location)
         return volume
 
+    def vectors(self, text: str, *location: str | int) -> np.ndarray:
+        """Three components per voxel on the common grid."""
+        path = self.path(text, *location)
+        volume = self.at(location, lambda: read_vectors(path))
+        self.same_grid(Volume(volume.array[..., 0], volume.affine, volume.oriented), path, location)
+        return volume.array
+
+    def labels(self, text: str, *location: str | int) -> np.ndarray:
+        """A volume of whole numbers on the common grid."""
+        values = self.volume(text, *location).array
+        labels = np.rint(values).astype(np.int64)
+        if (off := np.abs(values - labels)).max() > 1e-3:
+            raise self.file.error(
+                location,
+                f"{text} with the value {values.flat[int(off.argmax())]:g}, which is no label",
+                "whole numbers: a label volume, resampled by nearest neighbour if at all",
+                "export the labels again",
+            )
+        return labels
+
     def mask(self, text: str, *location: str | int) -> np.ndarray:
         """A mask on the common grid, with at least one voxel set."""
         path = self.path(text, *location)
@@ -65,7 +87,7 @@ class VolumeReader:
         return volume.array
 
 
-def read_anatomy(reader: VolumeReader) -> Anatomy | None:
+def read_anatomy(reader: VolumeReader[PatientBlock]) -> Anatomy | None:
     """The anatomy on the grid of its own files; None for an atlas, which has to wait for the grid of the
     scans.
     """
@@ -91,7 +113,7 @@ def read_anatomy(reader: VolumeReader) -> Anatomy | None:
     return replace(anatomy, **changes)
 
 
-def read_scan(reader: VolumeReader, index: int, day: float) -> Scan:
+def read_scan(reader: VolumeReader[PatientBlock], index: int, day: float) -> Scan:
     """The scan with this index, on the grid of the files."""
     block, here = reader.file.content.scans[index], ("scans", index)
     core = oedema = None
@@ -118,20 +140,12 @@ def read_scan(reader: VolumeReader, index: int, day: float) -> Scan:
     return Scan(day, core, oedema, cellularity, noise, mask)
 
 
-def _read_segmentation(reader: VolumeReader, index: int) -> tuple[np.ndarray | None, np.ndarray | None]:
+def _read_segmentation(reader: VolumeReader[PatientBlock], index: int) -> tuple[np.ndarray | None, np.ndarray | None]:
     block = reader.file.content.scans[index].segmentation
     if block is None:
         return None, None
     here = ("scans", index, "segmentation")
-    values = reader.volume(block.file, *here, "file").array
-    labels = np.rint(values).astype(np.int64)
-    if (off := np.abs(values - labels)).max() > 1e-3:
-        raise reader.file.error(
-            (*here, "file"),
-            f"{block.file} with the value {values.flat[int(off.argmax())]:g}, which is no label",
-            "whole numbers: a label volume, resampled by nearest neighbour if at all",
-            "export the labels again",
-        )
+    labels = reader.labels(block.file, *here, "file")
     wanted = {"core_labels": block.core_labels, "oedema_labels": block.oedema_labels}
     for key, values in wanted.items():
         if values and not np.isin(labels, values).any():
@@ -147,7 +161,7 @@ def _read_segmentation(reader: VolumeReader, index: int) -> tuple[np.ndarray | N
     return core, whole
 
 
-def _read_cellularity(reader: VolumeReader, index: int) -> tuple[np.ndarray, np.ndarray | None]:
+def _read_cellularity(reader: VolumeReader[PatientBlock], index: int) -> tuple[np.ndarray, np.ndarray | None]:
     block = reader.file.content.scans[index].cellularity
     here = ("scans", index, "cellularity")
     if block is None:
@@ -178,7 +192,7 @@ def _read_cellularity(reader: VolumeReader, index: int) -> tuple[np.ndarray, np.
     return array, mask
 
 
-def read_dose_map(reader: VolumeReader, prescribed_gy: float) -> np.ndarray | None:
+def read_dose_map(reader: VolumeReader[PatientBlock], prescribed_gy: float) -> np.ndarray | None:
     """Dose per voxel relative to the prescription (the sum of all fractions), or None."""
     therapy = reader.file.content.radiotherapy
     if therapy is None or therapy.dose_map is None:

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float
 from scipy.stats import norm
 
-from twinsim.errors import InputError
+from twinsim.errors import InputError, near_misses
 
 Values = dict[str, Array]
 
@@ -47,11 +47,14 @@ class Prior:
 
     def __post_init__(self) -> None:
         """Refuses a spread that is not positive and a median outside of what the transform can reach."""
-        inside = {"log": self.median > 0, "logit": self.low < self.median < self.high, "identity": bool(np.isfinite(self.median))}
-        if not self.spread > 0 or not inside[self.transform]:
+        inside = {"log": self.median > 0, "logit": self.low < self.median < self.high, "identity": True}
+        if self.transform not in inside:
+            known = near_misses(self.transform, inside)
+            raise InputError(f"prior of {self.name} with transform {self.transform!r}", ", ".join(inside), known)
+        if not (self.spread > 0 and np.isfinite([self.spread, self.median]).all() and inside[self.transform]):
             raise InputError(
                 got=f"prior of {self.name} with median {self.median:g}, spread {self.spread:g}, transform {self.transform}",
-                expected=f"a positive spread, and a median above 0 for log or between {self.low:g} and {self.high:g} for logit",
+                expected=f"finite ones, a spread above 0, and a median above 0 for log or {self.low:g} to {self.high:g} for logit",
                 do="correct the prior",
             )
 

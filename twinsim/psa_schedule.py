@@ -36,6 +36,20 @@ class Option:
         """Mean over the draws, progression counted at the horizon at the latest."""
         return float(self.days_to_progression.mean())
 
+    def later_than(self, other: "Option") -> tuple[float, float]:
+        """By how many days progression comes later than under another option, mean over the draws and its standard error.
+
+        Paired: both options continue the same draws. The error is that of so many draws; it says nothing about the model.
+        """
+        difference = self.days_to_progression - other.days_to_progression
+        return float(difference.mean()), float(difference.std(ddof=1) / np.sqrt(difference.size))
+
+
+def told_apart(options: list[Option]) -> Option | None:
+    """The first option, if its progression comes later than under every other by more than two standard errors; else None."""
+    differences = [options[0].later_than(other) for other in options[1:]]
+    return options[0] if all(mean > 2 * error for mean, error in differences) else None
+
 
 def compare_options(model: PsaModel, record: PsaRecord, points: np.ndarray, origin: float, horizon: float = 1092.0) -> list[Option]:
     """Courses of nine months with pauses of several lengths from the origin on, best first; ties go to less therapy.

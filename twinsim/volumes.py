@@ -27,6 +27,7 @@ __all__ = [
     "Volume",
     "mask_from_fraction",
     "read_mask",
+    "read_vectors",
     "read_volume",
     "require_same_grid",
     "resample_conservative",
@@ -106,6 +107,32 @@ def read_volume(path: str | Path, allow_nonfinite: bool = False) -> Volume:
         if not allow_nonfinite:
             _require_finite(array, path)
     return Volume(np.ascontiguousarray(array), affine, oriented)
+
+
+def read_vectors(path: str | Path) -> Volume:
+    """Read a field of three components from NIfTI: ``(x, y, z, 3)``, or ``(x, y, z, 1, 3)`` as the standard keeps vectors.
+
+    Returns:
+        Its array is ``(x, y, z, 3)``, float32, as in the file: NaN and infinity are the caller's to judge.
+
+    Raises:
+        InputError: No such file, no NIfTI, unreadable, another shape, a voxel spacing that is not positive, a sheared grid.
+    """
+    path = Path(path)
+    _require_file(path)
+    if path.suffix in (".nrrd", ".nhdr"):
+        raise InputError(f"{path}", "vectors in NIfTI (.nii, .nii.gz)", "convert the file")
+    array, affine, oriented = _read_nifti(path)
+    if array.ndim == 5 and array.shape[3] == 1:
+        array = array[:, :, :, 0]
+    if array.ndim != 4 or array.shape[3] != 3 or 0 in array.shape or array.dtype.kind not in "biuf":
+        raise InputError(
+            f"{path} with shape {tuple(array.shape)} of {array.dtype}",
+            "three components per voxel, (x, y, z, 3) or (x, y, z, 1, 3)",
+            "export the vectors with their components last",
+        )
+    _require_sound_affine(affine, path)
+    return Volume(np.ascontiguousarray(array, np.float32), affine, oriented)
 
 
 def read_mask(path: str | Path) -> Volume:

@@ -40,10 +40,12 @@ class WfdbRecord:
     Attributes:
         name: Of the record.
         signals: In the order of the header.
+        comments: Lines of the header about the patient.
     """
 
     name: str
     signals: tuple[Signal, ...]
+    comments: tuple[str, ...] = ()
 
     def signal(self, name: str) -> Signal:
         """The channel of that name.
@@ -59,16 +61,18 @@ class WfdbRecord:
 
 
 def read_wfdb(path: str | Path) -> WfdbRecord:
-    """Reads ``NAME.hea`` and the file of signals that it names; formats 212 and 16, several samples per frame included.
+    """Reads ``NAME.hea`` and the files of signals that it names; formats 212 and 16, several samples per frame included.
 
     Raises:
-        InputError: No such file, a header that is none, another format, signals in several files, or a file that is too short.
+        InputError: No such file, a header that is none, formats other than 212 or 16 or mixed, or a file that is too short.
     """
     path = Path(path).with_suffix(".hea")
     try:
-        lines = [line for line in path.read_text(encoding="latin-1").splitlines() if line.strip() and not line.startswith("#")]
+        text = [line for line in path.read_text(encoding="latin-1").splitlines() if line.strip()]
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}", "a WFDB header", "check the path") from error
+    lines = [line for line in text if not line.startswith("#")]
+    comments = tuple(line.lstrip("# ").strip() for line in text if line.startswith("#") and line.strip("# "))
     try:
         head = lines[0].split()
         count, rate = int(head[1]), float(head[2].split("/")[0].split("(")[0]) if len(head) > 2 else 250.0
@@ -81,24 +85,29 @@ def read_wfdb(path: str | Path) -> WfdbRecord:
             raise ValueError("signals are missing")
     except (ValueError, IndexError) as error:
         raise InputError(f"{path}, which is no WFDB header ({error})", "a record line and one line per signal", "check the file") from error
-    if set(kinds) not in ({212}, {16}) or len({row[0] for row in rows}) != 1:
-        raise InputError(f"{path} with formats {sorted(set(kinds))}", "all signals in one file, in format 212 or 16", "convert the record")
-    data = _samples(path.with_name(rows[0][0]), kinds[0])
-    width = sum(per_frame)
-    frames = int(head[3]) if len(head) > 3 else len(data) // width
-    if len(data) < frames * width:
-        raise InputError(f"{rows[0][0]} with {len(data)} samples", f"{frames * width}", "fetch the whole file")
-    table, signals, column = data[: frames * width].reshape(frames, width), [], 0
+    if set(kinds) not in ({212}, {16}):
+        raise InputError(f"{path} with formats {sorted(set(kinds))}", "all signals in format 212 or 16", "convert the record")
+    tables: dict[str, np.ndarray] = {}
+    for name in {row[0] for row in rows}:
+        width = sum(each for row, each in zip(rows, per_frame, strict=True) if row[0] == name)
+        data = _samples(path.with_name(name), kinds[0])
+        frames = int(head[3]) if len(head) > 3 else len(data) // width
+        if len(data) < frames * width:
+            raise InputError(f"{name} with {len(data)} samples", f"{frames * width}", "fetch the whole file")
+        tables[name] = data[: frames * width].reshape(frames, width)
+    signals: list[Signal] = []
+    columns = dict.fromkeys(tables, 0)
     for row, field, zero, each in zip(rows, fields, zeros, per_frame, strict=True):
         gain = float(field["gain"]) if field and field["gain"] and float(field["gain"]) else 200.0
         baseline = int(field["baseline"]) if field and field["baseline"] else zero
-        raw = table[:, column : column + each].reshape(-1).astype(float)
+        column = columns[row[0]]
+        raw = tables[row[0]][:, column : column + each].reshape(-1).astype(float)
         raw[raw == (-2048 if kinds[0] == 212 else -32768)] = np.nan
         unit = field["unit"] if field and field["unit"] else "mV"
         name = " ".join(row[8:]) or f"signal {len(signals)}"
         signals.append(Signal(name, unit, rate * each, (raw - baseline) / gain))
-        column += each
-    return WfdbRecord(path.stem, tuple(signals))
+        columns[row[0]] += each
+    return WfdbRecord(path.stem, tuple(signals), comments)
 
 
 def _samples(path: Path, kind: int) -> np.ndarray:

@@ -10,13 +10,14 @@ import xarray as xr
 
 from experiments.cardiac._mapped_sheet import site_lattice
 from experiments.cardiac._mapped_tissue import FITTED, LEFT_OUT, LEVELS_MV, SIZE_MM, STIMULATED_MM, MappedTissue, priors_of
-from experiments.cardiac._shared import check_ranges, check_seed, check_two_grids
+from experiments.cardiac._shared import check_two_grids
 from twinsim.cli import run_script
 from twinsim.errors import InputError
 from twinsim.experiment import Result
 from twinsim.figure_style import new_figure
 from twinsim.gauss_newton import Evaluate, minimise, of_residuals
 from twinsim.inference import Information
+from twinsim.option_checks import check_options
 from twinsim.posterior import Posterior
 from twinsim.prior import values_of
 from twinsim.report import Report
@@ -188,8 +189,7 @@ def _check(config: Config) -> None:
         "truth_step_ms": (0.001, 0.02),
         "step_ms": (0.001, 0.05),
     }
-    check_ranges(config, ranges)
-    check_seed(config.seed)
+    check_options(config, ranges)
     for name, factor in (("truth_spacing_mm", 1), ("spacing_mm", 2), ("search_spacing_mm", 2)):
         spacing = getattr(config, name)
         counts = [length / (factor * spacing) for length in SIZE_MM] if spacing > 0 else [0.0]

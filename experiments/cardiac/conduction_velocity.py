@@ -12,9 +12,9 @@ from experiments.cardiac._shared import check_cell_and_step, check_scheme, condu
 from physics import CELL_MODELS, CellModel, continuum_symbol, lattice_symbol, niederer_diffusivities, plane_wave_speed
 from solvers import MassSolved, VoxelGrid
 from twinsim.cli import run_script
-from twinsim.errors import InputError
 from twinsim.experiment import Result
 from twinsim.figure_style import BLUE, VERMILION, new_figure, quiet
+from twinsim.option_checks import check_options
 from twinsim.report import Report
 from twinsim.workspace import Workspace
 
@@ -104,12 +104,9 @@ def _error(speed: float | None, exact: float) -> float | None:
 
 
 def _check(config: Config) -> None:
+    check_options(config, {"dx_mm": (0.01, 1.0), "angle_deg": (-360.0, 360.0), "wave_deg": (-360.0, 360.0)})
     check_cell_and_step(config.cell_model, config.dt_ms)
     check_scheme(config.scheme)
-    if not 0.01 <= config.dx_mm <= 1.0:
-        raise InputError(f"dx-mm {config.dx_mm:g}", "0.01 to 1 mm", "use 0.2")
-    if not (math.isfinite(config.angle_deg) and math.isfinite(config.wave_deg)):
-        raise InputError(f"angle-deg {config.angle_deg}, wave-deg {config.wave_deg}", "finite angles", "give degrees")
 
 
 def _report(config: Config, summary: dict[str, Any], angles: list[float], values: dict[str, list[float]]) -> Report:

@@ -19,6 +19,7 @@ from twinsim.cli import run_script
 from twinsim.errors import InputError, near_misses
 from twinsim.experiment import Result
 from twinsim.figure_style import BLUE, GREEN, ORANGE, SOFT, VERMILION, new_figure, quiet
+from twinsim.option_checks import check_options
 from twinsim.report import Report
 from twinsim.workspace import Workspace
 
@@ -94,14 +95,13 @@ def category(score: float) -> str:
 
 def _chosen(config: Config) -> list[Drug]:
     """The drugs asked for; refuses what no assessment can be made of."""
+    check_options(config, {"beats": (1, 100_000), "samples": (0, 200)})
     known = drugs()
     for name in config.drugs:
         if name not in known:
             raise InputError(f"drugs {name!r}", "names of CiPA drugs in small letters", near_misses(name, known))
     if not config.multiples or not all(math.isfinite(value) and 0 < value <= 100 for value in config.multiples):
         raise InputError(f"multiples {config.multiples}", "above 0 and up to 100", "use 1 2 3 4, which the thresholds are for")
-    if config.beats < 1 or not 0 <= config.samples <= 200:
-        raise InputError(f"beats {config.beats}, samples {config.samples}", "at least 1 beat, and 0 to 200 samples", "change them")
     if not 300 <= config.cycle_length_ms <= 10000:
         raise InputError(f"cycle-length-ms {config.cycle_length_ms:g}", "300 to 10000 ms", "use 2000, which the thresholds are for")
     if not 0.02 <= config.dt_ms <= 0.5:

@@ -1,6 +1,7 @@
 """Where a beat began, from a noisy twelve-lead electrocardiogram: hidden virtual hearts, and how far the answer is off."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -8,12 +9,13 @@ import xarray as xr
 
 from experiments.cardiac._ectopic_beat import FILTER_MS, SAMPLES, TYPICAL, Beat, BeatModel, low_pass, prior_scale
 from experiments.cardiac._heart import body, leads_figure
-from experiments.cardiac._shared import check_ranges, check_seed, check_two_grids
+from experiments.cardiac._shared import check_two_grids
 from physics import LEADS
 from twinsim.cli import run_script
 from twinsim.experiment import Result
 from twinsim.figure_style import BLUE, SOFT
 from twinsim.gauss_newton import minimise
+from twinsim.option_checks import check_options
 from twinsim.report import Report
 from twinsim.workspace import Workspace
 
@@ -26,6 +28,12 @@ FINALISTS = 3
 class Config:
     """Options of the inverse problem."""
 
+    heart: Path | None = None
+    """Folder with a heart.yaml (docs/heart_folder.md) whose beats are hidden and found; without it the analytic heart."""
+    torso: bool = False
+    """Lead fields in an analytic torso with lungs and blood instead of an infinite conductor."""
+    torso_spacing_mm: float = 5.0
+    """Edge of the torso's voxels, in mm."""
     hearts: int = 1
     """How many hidden hearts."""
     seed: int = 0
@@ -75,7 +83,9 @@ def run(config: Config, workspace: Workspace) -> Result:
     """Hides beats in fine hearts, and finds each from its leads on coarser ones: a search over places, then Gauss-Newton."""
     _check(config)
     workspace.message("hearts on three grids and their lead fields")
-    hidden, coarse, fine = (BeatModel(body(h)) for h in (config.truth_spacing_mm, config.search_spacing_mm, config.spacing_mm))
+    hidden, coarse, fine = (
+        BeatModel(body(h, config.heart)) for h in (config.truth_spacing_mm, config.search_spacing_mm, config.spacing_mm)
+    )
     places = coarse.spread_places(APART_MM)
     library = [coarse.at(Beat(place, *TYPICAL, 0.0)) for place in workspace.progress(places, "beats from everywhere", "places")]
     fits = []
@@ -144,9 +154,15 @@ def _one(config: Config, number: int, models: tuple[BeatModel, BeatModel, BeatMo
 
 def _check(config: Config) -> None:
     voxel = (0.5, 2.0)
-    ranges = {"hearts": (1, 1000), "noise_mv": (1e-4, 1.0), "truth_spacing_mm": voxel, "spacing_mm": voxel, "search_spacing_mm": voxel}
-    check_ranges(config, ranges)
-    check_seed(config.seed)
+    ranges = {
+        "torso_spacing_mm": (2.0, 12.0),
+        "hearts": (1, 1000),
+        "noise_mv": (1e-4, 1.0),
+        "truth_spacing_mm": voxel,
+        "spacing_mm": voxel,
+        "search_spacing_mm": voxel,
+    }
+    check_options(config, ranges)
     check_two_grids(config.spacing_mm, config.search_spacing_mm)
 
 

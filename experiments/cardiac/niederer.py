@@ -26,6 +26,7 @@ from twinsim.cli import run_script
 from twinsim.errors import InputError
 from twinsim.experiment import Result
 from twinsim.figure_style import new_figure
+from twinsim.option_checks import check_options
 from twinsim.report import Report
 from twinsim.workspace import Workspace
 
@@ -144,14 +145,11 @@ def at_point(times: np.ndarray, spacing: tuple[float, float, float], point: tupl
 
 def _check(config: Config) -> None:
     """Refuses what the slab cannot be made of."""
+    check_options(config, {"fibre_angle_deg": (-360.0, 360.0), "limit_ms": (CHUNK_MS, 1e4)})
     check_cell_and_step(config.cell_model, config.dt_ms)
     check_scheme(config.scheme)
     if not 0.05 <= config.dx_mm <= 1.0 or any(abs(length / config.dx_mm - round(length / config.dx_mm)) > 1e-6 for length in BOX_MM):
         raise InputError(f"dx-mm {config.dx_mm:g}", "0.05 to 1 mm, a divisor of 20, 7 and 3 mm", "use 0.5, 0.25, 0.2, 0.125 or 0.1")
-    if not math.isfinite(config.fibre_angle_deg):
-        raise InputError(f"fibre-angle-deg {config.fibre_angle_deg}", "a finite angle in degrees", "use 0 to 180")
-    if not CHUNK_MS <= config.limit_ms <= 1e4:
-        raise InputError(f"limit-ms {config.limit_ms:g}", "2 to 10000 ms", "use 300")
 
 
 def _timed(work: Any) -> float:

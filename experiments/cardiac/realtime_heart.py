@@ -4,23 +4,24 @@ import resource
 import sys
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 from jax import Array
 
-from experiments.cardiac._heart import FIRST_PLACES, Body, action_potentials, body, kinds_of, leads_figure
-from experiments.cardiac._shared import check_cell_and_step, check_ranges
+from experiments.cardiac._heart import Body, action_potentials, body, kinds_of, leads_figure
+from experiments.cardiac._shared import check_cell_and_step
 from physics import LEADS, electrocardiogram_of_activation, squared_velocity, twelve_leads
-from solvers import eikonal, start_at
+from solvers import eikonal
 from twinsim.cli import run_script
 from twinsim.errors import InputError
 from twinsim.experiment import Result
 from twinsim.figure_style import BLUE
 from twinsim.figures import Overlay, orthogonal_slices
+from twinsim.option_checks import check_options
 from twinsim.report import Report
 from twinsim.workspace import Workspace
 
@@ -29,8 +30,14 @@ QRS_LEVEL = 0.05  # of the largest potential: where the QRS complex begins and e
 
 @dataclass(frozen=True)
 class Config:
-    """Options of a beat of an analytic heart of two ventricles."""
+    """Options of a beat of two ventricles, analytic or of a folder."""
 
+    heart: Path | None = None
+    """Folder with a heart.yaml (docs/heart_folder.md); without it the analytic heart."""
+    torso: bool = False
+    """Lead fields in an analytic torso with lungs and blood instead of an infinite conductor: amplitudes can then be read."""
+    torso_spacing_mm: float = 5.0
+    """Edge of the torso's voxels, in mm."""
     spacing_mm: float = 1.0
     """Edge of a voxel, at most half of the right wall's 4 mm. In mm."""
     beat_ms: float = 800.0
@@ -60,11 +67,10 @@ def run(config: Config, workspace: Workspace) -> Result:
     _check(config)
     began = time.perf_counter()
     workspace.message(f"the heart on {config.spacing_mm:g} mm voxels and its lead fields")
-    made = body(config.spacing_mm)
+    made = body(config.spacing_mm, config.heart, config.torso_spacing_mm if config.torso else None)
     shapes = action_potentials(config.cell_model, config.beat_ms, config.beats, config.dt_ms, config.apd_shorter_per_ms)
     grid = made.heart.grid
-    places = [made.heart.nearest(place, inside=0.35) for place, _ in FIRST_PLACES]
-    start = start_at(grid, places, jnp.asarray([moment for _, moment in FIRST_PLACES]))
+    start = made.first_places()
     velocity = squared_velocity(
         grid,
         config.velocity_along_m_per_s,
@@ -97,6 +103,7 @@ def run(config: Config, workspace: Workspace) -> Result:
         "muscle_ml": float(np.asarray(grid.mask).sum() * grid.voxel_volume / 1000),
         "last_activation_ms": float(times[np.isfinite(times)].max()),
         **_waves(values),
+        **({} if made.inside is None else made.inside.summary()),
         "activation_seconds": activation,
         "electrocardiogram_seconds": seeing,
         "real_time_factor": config.beat_ms / 1000 / (activation + seeing),
@@ -104,17 +111,17 @@ def run(config: Config, workspace: Workspace) -> Result:
         "compile_seconds": max(0.0, first_activation + first_leads - activation - seeing),
         "peak_memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 1024),
     }
-    affine = np.diag([config.spacing_mm] * 3 + [1.0])
-    affine[:3, 3] = made.heart.origin
+    affine = made.record.affine
     shown = np.where(np.isfinite(times), times, -1.0).astype(np.float32)
     volumes = {"activation_ms": (shown, affine), "transmural": (np.asarray(made.heart.transmural, np.float32), affine)}
-    return Result(summary, _report(config, summary, made, times, values), _dataset(made, times, values), volumes)
+    return Result(summary, _report(config, summary, made, times, values), _dataset(made, times, values), volumes, made.record.notes or None)
 
 
 def _check(config: Config) -> None:
     check_cell_and_step(config.cell_model, config.dt_ms)
     ranges = {
         "spacing_mm": (0.5, 2.0),
+        "torso_spacing_mm": (2.0, 12.0),
         "beat_ms": (300.0, 3000.0),
         "velocity_along_m_per_s": (0.05, 6.0),
         "velocity_across_m_per_s": (0.05, 6.0),
@@ -123,7 +130,7 @@ def _check(config: Config) -> None:
         "beats": (1, 10000),
         "repeats": (1, 1000),
     }
-    check_ranges(config, ranges)
+    check_options(config, ranges)
     if config.velocity_across_m_per_s > config.velocity_along_m_per_s:
         raise InputError(
             f"velocity-across-m-per-s {config.velocity_across_m_per_s:g} above velocity-along-m-per-s {config.velocity_along_m_per_s:g}",
@@ -143,6 +150,8 @@ def _waves(leads: np.ndarray) -> dict[str, float]:
         "qrs_duration_ms": float(above[-1] - above[0]),
         "r_v5_mv": float(v5[:quiet].max()),
         "t_v5_mv": float(after[np.argmax(np.abs(after))]),
+        "qrs_limb_leads_largest_peak_to_peak_mv": float(np.ptp(leads[:6, :quiet], axis=1).max()),
+        "qrs_chest_leads_largest_peak_to_peak_mv": float(np.ptp(leads[6:, :quiet], axis=1).max()),
     }
 
 
@@ -176,7 +185,12 @@ def _report(config: Config, summary: dict[str, Any], made: Body, times: np.ndarr
         )
     report.figure(
         leads_figure(np.arange(leads.shape[1]), [("beat", BLUE, leads)]),
-        "Twelve leads of the beat, in an infinite conductor (no torso): shapes are to be read, not amplitudes; limb leads are too small.",
+        "Twelve leads of the beat, "
+        + (
+            "in an analytic torso."
+            if config.torso
+            else "in an infinite conductor (no torso): shapes are to be read, not amplitudes; limb leads are too small."
+        ),
         "electrocardiogram",
         alt="Twelve electrocardiogram leads",
     )

@@ -1,4 +1,4 @@
-"""Restitution of a heart cell: how long an action potential lasts after how much rest, by premature beats or by faster pacing."""
+"""Restitution of a heart cell: how long an action potential lasts after how much rest: premature beats, faster pacing, a record."""
 
 import math
 from collections.abc import Sequence
@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 
+from experiments.cardiac._record_pacing import beat_times, pace, paced_record, record_figure
 from experiments.cardiac._shared import check_cell_and_step, finite
 from physics import CELL_MODELS, ActionPotential, CellModel, RectangularPulse, action_potential
 from solvers import Solution, TimeMesh, simulate, time_mesh
@@ -19,6 +20,7 @@ from twinsim.cli import run_script
 from twinsim.errors import InputError
 from twinsim.experiment import Result
 from twinsim.figure_style import BLUE, SOFT, VERMILION, new_figure, quiet
+from twinsim.option_checks import check_options
 from twinsim.report import Report
 from twinsim.workspace import Workspace
 
@@ -33,8 +35,13 @@ class Config:
     cell_model: str = "ten_tusscher_2006_epi"
     """ten_tusscher_2006_epi, _mid or _endo, ohara_rudy_2011_epi (_mid, _endo), ohara_rudy_cipa_2017_epi (_mid, _endo), tor_ord_2019_epi
     (_mid, _endo), courtemanche_1998, bueno_orovio_2008_epi (_mid, _endo), mitchell_schaeffer, aliev_panfilov."""
-    protocol: Literal["s1s2", "dynamic"] = "s1s2"
-    """Premature beats after pacing at one cycle length (s1s2), or pacing at one cycle length after another (dynamic)."""
+    protocol: Literal["s1s2", "dynamic", "record"] = "s1s2"
+    """Premature beats after pacing at one cycle length (s1s2), one cycle length after another (dynamic), or the annotated beats of a real
+    record after pacing at its mean interval (record)."""
+    record: str = "100"
+    """Record of the data set wfdb whose beats pace the cell, for that protocol."""
+    record_beats: int = 300
+    """How many of its beats."""
     beats: int = 100
     """Beats at each cycle length; the last one is measured."""
     cycle_length_ms: float = 1000.0
@@ -67,8 +74,10 @@ def run(config: Config, workspace: Workspace) -> Result:
     if config.initial == "steady":
         state, beats, change = workspace.stage("steady", lambda: pacing.settle(state))
         summary |= {"steady_beats": beats, "steady_largest_relative_change": change, "steady_reached": change < SETTLED}
-    before = workspace.stage("paced", lambda: pacing.beats(state, config.cycle_length_ms, config.beats - 1))
-    trace = pacing.trace(before, config.cycle_length_ms)
+    paced_by = beat_times(config.record, config.record_beats) if config.protocol == "record" else None
+    cycle = config.cycle_length_ms if paced_by is None else float(np.diff(paced_by[0]).mean() * 1000)
+    before = workspace.stage("paced", lambda: pacing.beats(state, cycle, config.beats - 1))
+    trace = pacing.trace(before, cycle)
     last = trace.marks
     summary |= {
         "apd90_ms": finite(last.duration),
@@ -76,10 +85,16 @@ def run(config: Config, workspace: Workspace) -> Result:
         "peak_mv": float(last.peak),
         "max_upstroke_v_per_s": float(last.max_upstroke),
     }
-    if config.protocol == "s1s2":
+    series = None
+    if config.protocol != "dynamic":
         curve, traces = workspace.stage("premature", lambda: pacing.premature(before, last))
         summary |= {f"apd90_ms_at_di_{interval:g}": duration for interval, duration in curve.items()}
         axis = "diastolic interval (ms)"
+        if paced_by is not None:
+            times, kinds = paced_by
+            marks = workspace.stage("record", lambda: pace(cell, pacing.pulse, trace.final, times, config.dt_ms, workspace))
+            series = paced_record(times, kinds, marks)
+            summary |= {"record": config.record, **series.summary()}
     else:
         curve, alternans, traces = pacing.dynamic(trace.final, last)
         summary |= {f"apd90_ms_at_cl_{length:g}": duration for length, duration in curve.items()}
@@ -87,14 +102,26 @@ def run(config: Config, workspace: Workspace) -> Result:
         axis = "cycle length (ms)"
     summary["largest_restitution_slope"] = _steepest(curve)
     report = _report(config, summary, trace, traces, curve, axis)
-    return Result(summary, report, _dataset(trace, curve, axis))
+    dataset = _dataset(trace, curve, axis)
+    if series is not None:
+        report.figure(
+            record_figure(series, curve),
+            f"Record {config.record}: intervals between its beats and how long the cell's action potentials last; right, against the rest "
+            "before each, beside premature beats after steady pacing at the mean interval.",
+            "record",
+            alt="Durations of action potentials beat by beat, and against the diastolic interval",
+        )
+        for name in ("interval", "duration", "diastolic"):
+            dataset[f"record_{name}"] = ("beat", getattr(series, name), {"units": "ms"})
+        dataset["record_kind"] = ("beat", series.kinds)
+        dataset = dataset.assign_coords(beat=("beat", series.times, {"units": "s", "long_name": "time of the beat"}))
+    return Result(summary, report, dataset)
 
 
 def _check(config: Config) -> None:
     """Refuses what no protocol can be made of."""
+    check_options(config, {"beats": (1, 100_000), "steady_beats": (1, 100_000), "record_beats": (3, 1_000_000)})
     check_cell_and_step(config.cell_model, config.dt_ms)
-    if config.beats < 1 or config.steady_beats < 1:
-        raise InputError(f"beats {config.beats}, steady-beats {config.steady_beats}", "at least 1", "raise it")
     lengths = {"cycle-length-ms": (config.cycle_length_ms,), "cycle-lengths-ms": config.cycle_lengths_ms}
     for name, values in lengths.items():
         if not all(math.isfinite(value) and 50 <= value <= 1e4 for value in values) or len(set(values)) < len(values):

@@ -12,12 +12,13 @@ from scipy.interpolate import griddata
 
 from experiments.cardiac._mapped_sheet import site_lattice
 from experiments.cardiac._scarred_sheet import ENDS_MS, HEIGHT_MM, PRIORS, SHARP_MM, SIZE_MM, ScarredSheet, inside
-from experiments.cardiac._shared import check_ranges, check_seed, check_two_grids
+from experiments.cardiac._shared import check_two_grids
 from twinsim.cli import run_script
 from twinsim.errors import InputError
 from twinsim.experiment import Result
 from twinsim.figure_style import BLUE, SOFT, new_figure
 from twinsim.gauss_newton import Evaluate, minimise, of_residuals
+from twinsim.option_checks import check_options
 from twinsim.posterior import Posterior
 from twinsim.prior import values_of
 from twinsim.report import Report
@@ -254,8 +255,7 @@ def _check(config: Config) -> None:
         "truth_step_ms": (0.005, 0.1),
         "step_ms": (0.005, 0.1),
     }
-    check_ranges(config, ranges)
-    check_seed(config.seed)
+    check_options(config, ranges)
     for name in ("truth_step_ms", "step_ms"):
         steps = 1 / getattr(config, name)
         if abs(steps - round(steps)) > 1e-6:

@@ -7,12 +7,12 @@ import numpy as np
 import xarray as xr
 
 from experiments.cardiac._defibrillation import Defibrillation, Threshold
-from experiments.cardiac._shared import check_ranges
 from experiments.cardiac._spiral_sheet import CENTRES, QUIET_MV, Following, SpiralSheet, dominant_frequency, rotation_period
 from twinsim.cli import run_script
 from twinsim.errors import InputError, near_misses
 from twinsim.experiment import Result
 from twinsim.figure_style import BLUE, GREEN, SOFT, VERMILION, new_figure, quiet
+from twinsim.option_checks import check_number, check_options
 from twinsim.report import Report
 from twinsim.workspace import Workspace
 
@@ -27,6 +27,9 @@ RANGES = {
     "rotate_ms": (50.0, 20000.0),
     "shock_interval_ms": (0.5, 50.0),
     "watch_ms": (50.0, 5000.0),
+    "shock_intervals": (1, 1000),
+    "patches": (1, 16),
+    "optimise_steps": (1, 1000),
 }
 
 
@@ -179,18 +182,15 @@ def _energies(config: Config, found: dict[str, Threshold]) -> dict[str, Any]:
 def _check(config: Config) -> None:
     if config.cell_model not in CENTRES:
         raise InputError(f"cell-model {config.cell_model!r}", "a cheap cell model", near_misses(config.cell_model, CENTRES))
-    check_ranges(config, RANGES)
+    check_options(config, RANGES)
     voxels = round(config.side_mm / config.dx_mm)
     if not 8 <= voxels <= 1000:
         raise InputError(f"{voxels} voxels along a side", "8 to 1000", "change side-mm or dx-mm")
-    if not 1 <= config.shock_intervals <= 1000 or config.shock_intervals * config.shock_interval_ms >= config.watch_ms:
+    if config.shock_intervals * config.shock_interval_ms >= config.watch_ms:
         raise InputError(
             f"{config.shock_intervals} intervals of {config.shock_interval_ms:g} ms", "a shock that ends before watch-ms", "use fewer"
         )
-    if not 1 <= config.patches <= min(16, voxels) or not 1 <= config.optimise_steps <= 1000:
-        raise InputError(
-            f"patches {config.patches}, optimise-steps {config.optimise_steps}", "1 to 16 patches and at least one step", "use 4 and 8"
-        )
+    check_number("--patches", config.patches, 1, voxels)
 
 
 def _report(
@@ -223,6 +223,8 @@ def _report(
     right.set_xlabel("time of the shock (ms)")
     right.set_ylabel("current (A/F)")
     quiet(right)
+    if not found:
+        right.remove()  # no shock was looked for
     caption = (
         "Left: potential before the shock, and the way of the tip. Middle: one probe. Right: rectangular shock of least energy (grey), "
     )

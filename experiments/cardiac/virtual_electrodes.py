@@ -11,7 +11,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
-from experiments.cardiac._shared import check_cell_and_step, check_ranges, finite
+from experiments.cardiac._shared import check_cell_and_step, finite
 from physics import (
     CELL_MODELS,
     NIEDERER_2011,
@@ -30,6 +30,7 @@ from twinsim.cli import run_script
 from twinsim.errors import InputError
 from twinsim.experiment import Result
 from twinsim.figure_style import BLUE, VERMILION, legend, new_figure, quiet
+from twinsim.option_checks import check_options
 from twinsim.report import Report
 from twinsim.workspace import Workspace
 
@@ -45,8 +46,12 @@ RANGES = {
     "small_ma": (1e-6, 1000.0),
     "cable_mm": (6.0, 100.0),
     "bath_conductivity_s_per_m": (0.01, 20.0),
+    "rounds": (1, 10),
+    "strip_voxels": (1, 40),
+    "bath_voxels": (1, 40),
 }
 STRENGTHS = 8  # tried side by side in each round of a search
+FASTEST_MM_PER_MS = 0.7  # of a wave from the rim, where the current of the electrode leaves and may excite too
 
 
 @dataclass(frozen=True)
@@ -55,7 +60,7 @@ class Config:
 
     cell_model: Literal["ten_tusscher_2006_epi", "mitchell_schaeffer", "bueno_orovio_2008_epi"] = "ten_tusscher_2006_epi"
     """Cell."""
-    edge_mm: float = 10.0
+    edge_mm: float = 16.0
     """Edge of the square sheet, whose rim is the ground, in mm; a quarter of it is simulated, the rest is its mirror image."""
     thickness_mm: float = 0.5
     """Thickness of the sheet, which currents are spread over, in mm."""
@@ -68,7 +73,7 @@ class Config:
     duration_ms: float = 2.0
     """Of the pulse, in ms."""
     watch_ms: float = 6.0
-    """After the pulse for a wave to grow, in ms."""
+    """After the pulse for a wave to grow, in ms; only what no wave from the rim can have reached by then is looked at."""
     small_ma: float = 0.01
     """Current whose polarisation is shown, in mA."""
     largest_ma: float = 20.0
@@ -170,13 +175,15 @@ def _threshold(config: Config, cell: CellModel, sign: float, advance: Any) -> tu
     """The largest current that does not excite and the smallest that does, mA; infinite where none does."""
     equation = _quarter(config, cell, 1.0)
     start, mesh = equation.initial_state(), equation.mesh([config.duration_ms + config.watch_ms], config.dt_ms)
+    place = (np.arange(equation.tissue.shape[0]) + 0.5) * config.dx_mm
+    own = jnp.asarray((np.maximum(place[:, None], place[None, :]) < _out_of_reach(config)).reshape(-1))
 
     @jax.jit
     def lit(currents: jax.Array) -> tuple[jax.Array, jax.Array]:
         def one(current: jax.Array) -> tuple[jax.Array, jax.Array]:
             changed = eqx.tree_at(lambda e: e.conduction.electrodes[0].milliampere, equation, sign * current / 4)
             solution = simulate(changed.stepper(), start, mesh)
-            return (cell.millivolts(solution.final[:-1]) > -20.0).sum(), solution.status
+            return ((cell.millivolts(solution.final[:-1]) > -20.0) & own).sum(), solution.status
 
         return jax.vmap(one)(currents)
 
@@ -185,7 +192,7 @@ def _threshold(config: Config, cell: CellModel, sign: float, advance: Any) -> tu
     for _ in range(config.rounds):
         cells, status = (np.asarray(part) for part in lit(jnp.asarray(tried, start.dtype)))
         # A wave, not the few cells under the electrode; what blew up is too strong and no threshold.
-        excites = (cells > 4 * (config.electrode_mm / config.dx_mm) ** 2 + 4) & (status == 0)
+        excites = (cells > (config.electrode_mm / config.dx_mm) ** 2 + 1) & (status == 0)
         if not excites.any():
             return float(tried[-1]) if not np.isfinite(high) else low, high
         first = int(np.argmax(excites))
@@ -193,6 +200,11 @@ def _threshold(config: Config, cell: CellModel, sign: float, advance: Any) -> tu
         tried = low + (high - low) * (np.arange(STRENGTHS) + 1) / (STRENGTHS + 1)
         advance()
     return low, high
+
+
+def _out_of_reach(config: Config) -> float:
+    """How far from the middle no wave that began at the rim can have come, mm."""
+    return config.edge_mm / 2 - FASTEST_MM_PER_MS * (config.duration_ms + config.watch_ms)
 
 
 def _wave(config: Config, cell: CellModel, bath: int) -> np.ndarray:
@@ -225,19 +237,13 @@ def _velocities(config: Config, waves: dict[str, np.ndarray]) -> dict[str, Any]:
 
 
 def _check(config: Config) -> None:
+    check_options(config, RANGES)
     check_cell_and_step(config.cell_model, config.dt_ms)
-    check_ranges(config, RANGES)
-    if not (1 <= config.rounds <= 10 and 1 <= config.strip_voxels <= 40 and 1 <= config.bath_voxels <= 40):
-        raise InputError(
-            f"rounds {config.rounds}, strip-voxels {config.strip_voxels}, bath-voxels {config.bath_voxels}",
-            "1 to 10, 1 to 40, 1 to 40",
-            "use 3, 4 and 6",
-        )
-    if not config.electrode_mm + 4 * config.dx_mm < config.edge_mm / 2:
+    if not config.electrode_mm + 2 * config.dx_mm < _out_of_reach(config):
         raise InputError(
             f"electrode-mm {config.electrode_mm:g} in a sheet of edge-mm {config.edge_mm:g}",
-            "room between electrode and rim",
-            "use a larger edge-mm",
+            "that no wave from the rim comes near the electrode",
+            "use a larger edge-mm or a shorter watch-ms",
         )
 
 

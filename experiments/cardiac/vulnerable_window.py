@@ -8,18 +8,20 @@ import numpy as np
 import xarray as xr
 
 from experiments.cardiac._premature_strip import CHANNELS, Course, PrematureStrip, Tissue
-from experiments.cardiac._shared import check_ranges, finite
+from experiments.cardiac._shared import finite
 from physics import niederer_diffusivities
 from twinsim.cli import run_script
 from twinsim.errors import InputError, near_misses
 from twinsim.experiment import Result
 from twinsim.figure_style import BLUE, SOFT, VERMILION, new_figure, quiet
+from twinsim.option_checks import check_options
 from twinsim.report import Report
 from twinsim.workspace import Workspace
 
 CHANGE = 0.1  # of the logarithm of a parameter, both ways, for sensitivities
 MORE_FIBROSIS = 0.1
 FACTORS = ("i_na", "i_kr", "conductivity")
+FEWEST_SAMPLES = 10  # below which 5 and 95 % are extrapolated from single tissues
 RANGES = {
     "length_mm": (8.0, 200.0),
     "width_mm": (0.0, 50.0),
@@ -39,6 +41,8 @@ RANGES = {
     "search_ms": (5.0, 500.0),
     "watch_ms": (10.0, 500.0),
     "tolerance_ms": (0.001, 5.0),
+    "beats": (0, 10000),
+    "samples": (0, 10000),
 }
 
 
@@ -139,6 +143,8 @@ def run(config: Config, workspace: Workspace) -> Result:
     summary["samples_without_window"] = int((~np.isfinite(widths[sampled])).sum())
     if not np.isfinite(widths[0]):
         notes.append("No window: within search-ms of repolarisation the outcome does not go from none over one to both ways.")
+    if 0 < config.samples < FEWEST_SAMPLES:
+        notes.append(f"{config.samples} samples are too few for quantiles: their interval is hardly more than their range.")
     for note in notes:
         workspace.message(f"note: {note}")
     return Result(summary, _report(summary, edges, course, labels, notes), _dataset(edges, course, tissues, labels), notes=notes)
@@ -227,9 +233,7 @@ def _interval(name: str, values: np.ndarray) -> dict[str, Any]:
 def _check(config: Config) -> None:
     if config.cell_model not in CHANNELS:
         raise InputError(f"cell-model {config.cell_model!r}", "one of the cells", near_misses(config.cell_model, CHANNELS))
-    check_ranges(config, RANGES)
-    if config.beats < 0 or not 0 <= config.samples <= 10000:
-        raise InputError(f"beats {config.beats}, samples {config.samples}", "0 or more, up to 10000 samples", "use 3 and 16")
+    check_options(config, RANGES)
     if config.s2_length_mm / 2 + config.probe_mm + config.dx_mm > config.length_mm / 2:
         raise InputError(
             f"length-mm {config.length_mm:g} with s2-length-mm {config.s2_length_mm:g} and probe-mm {config.probe_mm:g}",
@@ -266,8 +270,12 @@ def _report(summary: dict[str, Any], edges: np.ndarray, course: Course, labels: 
         "window",
         alt="Vulnerable windows of all tissues",
     )
-    report.table(["Quantity", "Value"], [[name, "none" if value is None else str(value)] for name, value in summary.items()])
+    report.table(["Quantity", "Value"], [[name, _words(value)] for name, value in summary.items()])
     return report
+
+
+def _words(value: Any) -> str:
+    return "none" if value is None else f"{value:.5g}" if isinstance(value, float) else str(value)
 
 
 def _dataset(edges: np.ndarray, course: Course, tissues: list[Tissue], labels: list[str]) -> xr.Dataset:

@@ -18,6 +18,7 @@ from twinsim.errors import InputError
 from twinsim.experiment import Result
 from twinsim.figure_style import BLUE, INK, SOFT, VERMILION, new_figure, quiet
 from twinsim.inference import Draws, Problem, laplace, maximise, normal_draws
+from twinsim.option_checks import check_options
 from twinsim.pressure_record import PressureRecord, read_pressures
 from twinsim.report import Report
 from twinsim.workspace import Workspace
@@ -25,6 +26,7 @@ from twinsim.workspace import Workspace
 EDGE = 0.02
 """A fitted value within this part of its bounds is said to stand at one."""
 WALL_MMHG, WAVE_MMHG = 5.0, 8.0
+RANGES = {"learn": (0.1, 0.9), "steps": (50, 100_000), "iterations": (1, 10_000), "draws": (20, 100_000)}
 
 
 @dataclass(frozen=True)
@@ -57,12 +59,7 @@ class Config:
 
 def run(config: Config, workspace: Workspace) -> Result:
     """Fits, forecasts and judges; then runs the beat that repeats itself and reads off it what a clinician would."""
-    if not 0.1 <= config.learn <= 0.9 or config.steps < 50 or config.iterations < 1 or config.draws < 20:
-        raise InputError(
-            got=f"learn {config.learn:g}, steps {config.steps}, iterations {config.iterations}, draws {config.draws}",
-            expected="0.1 to 0.9, at least 50, 1 and 20",
-            do="correct them",
-        )
+    check_options(config, RANGES)
     if config.subject == "healthy":
         beat = _beat(regazzoni_values(), config.steps)
         beat.raise_for_status()

@@ -16,6 +16,7 @@ from twinsim.errors import InputError
 from twinsim.experiment import Result
 from twinsim.figure_style import CYCLE, new_figure, quiet
 from twinsim.openbf_file import OpenBFFile, read_openbf
+from twinsim.option_checks import check_options
 from twinsim.report import Report
 from twinsim.workspace import Workspace
 
@@ -86,12 +87,11 @@ def run(config: Config, workspace: Workspace) -> Result:
 
 
 def _read(config: Config) -> OpenBFFile:
+    check_options(config, {"cell_mm": (0.0, 50.0), "cycles": (0, 100_000), "tolerance_mmhg": (0.0, 1000.0)})
     if not config.network:
         raise InputError("no --network", "an openBF v2 file", "give --network PATH")
     if not (config.cell_mm == 0 or 0.05 <= config.cell_mm <= 50):
         raise InputError(f"cell-mm {config.cell_mm:g}", "0.05 to 50 mm, or 0 for the file's", "use 1")
-    if config.cycles < 0 or not config.tolerance_mmhg >= 0 or not math.isfinite(config.tolerance_mmhg):
-        raise InputError(f"cycles {config.cycles}, tolerance-mmhg {config.tolerance_mmhg:g}", "0 or more", "leave them out for the file's")
     file = read_openbf(config.network, config.conventions, config.cell_mm)
     return replace(file, cycles=config.cycles or file.cycles, tolerance_pa=133.322 * config.tolerance_mmhg or file.tolerance_pa)
 

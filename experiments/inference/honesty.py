@@ -31,6 +31,7 @@ from twinsim.inference import (
 )
 from twinsim.inference.population_sampling import JointDensity, joint_density
 from twinsim.inference.samplers import population_sampler
+from twinsim.option_checks import check_options
 from twinsim.prior import Prior, Values
 from twinsim.report import Report
 from twinsim.workspace import Workspace
@@ -45,8 +46,9 @@ class Config:
 
     replicates: int = 200
     """Simulated patients per estimator and problem."""
-    estimators: tuple[str, ...] = ()
-    """Which estimators, all where none is named; population is the joint sampler of several patients."""
+    estimators: tuple[Literal["laplace", "nuts", "tempered", "ensemble", "population"], ...] = ()
+    """Which estimators, all where none is named: those of `twinsim.inference.NAME_posterior`, and population, the joint sampler
+    (`sample_population`) of several patients."""
     problems: tuple[Literal["growth", "invasion"], ...] = ("growth", "invasion")
     """Logistic growth (an ordinary differential equation) and invasion of tissue (a partial one)."""
     seed: int = 0
@@ -98,13 +100,14 @@ def population(of: Problem, patients: int = 3) -> JointDensity:
 
 def run(config: Config, workspace: Workspace) -> Result:
     """Runs every check and says of each whether it passed."""
+    check_options(config, {"replicates": (20, 100_000)})  # fewer see nothing
     known = (*SAMPLERS, POPULATION)
     estimators = config.estimators or known
+    if not config.problems:
+        raise InputError("--problems without a name", "growth, invasion or both", "name at least one, or leave --problems out")
     for name in estimators:
         if name not in known:
             raise InputError(got=f"estimator {name!r}", expected=f"one of {', '.join(known)}", do=near_misses(name, known))
-    if config.replicates < 20:
-        raise InputError(got=f"--replicates {config.replicates}", expected="at least 20", do="raise it: fewer see nothing")
     of = {"growth": growth(), "invasion": invasion()}
     tests: dict[tuple[str, str], RankTest] = {}
     with workspace.progress(len(estimators) * len(config.problems), "ranking truths among draws", "checks") as bar:
@@ -134,7 +137,7 @@ def run(config: Config, workspace: Workspace) -> Result:
         "checks_failed": sum(not ok for ok in passed.values()),
     }
     report = Report("Honesty of the estimators", f"{config.replicates} simulated patients per estimator and problem")
-    report.figure(_ranks(tests), "Ranks of the truth among 99 draws, with the band that 99 % of right estimators stay in.", "ranks")
+    report.figure(_ranks(tests, of), "Ranks of the truth among 99 draws, with the band that 99 % of right estimators stay in.", "ranks")
     report.figure(_coverage(curve), "Share of new readings inside forecast intervals; on the line the intervals are honest.", "coverage")
     words = {f"calibration of {e}, {w}": test.words for (e, w), test in tests.items()}
     rows = [[name, "passed" if ok else "FAILED", words.get(name, "")] for name, ok in passed.items()]
@@ -183,7 +186,7 @@ def _one_step_ahead(keys: jax.Array) -> tuple[jax.Array, jax.Array]:
     return jax.lax.map(one, keys, batch_size=100)
 
 
-def _ranks(tests: dict[tuple[str, str], RankTest]) -> Figure:
+def _ranks(tests: dict[tuple[str, str], RankTest], of: dict[str, Problem]) -> Figure:
     shown = list(tests.items())
     columns = min(5, len(shown))
     rows = -(-len(shown) // columns)
@@ -191,13 +194,18 @@ def _ranks(tests: dict[tuple[str, str], RankTest]) -> Figure:
     panels = np.atleast_1d(figure.subplots(rows, columns, sharey=True)).ravel()
     for axes, ((estimator, which), test) in zip(panels, shown, strict=False):
         middles = (np.arange(test.bins) + 0.5) / test.bins
-        for count, colour in zip(test.counts, (BLUE, VERMILION, SOFT, "black"), strict=False):
-            axes.step(middles, count, where="mid", color=colour, linewidth=1.3)
+        names = [prior.name for prior in of[which].priors]
+        for number, (count, colour) in enumerate(zip(test.counts, (BLUE, VERMILION, SOFT, "black"), strict=False)):
+            name = names[number] if estimator != POPULATION else f"coordinate {number + 1}"
+            axes.step(middles, count, where="mid", color=colour, linewidth=1.3, label=name)
         expected = len(test.ranks) / test.bins
-        axes.fill_between([0, 1], *(2 * [expected + s * 2.58 * np.sqrt(expected * (1 - 1 / test.bins))] for s in (-1, 1)), color="0.92")
+        half = 2.58 * np.sqrt(expected * (1 - 1 / test.bins))
+        axes.fill_between([0, 1], 2 * [max(expected - half, 0.0)], 2 * [expected + half], color="0.92", label="99 % band")
+        axes.legend(fontsize=6, frameon=False)
         axes.set_title(f"{estimator}\n{which}, p = {test.p_value:.2f}", fontsize=8)
         quiet(axes)
     figure.supxlabel("rank of the truth among the draws")
+    figure.supylabel("replicates")
     return figure
 
 

@@ -20,10 +20,20 @@ from twinsim.experiment import Result
 from twinsim.figure_style import BLUE, GREEN, INK, SOFT, VERMILION, legend, new_figure, quiet
 from twinsim.glucose_record import GlucoseRecord, glucose_unit_factor, read_glucose
 from twinsim.inference import conformal_widening
+from twinsim.option_checks import check_number, check_options
 from twinsim.report import Report
 from twinsim.workspace import Workspace
 
 HORIZONS = {"30min": 6, "60min": 12}
+RANGES = {
+    "learn_hours": (0.1, 1e5),
+    "recalibrate_hours": (0.0, 1e5),
+    "members": (10, 100_000),
+    "lag": (1, 1000),
+    "order": (1, 1000),
+    "iterations": (1, 1000),
+    "readings": (0, 10_000_000),
+}
 
 
 @dataclass(frozen=True)
@@ -56,22 +66,10 @@ class Config:
 
 def run(config: Config, workspace: Workspace) -> Result:
     """Calibrates on the past, follows the record, and compares with persistence and autoregression on the same readings."""
+    check_options(config, RANGES)
+    check_number("--learn-hours", config.learn_hours, 4 * config.order * STEP / 60)  # for the regression's order
     record = _record(config)
     learn = round(config.learn_hours * 60 / STEP)
-    if (
-        config.members < 10
-        or config.lag < 1
-        or config.iterations < 1
-        or config.order < 1
-        or not 0 <= config.recalibrate_hours < np.inf
-        or learn < 4 * config.order
-    ):
-        raise InputError(
-            got=f"members {config.members}, lag {config.lag}, iterations {config.iterations}, order {config.order}, "
-            f"learn-hours {config.learn_hours:g}, recalibrate-hours {config.recalibrate_hours:g}",
-            expected=f"at least 10, 1, 1, 1, not below 0, and {4 * config.order * STEP / 60:g} hours",
-            do="raise them",
-        )
     if len(record.minutes) < learn + 2 * max(HORIZONS.values()):
         raise InputError(
             got=f"{len(record.minutes)} readings",
@@ -87,8 +85,6 @@ def run(config: Config, workspace: Workspace) -> Result:
 def _record(config: Config) -> GlucoseRecord:
     path = config.file or next(iter(sorted(locate("cgm").glob("*.csv"))))
     record = read_glucose(path)
-    if config.readings < 0:
-        raise InputError(f"readings {config.readings}", "0 for all, or how many", "correct it")
     kept = slice(config.readings or None)
     values = record.values[kept] * glucose_unit_factor(record.unit, str(path))
     return GlucoseRecord(record.minutes[kept], values, "mg/dL", record.first)

@@ -21,6 +21,7 @@ from twinsim.glioma_priors import GLIOMA_PRIORS
 from twinsim.glioma_region import lesion_of
 from twinsim.glioma_report import Findings, glioma_report
 from twinsim.observation import OUTLINE_SD_MM
+from twinsim.option_checks import check_options
 from twinsim.patient import PatientRecord, load_patient, save_patient
 from twinsim.treatment import OPTIMISED, REFERENCE, Course, courses, optimised, treatment_days
 from twinsim.virtual_patient import Truth, virtual_patient
@@ -32,6 +33,9 @@ KEY_PARAMETERS = {
     "radiosensitivity": "radiosensitivity_per_gy",
 }
 STARTS = ((0.0, 0.0), (1.0, -1.0), (-1.0, 1.0), (0.5, 0.5))
+
+
+RANGES = {"spacing_mm": (0.5, 6.0), "horizon_days": (1.0, 1000.0), "samples": (8, 4096), "margin_mm": (5.0, 200.0)}
 
 
 @dataclass(frozen=True)
@@ -116,13 +120,7 @@ def run(config: Config, workspace: Workspace) -> Result:
 
 def check(config: Config) -> None:
     """Refuses options that nothing can be computed with."""
-    if config.seed < 0:
-        raise InputError(got=f"--seed {config.seed}", expected="0 or more", do="choose another --seed")
-    for name, low, high in (("spacing_mm", 0.5, 6.0), ("horizon_days", 1.0, 1000.0), ("samples", 8, 4096), ("margin_mm", 5.0, 200.0)):
-        value = getattr(config, name)
-        if not low <= value <= high:
-            flag = name.replace("_", "-")
-            raise InputError(got=f"--{flag} {value}", expected=f"{low:g} to {high:g}", do=f"choose another --{flag}")
+    check_options(config, RANGES)
 
 
 def _patient(config: Config, workspace: Workspace) -> tuple[PatientRecord, PatientRecord, Truth | None]:

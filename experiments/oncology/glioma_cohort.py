@@ -14,8 +14,8 @@ from matplotlib.figure import Figure
 from experiments.oncology import glioma
 from twinsim.cli import run_script
 from twinsim.environment import Precision, set_up_jax
-from twinsim.errors import InputError
 from twinsim.experiment import Result
+from twinsim.option_checks import check_options
 from twinsim.report import Report
 from twinsim.workspace import Workspace
 
@@ -47,8 +47,7 @@ class Config:
 
 def run(config: Config, workspace: Workspace) -> Result:
     """Calibrates every patient, then compares with the truths that the calibrations never saw."""
-    if config.patients < 1 or config.workers < 1:
-        raise InputError(got=f"--patients {config.patients} --workers {config.workers}", expected="at least 1 of each", do="raise them")
+    check_options(config, {"patients": (1, 10_000), "workers": (1, 1000)})
     glioma.check(_options(config, 0))
     found = _all_patients(config, workspace)
     summary: dict[str, float | int] = {"patients": len(found)}

@@ -1,7 +1,7 @@
 """PSA under intermittent androgen deprivation: forecasts of 60 real patients against persistence and their own earlier cycles."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -10,6 +10,8 @@ from twinsim.cli import run_script
 from twinsim.cohort import Cohort, Draws, Noise
 from twinsim.errors import InputError
 from twinsim.experiment import Result
+from twinsim.figure_style import legend
+from twinsim.option_checks import check_number, check_options
 from twinsim.psa_forecast import (
     Score,
     area_under_curve,
@@ -26,12 +28,22 @@ from twinsim.psa_forecast import (
 )
 from twinsim.psa_models import MODELS, PsaModel
 from twinsim.psa_record import PsaRecord, numbered, read_cohort
-from twinsim.psa_schedule import compare_options
+from twinsim.psa_schedule import Option, compare_options, told_apart
 from twinsim.report import Report
 from twinsim.workspace import Workspace
 
 FIRST_NOISE = 0.4
 WEIGHTS = (0.0, 0.25, 0.5, 0.75, 1.0)
+RANGES = {
+    "patient": (1, 1_000_000),
+    "train_days": (1.0, 1e6),
+    "horizon_days": (1.0, 1e4),
+    "lasting_share": (0.0, 1.0),
+    "lasting_days": (0.1, 1e4),
+    "draws": (10, 10_000),
+    "relapse_origins": (1, 1000),
+    "patients": (0, 1_000_000),
+}
 
 
 @dataclass(frozen=True)
@@ -66,16 +78,21 @@ class Config:
 
 def run(config: Config, workspace: Workspace) -> Result:
     """Calibrates with a population prior, forecasts, and compares with what simple rules say."""
-    if config.train_days <= 0 or config.horizon_days <= 0 or config.draws < 10 or config.patients < 0:
+    check_options(config, RANGES)
+    if config.patients == 1:
+        raise InputError("--patients 1", "0 for all, or at least 2: the prior of a patient comes from the others", "choose at least 2")
+    if config.cohort and config.horizon_days >= config.train_days:
         raise InputError(
-            got=f"--train-days {config.train_days:g} --horizon-days {config.horizon_days:g} --draws {config.draws}",
-            expected="positive days and at least 10 draws",
-            do="correct the option",
+            f"--horizon-days {config.horizon_days:g} with --train-days {config.train_days:g}",
+            "a horizon shorter than the training window, in whose last horizon the model is chosen",
+            "lower --horizon-days or raise --train-days",
         )
     records = read_cohort()
+    check_number("--patients", config.patients, 0, len(records))
     if config.patients:
         records = records[: config.patients]
     if config.cohort:
+        _check_windows(config, records)
         return _cohort(config, workspace, records)
     index = numbered(records, config.patient)
     last = float(records[index].days[np.isfinite(records[index].psa)][-1])
@@ -86,6 +103,18 @@ def run(config: Config, workspace: Workspace) -> Result:
             do="lower --train-days",
         )
     return _patient(config, workspace, records, index)
+
+
+def _check_windows(config: Config, records: list[PsaRecord]) -> None:
+    """Refuses windows in which nothing was measured, before anything is calibrated."""
+    for start in (config.train_days - config.horizon_days, config.train_days):
+        end = start + config.horizon_days
+        if not any((np.isfinite(one.psa) & (one.days > start) & (one.days <= end)).any() for one in records):
+            raise InputError(
+                f"no PSA from day {start:g} to {end:g} in {len(records)} records",
+                "readings in the last horizon of the training window and in the one after it",
+                "change --train-days, --horizon-days or --patients",
+            )
 
 
 def _noise(config: Config) -> Noise:
@@ -262,9 +291,7 @@ def _patient(config: Config, workspace: Workspace, records: list[PsaRecord], ind
         "resistant_fraction": middle,
         "resistant_fraction_ci90_low": low,
         "resistant_fraction_ci90_high": high,
-        "recommended_pause_days": options[0].pause_days,
-        "recommended_mean_days_to_progression": options[0].mean_days,
-        "continuous_mean_days_to_progression": next(option.mean_days for option in options if option.pause_days == 0),
+        **_scenarios(options),
         "noise_log_psa": prior.noise.scale,
     }
     if truth.size:
@@ -278,24 +305,43 @@ def _patient(config: Config, workspace: Workspace, records: list[PsaRecord], ind
             "crps": one.crps,
         }
     band = np.quantile(draws.readings[:, 0], [0.05, 0.95], axis=0)
+    latest = told_apart(options)
+    said = "0 is continuous therapy" if latest else "not told apart by so many draws"
     report = Report(f"PSA of patient {config.patient}", f"{model.name}, trained on {origin:g} days, {horizon:g} days ahead")
     gallery = [(index, cohort.times[0], np.median(draws.curves, axis=0)[0], band[0], band[1])]
     report.figure(_gallery(records, gallery, origin, horizon), "90 % band of readings, therapy shaded.", "forecast")
     report.headline(
         [
             ("Resistant fraction", middle, "", f"{low:.2g} to {high:.2g}"),
-            ("Pause that delays progression most", options[0].pause_days, "days", "0 is continuous therapy"),
+            ("Pause with the latest progression in the model", latest.pause_days if latest else None, "days", said),
         ]
     )
+    notes = ["Days to progression are scenarios of a model, without survival or side effects: no advice."]
+    if latest is None:
+        notes.append(f"No pause can be told from all others by {config.draws} draws: the order of their means is noise.")
     if not truth.size:
-        report.warn("No PSA in the forecast window: nothing to compare with.")
-    rows = [[o.pause_days, o.mean_days, float(np.quantile(o.days_to_progression, 0.05)), 100 * o.fraction_on] for o in options]
+        notes.append("No PSA in the forecast window: nothing to compare with.")
+    for note in notes:
+        report.warn(note)
+    rows = [[o.pause_days, o.mean_days, "{:.0f} ± {:.0f}".format(*o.later_than(options[0])), 100 * o.fraction_on] for o in options]
     report.table(
-        ["Pause, days", "Mean days to progression", "5 % quantile", "Time on therapy, %"],
+        ["Pause, days", "Mean days to progression", "Later than the first row, days (± standard error)", "Time on therapy, %"],
         rows,
         "Courses of 252 days; progression is PSA above 4 ng/mL after 84 days of a course; counted at 1092 days at the latest. No advice.",
     )
-    return Result(summary, report)
+    return Result(summary, report, notes=notes)
+
+
+def _scenarios(options: list[Option]) -> dict[str, float | None]:
+    """Mean days to progression by pause, the standard error of the difference from continuous therapy, and a latest one if there is one."""
+    latest, continuous = told_apart(options), next(option for option in options if option.pause_days == 0)
+    found: dict[str, float | None] = {}
+    for option in sorted(options, key=lambda one: one.pause_days):
+        key = f"mean_days_to_progression_pause_{option.pause_days:g}_days"
+        found[key] = option.mean_days
+        if option is not continuous:
+            found[f"{key}_later_than_continuous_standard_error"] = option.later_than(continuous)[1]
+    return found | {"pause_days_with_latest_progression": latest.pause_days if latest else None}
 
 
 def _scatter(points: tuple[np.ndarray, np.ndarray]) -> Figure:
@@ -304,7 +350,8 @@ def _scatter(points: tuple[np.ndarray, np.ndarray]) -> Figure:
     axes = figure.subplots()
     axes.loglog(np.exp(truth), np.exp(guess), "o", color="#0072B2", markersize=3, alpha=0.6)
     ends = [0.01, float(np.exp(truth.max())) * 2]
-    axes.plot(ends, ends, color="0.6", linewidth=1)
+    axes.plot(ends, ends, color="0.6", linewidth=1, label="forecast = measured")
+    axes.legend(frameon=False)
     axes.set(xlabel="measured PSA, ng/mL", ylabel="forecast PSA, ng/mL")
     return figure
 
@@ -313,17 +360,23 @@ def _gallery(records: list[PsaRecord], gallery: list, origin: float, horizon: fl
     columns = min(3, len(gallery))
     rows = -(-len(gallery) // columns)
     figure = Figure(figsize=(4.0 * columns + (3 if columns == 1 else 0), 3.2 * rows), layout="constrained", dpi=120)
+    handles: dict[str, Any] = {}
     for axes, (p, times, middle, low, high) in zip(np.atleast_1d(figure.subplots(rows, columns)).flat, gallery, strict=False):
         record = records[p]
-        for k in np.flatnonzero(record.on[:-1]):
-            axes.axvspan(record.days[k], record.days[k + 1], color="#E69F00", alpha=0.12, linewidth=0)
-        inside = times <= origin + horizon
-        axes.fill_between(times[inside], np.exp(low[inside]), np.exp(high[inside]), color="#0072B2", alpha=0.2, linewidth=0)
-        axes.plot(times[inside], np.exp(middle[inside]), color="#0072B2", linewidth=1)
-        shown = record.days <= origin + horizon
-        axes.plot(record.days[shown], record.psa[shown], "k.", markersize=4)
-        axes.axvline(origin, color="0.4", linestyle=":")
-        axes.set(yscale="log", title=f"patient {record.patient}", xlabel="day", ylabel="PSA, ng/mL", ylim=(0.01, 300))
+        end = origin + horizon
+        for k in np.flatnonzero(record.on[:-1] & (record.days[:-1] < end)):
+            therapy = axes.axvspan(record.days[k], min(record.days[k + 1], end), color="#E69F00", alpha=0.12, linewidth=0)
+            handles["therapy"] = therapy
+        inside = times <= end
+        handles["90 % band"] = axes.fill_between(
+            times[inside], np.exp(low[inside]), np.exp(high[inside]), color="#0072B2", alpha=0.2, linewidth=0
+        )
+        (handles["median"],) = axes.plot(times[inside], np.exp(middle[inside]), color="#0072B2", linewidth=1)
+        shown = record.days <= end
+        (handles["reading"],) = axes.plot(record.days[shown], record.psa[shown], "k.", markersize=4)
+        handles["end of training"] = axes.axvline(origin, color="0.4", linestyle=":")
+        axes.set(yscale="log", title=f"patient {record.patient}", xlabel="day", ylabel="PSA, ng/mL")
+    legend(figure, list(handles.values()), list(handles))
     return figure
 
 

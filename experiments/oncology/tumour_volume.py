@@ -11,6 +11,7 @@ from twinsim.cli import run_script
 from twinsim.cohort import Cohort, Noise, draw_forecasts, estimate_population
 from twinsim.errors import InputError
 from twinsim.experiment import Result
+from twinsim.option_checks import check_options
 from twinsim.report import Report
 from twinsim.tumour_laws import LAWS, Law, Readings
 from twinsim.tumour_series import TumourSeries, nearest_whole_mm, read_tumour_series
@@ -20,6 +21,7 @@ WEIGHTS = (0.0, 0.25, 0.5, 0.75, 1.0)
 OFFSETS = np.linspace(-0.05, 0.1, 16)
 NOISE = Noise(0.15, 0.9, 300.0)
 PERSISTENCE = "last value"
+RANGES = {"readings": (3, 1000), "folds": (2, 1000), "others": (1e-6, 1.0), "draws": (10, 10_000), "every": (1, 10_000)}
 
 
 @dataclass(frozen=True)
@@ -44,12 +46,7 @@ class Config:
 
 def run(config: Config, workspace: Workspace) -> Result:
     """Fits every law to the earlier readings, forecasts the last, and scores all laws on the same series."""
-    if config.readings < 3 or config.folds < 2 or config.draws < 10 or config.every < 1 or config.others <= 0:
-        raise InputError(
-            got=f"readings {config.readings}, folds {config.folds}, draws {config.draws}, every {config.every}, others {config.others}",
-            expected="at least 3, 2, 10 and 1, and a positive number",
-            do="correct the option",
-        )
+    check_options(config, RANGES)
     series, dropped = read_tumour_series()
     series = [one for one in series if one.days.size >= 3][:: config.every]
     scored = np.array([one.days.size >= config.readings for one in series])

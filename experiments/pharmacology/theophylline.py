@@ -16,8 +16,9 @@ from twinsim.cli import run_script
 from twinsim.data import locate
 from twinsim.errors import InputError
 from twinsim.experiment import Result
-from twinsim.figure_style import BLUE, SOFT, VERMILION, new_figure, quiet
+from twinsim.figure_style import BLUE, SOFT, VERMILION, legend, new_figure, quiet
 from twinsim.inference import Normal, Population, Problem, fit_population, maximise, problems, sample_population, series
+from twinsim.option_checks import check_options
 from twinsim.prior import Prior, Values
 from twinsim.report import Report
 from twinsim.workspace import Workspace
@@ -33,6 +34,9 @@ PRIORS = (
 # (sigma-and-residuals, page 363 of Pinheiro and Bates 2000, with sigma 0.7), the error with sigma free. Logarithms.
 PUBLISHED = {"elimination": (-2.432512, 0.0640155), "absorption": (0.450163, 0.196058), "clearance": (-3.2144713, 0.0808379)}
 PUBLISHED_ERROR = 0.6818253
+
+
+RANGES = {"warmup": (20, 100_000), "draws": (4, 100_000), "chains": (1, 64), "readings": (1, 10)}
 
 
 @dataclass(frozen=True)
@@ -72,10 +76,9 @@ def volunteers(folder: Path) -> list[Problem]:
 
 def run(config: Config, workspace: Workspace) -> Result:
     """Fits the population twice, compares with the published fit, and forecasts every volunteer from the others."""
-    if min(config.readings, default=0) < 1 or max(config.readings) > 10 or config.draws < 4 or config.chains < 1:
-        raise InputError(
-            got=f"{config.readings} readings, {config.draws} draws, {config.chains} chains", expected="at least 1, 4, 1", do="raise them"
-        )
+    check_options(config, RANGES)
+    if not config.readings:
+        raise InputError("--readings without a number", "how many readings are given, 1 to 10 each", "give at least one")
     people = volunteers(locate("pkpd"))
     batch = problems(people)
     population = fit_population(batch, shared=("error",))
@@ -161,14 +164,16 @@ def _dataset(population: Population) -> xr.Dataset:
 
 def _curves(people: list[Problem], population: Population) -> Figure:
     figure = new_figure(7.0)
-    times = jnp.linspace(0.0, 25.0, 126)
+    times, handles = jnp.linspace(0.0, 25.0, 126), []
     for axes, person, z in zip(figure.subplots(3, 4, sharex=True, sharey=True).flat, people, population.individuals.mean, strict=False):
-        axes.plot(times, person.predictions(jnp.asarray(population.mean), (times,))[0], color=SOFT, linewidth=1, label="typical")
-        axes.plot(times, person.predictions(z, (times,))[0], color=BLUE, linewidth=1.4, label="this volunteer")
-        axes.plot(person.series[0].times, person.series[0].values, "o", color=VERMILION, markersize=3.5)
+        (typical,) = axes.plot(times, person.predictions(jnp.asarray(population.mean), (times,))[0], color=SOFT, linewidth=1)
+        (own,) = axes.plot(times, person.predictions(z, (times,))[0], color=BLUE, linewidth=1.4)
+        (dots,) = axes.plot(person.series[0].times, person.series[0].values, "o", color=VERMILION, markersize=3.5)
+        handles = [typical, own, dots]
         quiet(axes)
     figure.supxlabel("time after the dose (h)")
     figure.supylabel("concentration (mg/L)")
+    legend(figure, handles, ["typical volunteer, same dose", "this volunteer", "readings"])
     return figure
 
 

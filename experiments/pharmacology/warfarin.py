@@ -14,9 +14,8 @@ from matplotlib.figure import Figure
 from physics import IndirectResponse, TransitCompartment
 from twinsim.cli import run_script
 from twinsim.data import locate
-from twinsim.errors import InputError
 from twinsim.experiment import Result
-from twinsim.figure_style import BLUE, SOFT, VERMILION, new_figure, quiet
+from twinsim.figure_style import BLUE, SOFT, VERMILION, legend, new_figure, quiet
 from twinsim.inference import (
     Normal,
     Population,
@@ -28,6 +27,7 @@ from twinsim.inference import (
     sample_population,
     series,
 )
+from twinsim.option_checks import check_options
 from twinsim.prior import Prior, Values
 from twinsim.report import Report
 from twinsim.workspace import Workspace
@@ -110,8 +110,7 @@ def subjects(folder: Path) -> list[Problem]:
 
 def run(config: Config, workspace: Workspace) -> Result:
     """Fits concentration and effect of all subjects together, and compares with the published fit."""
-    if config.draws < 4 or config.chains < 1:
-        raise InputError(got=f"{config.draws} draws, {config.chains} chains", expected="at least 4 and 1", do="raise them")
+    check_options(config, {"warmup": (20, 100_000), "draws": (4, 100_000), "chains": (1, 64)})
     people = subjects(locate("pkpd"))
     batch = problems(people)
     population = fit_population(batch, shared=ERRORS)
@@ -180,7 +179,7 @@ def _dataset(population: Population, sampled: PopulationDraws | None) -> xr.Data
 def _curves(people: list[Problem], population: Population) -> Figure:
     figure = new_figure(5.0)
     panels = figure.subplots(2, 6, sharex=True, sharey="row")
-    times = jnp.linspace(0.0, 144.0, 145)
+    times, handles = jnp.linspace(0.0, 144.0, 145), []
     for column, person in enumerate(people[:6]):
         curves = {
             SOFT: person.predictions(jnp.asarray(population.mean), (times, times)),
@@ -188,13 +187,13 @@ def _curves(people: list[Problem], population: Population) -> Figure:
         }
         for row in range(2):
             axes = panels[row, column]
-            for colour, pair in curves.items():
-                axes.plot(times, pair[row], color=colour, linewidth=1.2)
-            axes.plot(person.series[row].times, person.series[row].values, "o", color=VERMILION, markersize=3)
+            handles = [axes.plot(times, pair[row], color=colour, linewidth=1.2)[0] for colour, pair in curves.items()]
+            handles += axes.plot(person.series[row].times, person.series[row].values, "o", color=VERMILION, markersize=3)
             quiet(axes)
     panels[0, 0].set_ylabel("concentration (mg/L)")
     panels[1, 0].set_ylabel("activity (%)")
     figure.supxlabel("time after the dose (h)")
+    legend(figure, handles, ["typical subject, same dose", "this subject", "readings"])
     return figure
 
 

@@ -80,8 +80,7 @@ class MonotoneDiffusion(Operator):
         loss: ArrayLike | None = None,
     ) -> None:
         tensor = in_voxels(checked_tensor(tensor, grid), grid)
-        bases = jax.jit(_obtuse_bases)(lax.stop_gradient(tensor))
-        weights, edges = _decomposed(tensor, bases)
+        weights, edges = decomposition(tensor)
         known = directions is not None
         if directions is None:
             if isinstance(tensor, Tracer) or isinstance(grid.mask, Tracer):
@@ -93,8 +92,7 @@ class MonotoneDiffusion(Operator):
         inside = [d for d in directions if all(abs(step) < n for step, n in zip(d, grid.shape, strict=True))]
         faces, strides, found = [], [], jnp.zeros(grid.size, tensor.dtype)
         for direction in directions:
-            same = jnp.all(edges == jnp.asarray(direction, edges.dtype)[:, None, None], axis=0)
-            share = jnp.sum(jnp.where(same, weights, 0), axis=0)
+            share = weight_along(direction, weights, edges)
             found = found + share
             if direction in inside:
                 stride = sum(step * length for step, length in zip(direction, grid.strides, strict=True))
@@ -149,6 +147,17 @@ def in_voxels(tensor: Array, grid: VoxelGrid) -> Array:
     tensor = tensor.reshape(-1, 3, 3) * factor[None]
     active = grid.mask.reshape(-1)[:, None, None]
     return jnp.where(active, tensor, jnp.eye(3, dtype=tensor.dtype)[None])
+
+
+def decomposition(tensor: Array) -> tuple[Array, Array]:
+    """Weights ``(6, voxels)`` and directions ``(3, 6, voxels)`` of :class:`MonotoneDiffusion` for tensors in voxel units."""
+    return _decomposed(tensor, jax.jit(_obtuse_bases)(lax.stop_gradient(tensor)))
+
+
+def weight_along(direction: Direction, weights: Array, edges: Array) -> Array:
+    """A direction's weight in every voxel, zero where it is none of the voxel's six."""
+    same = jnp.all(edges == jnp.asarray(direction, edges.dtype)[:, None, None], axis=0)
+    return jnp.sum(jnp.where(same, weights, 0), axis=0)
 
 
 def _flips() -> np.ndarray:

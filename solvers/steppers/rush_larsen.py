@@ -7,7 +7,8 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from solvers.rows import apart, join_rows
+from solvers.elementary import expm1
+from solvers.rows import apart, join_rows, split_rows
 from solvers.shapes import Flag, Scalar
 from solvers.stepper import Stepper
 from solvers.steppers.markov_chain import MarkovChain
@@ -84,8 +85,8 @@ class RushLarsen(Stepper):
         rest, steady, speed = self.rate.evaluate(seen, time)
         chain = self.rate.chain(seen, time)
         others, first = rest.shape[0], state.shape[0] - steady.shape[0]
-        gates = state[first:]
-        parts = [state[:others] + length * rest, gates - (steady - gates) * apart(jnp.expm1(-length * speed))]
+        slow, shares, gates = split_rows(state, [others, first - others, state.shape[0] - first])
+        parts = [slow + length * rest, gates - (steady - gates) * apart(expm1(-length * speed))]
         if chain is not None:
-            parts.insert(1, chain.advance(state[others:first], length, accuracy))
+            parts.insert(1, chain.advance(shares, length, accuracy))
         return join_rows(parts)

@@ -10,6 +10,7 @@ from jaxtyping import Array, Float
 
 from solvers.shapes import Flag, Scalar
 from solvers.stepper import Stepper
+from solvers.steppers.tiled_reverse import Tiles, per_cell, spec_of, step_tangent, tile_width
 
 Stacked = Float[Array, "components cells"]
 
@@ -23,10 +24,12 @@ class Tiled(Stepper):
     Args:
         stepper: Each cell for itself: a stencil inside would see the ends of tiles. Its leaves with one entry per cell (last axis) are
             cut like the state.
-        tile: Cells per tile; 1024 of 19 numbers in float32 are 78 kB.
+        tile: Cells per tile at most; 1024 of 19 numbers in float32 are 78 kB.
         mesh: Devices that share the cells evenly, from :func:`solvers.devices.sharding.device_mesh`; None for one device.
 
-    The state is one array with the cells last. Derivatives are those of ``stepper`` on all cells at once.
+    The state is one array with the cells last. Derivatives are those of ``stepper`` on all cells at once, also taken tile after tile:
+    reverse mode keeps the state before the step and nothing else, and computes each tile's step again just before it is reversed
+    (:mod:`solvers.steppers.tiled_reverse`). Under ``jax.vmap`` derivatives are not cut.
 
     Raises:
         ValueError: On advancing, a number of cells that the devices do not divide.
@@ -62,7 +65,7 @@ class Tiled(Stepper):
 
 @eqx.filter_custom_jvp
 def _advanced(stepper: Stepper, state: Array, time: Array, length: Array, *, tile: int, mesh: Mesh | None) -> Array:
-    """One step on every device's own cells; differentiated as if there were no tiles."""
+    """One step on every device's own cells."""
     cells = state.shape[-1]
     arrays, rest = eqx.partition(stepper, eqx.is_array)
 
@@ -77,12 +80,12 @@ def _advanced(stepper: Stepper, state: Array, time: Array, length: Array, *, til
     if mesh is None:
         return local(arrays, state, time, length)
     (axis,) = mesh.axis_names
-    specs = jax.tree.map(lambda leaf: _spec(leaf, cells, axis), arrays)
+    specs = jax.tree.map(lambda leaf: spec_of(leaf, cells, axis), arrays)
     run = jax.shard_map(
         local,
         mesh=mesh,
-        in_specs=(specs, _spec(state, cells, axis), PartitionSpec(), PartitionSpec()),
-        out_specs=_spec(state, cells, axis),
+        in_specs=(specs, spec_of(state, cells, axis), PartitionSpec(), PartitionSpec()),
+        out_specs=spec_of(state, cells, axis),
         check_vma=False,
     )
     return run(arrays, state, time, length)
@@ -90,16 +93,7 @@ def _advanced(stepper: Stepper, state: Array, time: Array, length: Array, *, til
 
 @_advanced.def_jvp
 def _advanced_jvp(primals: tuple[Any, ...], tangents: tuple[Any, ...], *, tile: int, mesh: Mesh | None) -> tuple[Array, Array]:
-    del tile, mesh
-    return eqx.filter_jvp(lambda stepper, state, time, length: stepper.advance(state, time, length), primals, tangents)
-
-
-def _spec(leaf: Array, cells: int, axis: str) -> PartitionSpec:
-    return PartitionSpec(*[None] * (leaf.ndim - 1), axis) if _per_cell(leaf, cells) else PartitionSpec()
-
-
-def _per_cell(leaf: Any, cells: int) -> bool:
-    return eqx.is_array(leaf) and leaf.ndim > 0 and leaf.shape[-1] == cells
+    return _advanced(*primals, tile=tile, mesh=mesh), step_tangent(primals, tangents, Tiles(tile, mesh))
 
 
 def _in_tiles(stepper: Stepper, state: Array, time: Array, length: Array, tile: int) -> Array:
@@ -108,9 +102,11 @@ def _in_tiles(stepper: Stepper, state: Array, time: Array, length: Array, tile: 
     if cells <= tile:
         return stepper.advance(state, time, length)
 
+    tile = tile_width(cells, tile)
+
     def advanced(state: Array, start: Any, width: int) -> Array:
         part = jax.tree.map(
-            lambda leaf: lax.dynamic_slice_in_dim(leaf, start, width, -1) if _per_cell(leaf, cells) else leaf, (stepper, state)
+            lambda leaf: lax.dynamic_slice_in_dim(leaf, start, width, -1) if per_cell(leaf, cells) else leaf, (stepper, state)
         )
         return lax.dynamic_update_slice_in_dim(state, part[0].advance(part[1], time, length), start, -1)
 

@@ -20,8 +20,8 @@ def test_every_cell_names_its_state_and_stays_at_rest(name):
     state = cell.initial_state()
     assert len(cell.names) == len(cell.units) == len(set(cell.names)) == state.shape[0]
     assert cell.voltage_unit in ("mV", "1") and cell.time_unit == "ms"
-    steady, constant = cell.gates(state)
-    assert steady.shape == constant.shape and np.all(constant > 0)
+    steady, speed = cell.gates(state)
+    assert steady.shape == speed.shape and np.all(speed > 0)
     with pytest.raises(KeyError, match="expected a component"):
         cell.component(state, "potassium")
     np.testing.assert_array_equal(cell.component(state, "voltage"), state[0])

@@ -18,6 +18,7 @@ from physics import (
     monodomain_conductivity,
     niederer_diffusivities,
     plane_wave_speed,
+    plane_wave_speeds,
     tissue_diffusivity,
 )
 from solvers import Diffusion, LatticeDiffusion, TensorDiffusion, VoxelGrid, simulate
@@ -48,7 +49,9 @@ def test_lattice_diffusion_is_exact_for_quadratics_symmetric_and_bounded():
 
 def test_lattice_diffusion_on_an_irregular_mask_with_a_tensor_per_voxel():
     grid = VoxelGrid(slitted_mask((6, 5, 4)), (1.0, 1.3, 0.7))
-    operator = LatticeDiffusion(grid, random_tensor(grid.shape) + 3.0 * jnp.eye(3).reshape(1, 1, 1, 3, 3), lambda s: 0.1 + 0.2 * s, 0.7)
+    operator = LatticeDiffusion(
+        grid, random_tensor(grid.shape) + 3.0 * jnp.eye(3).reshape(1, 1, 1, 3, 3), lambda s, p: (0.1 + 0.2 * s, 0.3 * p), 0.7
+    )
     dense = matrix(operator, grid.size)
     np.testing.assert_allclose(dense, dense.T, atol=1e-12 * np.abs(dense).max())
     np.testing.assert_allclose(dense.sum(axis=0), 0, atol=1e-11 * np.abs(dense).max())
@@ -89,33 +92,24 @@ def test_fitted_voxels_keep_the_speed_of_a_simple_cell_and_it_scales_with_the_ro
     ]
     assert speeds[0] == pytest.approx(1.081 * np.sqrt(diffusivity), rel=0.01)
     fitted, volumes = (abs(speed / speeds[0] - 1) for speed in speeds[1:])
-    assert fitted < 0.01 and fitted < volumes / 2
-
-
-MISSED = pytest.mark.xfail(reason="5.7 % fast at one direction of the wave: the goal is missed there, see docs/limits.md")
+    assert fitted < 0.02 and fitted < volumes / 2
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("spacing", "allowed", "orientation"),
-    [
-        *((0.2, 0.035, orientation) for orientation in (0.0, 10.0, 26.565, 37.0, 45.0)),
-        *((0.3, 0.055, orientation) for orientation in (0.0, 10.0, 26.565, 45.0)),
-        pytest.param(0.3, 0.055, 37.0, marks=MISSED),
-    ],
-)
+@pytest.mark.parametrize(("spacing", "allowed"), [(0.2, 0.03), (0.3, 0.05)])
+@pytest.mark.parametrize("orientation", [0.0, 10.0, 26.565, 37.0, 45.0])
 def test_fitted_voxels_keep_the_speed_of_ten_tusscher_at_every_angle(orientation, spacing, allowed):
+    """The goal, in sheets."""
     cell = CELL_MODELS["ten_tusscher_2006_epi"]()
     scaled = plane_wave_speed(cell, continuum_symbol(ALONG), ALONG, 0.02) / np.sqrt(ALONG)
     grid = VoxelGrid(np.ones((17, 17, 1), bool), (spacing, spacing, 1.0))
     tensor = fibre_tensor(grid, ALONG, ACROSS, (np.cos(np.radians(orientation)), np.sin(np.radians(orientation)), 0.0))
     operator = LatticeDiffusion(grid, tensor, front_fit(cell))
-    for wave in (0.0, 30.0, 60.0, 75.0, 90.0, 135.0):
-        normal = np.radians(orientation + wave)
-        direction = np.array([np.cos(normal), np.sin(normal), 0.0])
-        diffusivity = float(direction @ np.asarray(tensor[0, 0, 0]) @ direction)
-        speed = plane_wave_speed(cell, lattice_symbol(operator, grid, direction), diffusivity, 0.02)
-        assert abs(speed / (scaled * np.sqrt(diffusivity)) - 1) < allowed, (wave, speed)
+    normals = [np.radians(orientation + wave) for wave in (0.0, 30.0, 60.0, 75.0, 90.0, 135.0)]
+    directions = [np.array([np.cos(normal), np.sin(normal), 0.0]) for normal in normals]
+    sizes = [float(direction @ np.asarray(tensor[0, 0, 0]) @ direction) for direction in directions]
+    speeds = plane_wave_speeds(cell, [lattice_symbol(operator, grid, direction) for direction in directions], sizes, 0.02)
+    assert np.abs(speeds / (scaled * np.sqrt(sizes)) - 1).max() < allowed
 
 
 @pytest.mark.slow

@@ -53,6 +53,15 @@ TOYS: dict[str, dict] = {
     },
     "voxel_diffusion": {"edge_voxels": (8, 10), "steps": 2, "blocked_steps": 4, "repeats": 1, "copy_mib": 1},
     "activation_times": {"edge_voxels": 10, "repeats": 1},
+    "activation_gradient": {
+        **{"grid_voxels": (8, 4, 2), "duration_ms": 3.0, "step_ms": 0.05, "repeats": 1, "host_devices": 1, "cell_model": "mitchell_schaeffer"},
+        **{"diffusion": "axis", "splitting": "godunov"},
+    },
+    "heart_tissue": {"spacing_mm": 2.0, "steps": 2, "repeats": 1, "host_devices": 1, "cell_model": "mitchell_schaeffer"},
+    "time_to_accuracy": {
+        **{"reference_mm": 1.0, "fitted_mm": 1.0, "order_two_mm": (1.0, 0.5), "step_ms": 0.05, "host_devices": 1, "limit_ms": 10.0},
+        "block_voxels": 16,
+    },
     "monodomain": {"grid_voxels": (8, 8, 8), "steps": 2, "repeats": 1, "host_devices": 1, "copy_mib": 1},
     "assimilation_latency": {
         "updates": 4, "forecasts": 3, "members": 10, "edge_voxels": 8, "voxel_members": 6, "voxel_updates": 2

@@ -23,7 +23,8 @@ def test_a_healthy_adult():
 
 
 @pytest.mark.parametrize(
-    ("options", "words"), [({"learn": 0.95}, "0.1 to 0.9"), ({"steps": 10}, "at least 50"), ({"draws": 1}, "at least 50, 1 and 20")]
+    ("options", "words"),
+    [({"learn": 0.95}, "0.1 to 0.9"), ({"steps": 10}, "choose at least 50"), ({"draws": 1}, "--draws 1; expected 20 to")],
 )
 def test_refuses(options, words):
     with pytest.raises(InputError, match=words):

@@ -57,7 +57,7 @@ def test_categories_follow_the_thresholds():
     [
         ("drugs", ("dofetilid",), "dofetilide"),
         ("multiples", (), "above 0"),
-        ("beats", 0, "at least 1 beat"),
+        ("beats", 0, "choose at least 1"),
         ("samples", 201, "0 to 200"),
         ("cycle_length_ms", 100.0, "300 to 10000"),
         ("dt_ms", 1.0, "0.02 to 0.5"),

@@ -42,7 +42,7 @@ def test_warfarin_is_near_the_published_fit(dataset):
 
 @pytest.mark.slow
 def test_honesty_checks_pass_at_a_small_size():
-    config = honesty.Config(replicates=60, estimators=("laplace", "ensemble inversion"), problems=("growth",))
+    config = honesty.Config(replicates=60, estimators=("laplace", "ensemble"), problems=("growth",))
     summary = honesty.run(config, Workspace(progress=False)).summary
     assert summary["checks_failed"] == 0
     assert summary["coverage90_of_intervals_half_as_wide"] < 0.75

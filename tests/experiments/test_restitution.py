@@ -59,3 +59,30 @@ def test_bad_options_are_refused_in_one_line(option, value, expected):
 def test_a_cycle_too_short_for_premature_beats_is_refused():
     with pytest.raises(InputError, match="longer cycle-length-ms"):
         run(dataclasses.replace(TOY, cell_model="mitchell_schaeffer", beats=1, cycle_length_ms=200.0), Workspace(progress=False))
+
+
+@pytest.mark.needs_data
+def test_a_real_record_paces_the_cell(dataset, tmp_path):
+    """MIT-BIH 100 at toy size: its eighth beat is premature, and the action potential after the short rest is the shortest."""
+    dataset("wfdb")
+    config = dataclasses.replace(TOY, protocol="record", cell_model="mitchell_schaeffer", record_beats=14, dt_ms=0.1)
+    result = run(config, Workspace(tmp_path, progress=False))
+    summary, series = result.summary, result.dataset
+    assert summary["beats"] == 13 and summary["beats_not_normal"] == 1 and summary["beats_without_a_duration"] == 0
+    early = int((series["record_kind"].values == "A").argmax())
+    assert series["record_duration"].values.argmin() == early and series["record_interval"].values.argmin() == early
+    assert 0 < summary["restitution_slope"] < 1 and summary["correlation_of_duration_with_diastolic_interval"] > 0.8
+    # The rest before a beat and the action potential before it make up the interval, but for the upstroke's own time.
+    rest, last = series["record_diastolic"].values[1:], series["record_duration"].values[:-1]
+    assert abs(rest + last - series["record_interval"].values[1:]).max() < 10
+    # Beat by beat the durations lie on the cell's closed form, shifted by the fast phases.
+    cell = MitchellSchaeffer.published()
+    excess = [d - float(cell.duration_after(number(r))) for r, d in zip(rest, series["record_duration"].values[1:], strict=True)]
+    assert max(excess) - min(excess) < 8
+
+
+def test_a_record_that_is_not_there(tmp_path, monkeypatch):
+    monkeypatch.setenv("TWINSIM_DATA", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    with pytest.raises(InputError, match=r"no data set wfdb.*TWINSIM_DATA"):
+        run(dataclasses.replace(TOY, protocol="record"), Workspace(progress=False))

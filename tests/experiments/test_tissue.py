@@ -5,12 +5,16 @@ import dataclasses
 import numpy as np
 import pytest
 
-from experiments.cardiac import conduction_velocity, niederer
+from experiments.cardiac import conduction_velocity, niederer, velocity_table
 from twinsim.errors import InputError
 from twinsim.workspace import Workspace
 
 SLAB = niederer.Config(dx_mm=0.5, dt_ms=0.05, precision="float64", cell_model="mitchell_schaeffer")
 WAVE = conduction_velocity.Config(dt_ms=0.05, cell_model="mitchell_schaeffer", angle_deg=30.0)
+
+TABLE = velocity_table.Config(
+    spacings_mm=(0.3,), schemes=("default", "finite_element"), cell_models=("mitchell_schaeffer",), tissue="sheets", dt_ms=0.1, held_out=2
+)
 
 
 def test_the_slab_has_the_nine_points_and_costs(tmp_path):
@@ -45,6 +49,14 @@ def test_a_plane_wave_on_fitted_voxels(tmp_path):
     assert max(abs(summary[f"error_{name}percent"]) for name in ("", "along_", "across_")) < 1
 
 
+def test_the_table_says_how_each_scheme_errs(tmp_path):
+    result = velocity_table.run(TABLE, Workspace(tmp_path, progress=False))
+    ours, elements = (result.summary[f"largest_error_percent_dx_0_3_{scheme}"] for scheme in TABLE.schemes)
+    assert result.summary["waves_in_sheets"] == 16 and result.summary["waves_in_volumes"] == 0
+    assert ours < 3 and ours < elements / 2
+    assert 0 <= result.summary["share_where_default_errs_under_half_of_finite_element_dx_0_3"] <= 1
+
+
 @pytest.mark.parametrize(
     ("experiment", "config", "option", "value", "expected"),
     [
@@ -52,10 +64,14 @@ def test_a_plane_wave_on_fitted_voxels(tmp_path):
         (niederer, SLAB, "dt_ms", 1.0, "0.0005 to 0.1 ms"),
         (niederer, SLAB, "cell_model", "mitchel_schaeffer", "mitchell_schaeffer"),
         (niederer, SLAB, "scheme", "finite_volumes", "finite_volume"),
-        (niederer, SLAB, "fibre_angle_deg", float("nan"), "finite angle"),
-        (niederer, SLAB, "limit_ms", 0.0, "2 to 10000 ms"),
-        (conduction_velocity, WAVE, "dx_mm", 0.0, "0.01 to 1 mm"),
+        (niederer, SLAB, "fibre_angle_deg", float("nan"), "-360 to 360"),
+        (niederer, SLAB, "limit_ms", 0.0, "2 to 10000"),
+        (conduction_velocity, WAVE, "dx_mm", 0.0, "0.01 to 1"),
         (conduction_velocity, WAVE, "scheme", "blended_mass", "0 or 90"),
+        (velocity_table, TABLE, "schemes", ("lattice",), "default"),
+        (velocity_table, TABLE, "spacings_mm", (0.0,), "0.01 to 1 mm"),
+        (velocity_table, TABLE, "cell_models", (), "at least one"),
+        (velocity_table, TABLE, "held_out", -1, "0 to 1000"),
     ],
 )
 def test_bad_options_are_refused_in_one_line(experiment, config, option, value, expected):

@@ -83,7 +83,7 @@ def test_a_scar_is_found(tmp_path):
         (scar_inverse, SCAR, {"spacing_mm": 0.7}, "divisor of 24"),
         (scar_inverse, SCAR, {"step_ms": 0.03}, "divisor of 1 ms"),
         (scar_inverse, SCAR, {"noise_mv": float("nan")}, "0.0001 to 10"),
-        (scar_inverse, SCAR, {"seed": -1}, "0 or more"),
+        (scar_inverse, SCAR, {"seed": -1}, "--seed -1"),
     ],
 )
 def test_bad_options_are_refused_in_one_line(experiment, config, change, message):

@@ -10,11 +10,12 @@ from twinsim.workspace import Workspace
 
 TOY = virtual_electrodes.Config(
     cell_model="mitchell_schaeffer",
-    edge_mm=8.0,
+    edge_mm=12.0,
+    duration_ms=1.0,
     dx_mm=0.5,
     dt_ms=0.1,
-    largest_ma=2.0,
-    watch_ms=5.0,
+    largest_ma=4.0,
+    watch_ms=4.0,
     rounds=1,
     cable_mm=6.0,
     strip_voxels=2,

@@ -89,7 +89,7 @@ def test_less_sodium_current_delays_and_widens_the_window_of_ten_tusscher():
         ("length_mm", 9.0, "longer cable"),
         ("dt_ms", 1.0, "0.0025 to 0.1"),
         ("i_na", 0.0, "0.1 to 5"),
-        ("samples", -1, "0 or more"),
+        ("samples", -1, "--samples -1"),
         ("dx_mm", float("nan"), "0.02 to 1"),
         ("cycle_length_ms", 200.0, "no regular beat|comes and goes"),
     ],

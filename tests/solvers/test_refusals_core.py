@@ -45,7 +45,7 @@ REFUSED = {
     "a batch of volumes": lambda: GRID.cells(jnp.ones((2, *SHAPE))),
     "cells of another grid": lambda: GRID.volume(FIELD[:9]),
     "a negative factor": lambda: PerComponent(PLAIN, jnp.array([1.0, -1.0])),
-    "a negative fit": lambda: LatticeDiffusion(GRID, TENSOR, lambda s: -s),
+    "a negative fit": lambda: LatticeDiffusion(GRID, TENSOR, lambda s, p: (-s, p)),
     "an inflow of NaN": lambda: Advection(GRID, STILL, inflow={"x-": np.nan}),
     "too few steps": lambda: diffuse(PLAIN, FIELD, 10.0, 3),
     "backwards": lambda: diffuse(PLAIN, FIELD, -0.1, 3),

@@ -9,6 +9,8 @@ from jax import export
 
 from physics import CELL_MODELS, Monodomain, TissueStimulus
 from solvers import Diffusion, Tiled, VoxelGrid, device_mesh
+from solvers.loop.checkpoint_plan import reverse_bytes_of_a_step
+from solvers.steppers.tiled_reverse import tile_width
 from tests.problems import quick_jit
 
 GRID = VoxelGrid(np.ones((10, 5, 1), bool), 0.2)
@@ -49,6 +51,40 @@ def test_derivatives_are_those_of_the_whole():
     assert float(jnp.abs(expected[1]).max()) > 0.1
     for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-14)
+
+
+def test_forward_mode_many_tangents_and_second_derivatives_are_those_of_the_whole():
+    stepper, state = cells()
+    tiled, tangents = Tiled(stepper, 8), jnp.stack([jnp.cos(jnp.arange(state.size)).reshape(state.shape), jnp.ones_like(state)])
+
+    def moved(stepper):
+        def along(tangent):
+            return jax.jvp(lambda state: stepper.advance(state, TIME, LENGTH), (state,), (tangent,))[1]
+
+        return along(tangents[0]), jax.vmap(along)(tangents)
+
+    def bent(stepper):
+        def value(length, scale):
+            return jnp.sum(stepper.advance(scale * state, TIME, length) ** 2)
+
+        return jax.grad(lambda length: jax.grad(value, 1)(length, jnp.ones(())))(LENGTH)
+
+    for a, b in zip(quick_jit(lambda: moved(tiled))(), quick_jit(lambda: moved(stepper))(), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-14)
+    assert float(quick_jit(lambda: bent(tiled))()) == pytest.approx(float(quick_jit(lambda: bent(stepper))()), rel=1e-10)
+
+
+def test_reverse_mode_keeps_the_state_alone():
+    """What one step leaves for its reverse: the state before it, not the fields between."""
+    stepper, state = cells()
+    whole, tiled = (reverse_bytes_of_a_step(each, state) for each in (stepper, Tiled(stepper, 8)))
+    size = state.size * state.dtype.itemsize
+    assert tiled <= 1.1 * size < whole / 2
+
+
+@pytest.mark.parametrize(("cells", "most", "width"), [(3840, 1024, 960), (50, 7, 5), (64, 64, 64), (53, 10, 10), (10, 16, 10)])
+def test_tiles_divide_the_cells_where_they_can(cells, most, width):
+    assert tile_width(cells, most) == width
 
 
 def test_on_one_device_of_a_mesh():

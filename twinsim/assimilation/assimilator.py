@@ -16,7 +16,12 @@ class Assimilator(eqx.Module):
 
     A belief is a pytree of arrays of the method's own kind, so that it can be saved after every update; :meth:`ensemble` is how others
     look at it.
+
+    Attributes:
+        belief_kind: Class of the beliefs that :meth:`update` takes.
     """
+
+    belief_kind: eqx.AbstractClassVar[type]
 
     @abstractmethod
     def update(

@@ -1,5 +1,7 @@
 """The ensemble Kalman filter."""
 
+from typing import ClassVar
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -41,6 +43,7 @@ class EnsembleKalmanFilter(Assimilator):
     Zhang, Snyder and Sun (2004), Mon. Weather Rev. 132:1238.
     """
 
+    belief_kind: ClassVar[type] = Ensemble
     analysis: Analysis = SquareRoot()
     inflation: float = eqx.field(static=True, default=1.0)
     relaxation: float = eqx.field(static=True, default=0.0)

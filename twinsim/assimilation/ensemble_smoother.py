@@ -1,5 +1,7 @@
 """The fixed-lag ensemble Kalman smoother."""
 
+from typing import ClassVar
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -45,6 +47,7 @@ class EnsembleKalmanSmoother(Assimilator):
     Source: Evensen and van Leeuwen (2000), Mon. Weather Rev. 128:1852, section 3.
     """
 
+    belief_kind: ClassVar[type] = Trajectories
     lag: int = eqx.field(static=True, default=12)
     analysis: Analysis = SquareRoot()
     inflation: float = eqx.field(static=True, default=1.0)

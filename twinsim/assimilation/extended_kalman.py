@@ -1,5 +1,7 @@
 """The extended Kalman filter: the quickest method, and the one whose evidence can be differentiated."""
 
+from typing import ClassVar
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -32,6 +34,7 @@ class ExtendedKalmanFilter(Assimilator):
     Source: Jazwinski (1970), *Stochastic Processes and Filtering Theory*, section 8.3.
     """
 
+    belief_kind: ClassVar[type] = NormalBelief
     gate: Gate = Gate()
 
     def update(

@@ -1,5 +1,7 @@
 """Fixed-lag smoothing by Gauss-Newton: the last readings are fitted anew, what is older stays as a prior."""
 
+from typing import ClassVar
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -60,6 +62,7 @@ class FixedLagSmoother(Assimilator):
     Mayne (2003), IEEE Trans. Autom. Control 48:246.
     """
 
+    belief_kind: ClassVar[type] = Window
     lag: int = eqx.field(static=True, default=12)
     iterations: int = eqx.field(static=True, default=3)
     gate: Gate = Gate()

@@ -33,13 +33,15 @@ class Journal:
     def __init__(self, path: str | Path, head: dict[str, Any]) -> None:
         self.path = Path(path)
         head = {"format": FORMAT, **head}
-        if not self.path.exists():
-            with atomic_path(self.path) as temporary:
-                temporary.write_bytes(_line(head))
         try:
+            if not self.path.exists():
+                with atomic_path(self.path) as temporary:
+                    temporary.write_bytes(_line(head))
             self._file = self.path.open("r+b", buffering=0)  # nothing of a failed write may wait in a buffer
         except OSError as error:
-            raise InputError(f"{error.strerror} for {self.path}", "a journal that can be written", "check its permissions") from error
+            raise InputError(
+                f"{error.strerror} for {self.path}", "a journal that can be written", "choose another folder, or change its permissions"
+            ) from error
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
@@ -59,8 +61,10 @@ class Journal:
         """Adds a record and returns when it is on the disk.
 
         Raises:
-            InputError: The disk is full; the journal is as it was before.
+            InputError: The disk is full, and the journal is as it was before; or it was closed.
         """
+        if self._file.closed:
+            raise InputError(f"a record for {self.path}, which was closed", "an open journal", "open the twin again in the same folder")
         end = self._file.seek(0, os.SEEK_END)
         try:
             self._write(_line(record))

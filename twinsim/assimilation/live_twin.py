@@ -17,9 +17,12 @@ import numpy as np
 from solvers.loop.restart import load_restart, save_restart
 from twinsim.assimilation.assimilator import Assimilator, Belief
 from twinsim.assimilation.compiled import compiled_update, fingerprint
+from twinsim.assimilation.first_belief import check_belief
 from twinsim.assimilation.journal import Journal
-from twinsim.assimilation.reading import Channel, Outcome, Reading, Refusal, checked, content_of, shown
+from twinsim.assimilation.reading import Channel, Outcome, Reading, Refusal, check_channels, checked, content_of, shown
 from twinsim.assimilation.stream_model import Ensemble, Innovation, StreamModel
+from twinsim.errors import InputError
+from twinsim.option_checks import check_number, check_seed
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,14 @@ class Rules:
     lag: int = 12
     gap: float = float("inf")
     longest_gap: float = float("inf")
+
+    def __post_init__(self) -> None:
+        if self.lag < 0 or not self.gap > 0 or not self.longest_gap > 0:
+            raise InputError(
+                f"lag {self.lag}, gap {self.gap:g}, longest_gap {self.longest_gap:g}",
+                "a lag of 0 or more, and gaps above 0 or infinite",
+                "correct the one that is not",
+            )
 
 
 @dataclass(frozen=True)
@@ -86,7 +97,9 @@ class LiveTwin:
         seed: Of the draws.
 
     Raises:
-        InputError: The folder holds the journal of another twin, method, prior or seed; or it is open elsewhere, or damaged.
+        InputError: What could only refuse every reading (a belief of another method's kind, fewer than two members, errors that are not
+            above zero, channels that do not fit the model or have a unit that nobody knows); or the folder holds the journal of another
+            twin, method, prior or seed, is open elsewhere, damaged, or cannot be written.
     """
 
     def __init__(
@@ -100,6 +113,10 @@ class LiveTwin:
         rules: Rules = Rules(),
         seed: int = 0,
     ) -> None:
+        check_seed(seed)
+        check_number("start", start)
+        check_channels(channels)
+        check_belief(model, method, belief, channels)
         self.folder, self.channels, self.rules, self.start = Path(folder), channels, rules, float(start)
         self._offsets = np.cumsum([0, *(channel.size for channel in channels)])
         self._prior = jax.tree.map(jnp.asarray, belief)
@@ -164,7 +181,8 @@ class LiveTwin:
         """Uses a reading, or refuses it; either way its outcome is in the journal when this returns.
 
         Raises:
-            InputError: The journal cannot be written (disk full). The twin is as it was, and the reading was not acknowledged.
+            InputError: The journal cannot be written (disk full, the twin was closed). The twin is as it was, and the reading was not
+                acknowledged.
         """
         began = clock.perf_counter()
         record: dict[str, Any] = {"reading": shown(reading)}
@@ -218,9 +236,12 @@ class LiveTwin:
         if item.content in self._contents:
             raise Refusal(Outcome.DUPLICATE, "the same reading under another identity", "one reading per time and value", "nothing")
         time, behind = item.time, len(self._accepted) - bisect_left(self._accepted, item)
-        if time < self.start or behind > self.rules.lag:
-            late = f"time {time:g}, before the start at {self.start:g}" if time < self.start else f"time {time:g}, {behind} readings late"
-            raise Refusal(Outcome.TOO_OLD, late, f"at most {self.rules.lag} readings late", "rebuild the twin from the whole record")
+        if time < self.start:
+            got, expected = f"time {time:g}, before the twin's start", f"a time from its start at {self.start:g} on"
+            raise Refusal(Outcome.TOO_OLD, got, expected, "leave it out, or begin a twin with an earlier start")
+        if behind > self.rules.lag:
+            got, expected = f"time {time:g}, {behind} readings late", f"at most {self.rules.lag} readings late"
+            raise Refusal(Outcome.TOO_OLD, got, expected, "rebuild the twin from the whole record, or with a longer lag")
         if time - self.time > self.rules.longest_gap:
             ahead = f"time {time:g}, {time - self.time:g} after the last reading"
             raise Refusal(Outcome.FROM_FUTURE, ahead, f"at most {self.rules.longest_gap:g}", "check the clock, or allow a longer gap")

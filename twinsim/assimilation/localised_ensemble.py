@@ -1,5 +1,7 @@
 """The localised ensemble filter for fields: a reading moves what is near it."""
 
+from typing import ClassVar
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -37,6 +39,7 @@ class LocalisedEnsembleFilter(Assimilator):
     Mon. Weather Rev. 129:2776.
     """
 
+    belief_kind: ClassVar[type] = Ensemble
     places: Float[Array, "n 3"]
     channel_places: Float[Array, "m 3"]
     half_width: float = eqx.field(static=True)

@@ -1,6 +1,6 @@
 """The particle filter with systematic resampling and jittered parameters."""
 
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import equinox as eqx
 import jax
@@ -44,6 +44,7 @@ class ParticleFilter(Assimilator):
     Liu and West (2001), in *Sequential Monte Carlo Methods in Practice*, section 10.3.
     """
 
+    belief_kind: ClassVar[type] = Ensemble
     parameters: tuple[int, ...] = eqx.field(static=True, default=())
     discount: float = eqx.field(static=True, default=0.98)
     threshold: float = eqx.field(static=True, default=0.5)

@@ -100,6 +100,23 @@ class Refusal(InputError):
         super().__init__(got, expected, do)
 
 
+def check_channels(channels: tuple[Channel, ...]) -> None:
+    """Refuses channels that no reading could use.
+
+    Raises:
+        InputError: None, two of one name, or a unit that pint does not know.
+    """
+    names = [channel.name for channel in channels]
+    if not names or len(set(names)) < len(names):
+        raise InputError(f"the channels {', '.join(names) or '(none)'}", "at least one, each with a name of its own", "rename or add one")
+    for channel in channels:
+        try:
+            conversion_factor(channel.unit, channel.unit)
+        except InputError as error:
+            got = f"channel {channel.name} with the unknown unit {channel.unit!r}"
+            raise InputError(got, "a unit that pint knows, such as mL, mg/dL or ng/mL; 1 for none", "correct the unit") from error
+
+
 def checked(reading: Reading, channels: tuple[Channel, ...]) -> tuple[int, np.ndarray]:
     """Index of the channel, and the values in the model's unit and transform; NaN where a place was not read.
 
@@ -115,14 +132,15 @@ def checked(reading: Reading, channels: tuple[Channel, ...]) -> tuple[int, np.nd
     channel = channels[place]
     if isinstance(reading.time, bool) or not isinstance(reading.time, int | float) or not math.isfinite(reading.time):
         raise Refusal(Outcome.NOT_A_TIME, f"time {reading.time!r}", "a finite number", "check the clock of the sender")
+    if reading.unit != channel.unit and not (isinstance(reading.unit, str) and reading.unit.strip()):
+        raise Refusal(Outcome.WRONG_UNIT, f"the unit {reading.unit!r} of {channel.name}", channel.unit, "give the unit of the value")
     try:
         factor = 1.0 if reading.unit == channel.unit else conversion_factor(reading.unit, channel.unit)
         offset = reading.unit.strip().lower() in ("degc", "degf", "celsius", "fahrenheit") and reading.unit != channel.unit
         if offset or not math.isfinite(factor):
             raise InputError(f"the unit {reading.unit!r}", f"{channel.unit}, or a multiple of it", "convert it")
-    except (InputError, AttributeError, TypeError) as error:
-        line = error if isinstance(error, InputError) else InputError(f"the unit {reading.unit!r}", channel.unit, "write a unit")
-        raise Refusal(Outcome.WRONG_UNIT, line.got, line.expected, line.do) from error
+    except InputError as error:
+        raise Refusal(Outcome.WRONG_UNIT, error.got, error.expected, error.do) from error
     try:
         given = reading.value if isinstance(reading.value, list | tuple | np.ndarray) else [reading.value]
         if any(isinstance(v, bool | str | bytes) for v in given):

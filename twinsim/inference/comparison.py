@@ -32,9 +32,14 @@ class LeaveOneOut:
     pareto_k: np.ndarray
 
     @property
+    def unreliable(self) -> int:
+        """Observations with a Pareto k above 0.7, or none that could be computed."""
+        return int((~(self.pareto_k <= UNRELIABLE)).sum())
+
+    @property
     def words(self) -> str:
         """One line, with a warning where it is due."""
-        bad = int((self.pareto_k > UNRELIABLE).sum())
+        bad = self.unreliable
         text = f"elpd {self.elpd:.1f} ± {self.standard_error:.1f}, {self.effective_parameters:.1f} effective parameters"
         return text + (f"; {bad} observations with Pareto k above {UNRELIABLE}: leave these out for real" if bad else "")
 
@@ -62,9 +67,21 @@ def leave_one_out(draws: Draws) -> LeaveOneOut:
 def compare(models: Mapping[str, Draws]) -> list[tuple[str, float, float, float]]:
     """Models from best to worst: name, elpd, how far below the best, and the standard error of that difference.
 
-    A difference below some two standard errors, or below about 4, does not tell the models apart.
+    A difference below some two standard errors, or below about 4, does not tell the models apart. Where observations have a Pareto k above
+    0.7 the order cannot be trusted: a warning then names the models, and `LeaveOneOut.words` says how many.
+
+    Raises:
+        InputError: No model, draws without log likelihood, or models of different data.
     """
+    if not models:
+        raise InputError("no model", "at least one name with its draws", "give draws by name")
     found = {name: leave_one_out(draws) for name, draws in models.items()}
+    doubtful = [f"{name} ({one.unreliable} of {one.pareto_k.size})" for name, one in found.items() if one.unreliable]
+    if doubtful:
+        warnings.warn(
+            f"Pareto k above {UNRELIABLE} in {', '.join(doubtful)}: leave these observations out for real before trusting the order",
+            stacklevel=2,
+        )
     best = max(found, key=lambda name: found[name].elpd)
     rows = []
     for name, one in sorted(found.items(), key=lambda pair: -pair[1].elpd):

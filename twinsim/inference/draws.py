@@ -12,6 +12,7 @@ from jaxtyping import Array
 from twinsim.errors import InputError, near_misses
 from twinsim.inference.diagnostics import Diagnostics, diagnose
 from twinsim.inference.problem import Problem
+from twinsim.option_checks import check_number, check_seed
 from twinsim.posterior import Posterior
 from twinsim.prior import Prior
 
@@ -66,7 +67,12 @@ class Draws:
         return float(self.draws(name).mean())
 
     def interval(self, name: str, probability: float) -> tuple[float, float]:
-        """Central interval of this probability."""
+        """Central interval of this probability, 0.9 say.
+
+        Raises:
+            InputError: An unknown parameter, or a probability that is not in 0 to 1.
+        """
+        check_number("probability", probability, 0, 1)
         low, high = np.quantile(self.draws(name), [0.5 - probability / 2, 0.5 + probability / 2])
         return float(low), float(high)
 
@@ -114,13 +120,31 @@ class Draws:
         return self.names.index(name)
 
 
+def check_draws(seed: int, **counts: int) -> None:
+    """Refuses a seed below zero and, by name, counts below one.
+
+    Raises:
+        InputError: Says which.
+    """
+    check_seed(seed)
+    for name, count in counts.items():
+        check_number(name, count, 1)
+
+
 def normal_draws(
-    problem: Problem, mean: Array, covariance: Array, count: int = 1000, seed: int = 0, method: str = "laplace", converged: bool = True
+    problem: Problem,
+    mean: Array,
+    covariance: Array,
+    count: int = 1000,
+    seed: int = 0,
+    method: str = "laplace",
+    converged: bool = True,
+    note: str = "",
 ) -> Draws:
     """Draws of a normal posterior, each with its mirror image, with the log likelihood of each."""
     posterior = Posterior(problem.priors, np.asarray(mean), np.asarray(covariance))
     z = posterior.sample(count, seed)
-    return collected(problem, z[None], method, effective=np.full(problem.size, float(count)), converged=converged)
+    return collected(problem, z[None], method, effective=np.full(problem.size, float(count)), converged=converged, note=note)
 
 
 def collected(

@@ -9,6 +9,7 @@ from jaxtyping import Array, Float
 from twinsim.errors import InputError
 from twinsim.inference.draws import Draws, collected
 from twinsim.inference.problem import Problem
+from twinsim.option_checks import check_number, check_seed
 
 ROUNDS = 60
 
@@ -55,8 +56,10 @@ def ensemble_posterior(problem: Problem, seed: int = 0, count: int = 1000) -> Dr
     posteriors its spread is wrong, usually too small, and nothing in the ensemble says so. Check it by simulation-based calibration.
 
     Raises:
-        InputError: A likelihood without residuals, or a noise scale that is a parameter.
+        InputError: A likelihood without residuals, a noise scale that is a parameter, or fewer than two members.
     """
+    check_seed(seed)
+    check_number("members", count, 2)
     named = [leaf for one in problem.series for leaf in jax.tree.leaves(one.likelihood) if isinstance(leaf, str)]
     if named or not problem.has_residuals:
         raise InputError(

@@ -13,6 +13,7 @@ from scipy import stats
 
 from twinsim.inference.population import _index
 from twinsim.inference.problem import Problem
+from twinsim.option_checks import check_number, check_seed
 from twinsim.prior import Prior, Values
 
 OPEN = 1.0  # information below that of the prior: the data say less about a direction than was known before
@@ -128,8 +129,13 @@ def profile(problem: Problem, name: str, start: Float[Array, " parameters"], rea
     """Profile likelihood of one parameter within so many prior standard deviations of zero; the priors of the others stay.
 
     Source: Raue et al. (2009), *Bioinformatics* 25, 1923.
+
+    Raises:
+        InputError: An unknown parameter, fewer than two points, or a reach that is not above zero.
     """
     index = _index(problem.priors, name)
+    check_number("points", points, 2)
+    check_number("reach", reach, 1e-6)
     grid = jnp.linspace(-reach, reach, points)
     found = np.asarray(_profile(problem, jnp.asarray(index), grid, jnp.asarray(start)))
     return Profile(name, np.asarray(problem.priors[index].value(grid)), found - found.max())
@@ -142,7 +148,16 @@ def sobol(
 
     First order is the share of the variance that knowing this parameter alone would remove, total what stays while only it is unknown.
     Source: Saltelli et al. (2010), *Comput Phys Commun* 181, 259; computed by SciPy. `count` is a power of two.
+
+    Raises:
+        InputError: A count that is no power of two, a seed below zero, or a quantity that is no scalar.
     """
+    check_seed(seed)
+    if count < 2 or count & (count - 1):
+        raise InputError(f"count {count}", "a power of two, 2 or more", f"use {2 ** max(1, round(np.log2(max(count, 2))))}")
+    shape = jax.eval_shape(quantity, {p.name: jnp.asarray(p.median) for p in priors}).shape
+    if shape != ():
+        raise InputError(f"a quantity of shape {shape}", "one number", "ask for its components one by one")
     run = jax.jit(jax.vmap(lambda z: quantity({p.name: p.value(z[i]) for i, p in enumerate(priors)})))
     found = stats.sobol_indices(
         func=lambda x: np.array(run(jnp.asarray(x.T)))[None],
@@ -180,8 +195,16 @@ def expected_information(problem: Problem, draws: Float[Array, "draws parameters
 def next_measurement(
     problem: Problem, draws: Float[Array, "draws parameters"], window: tuple[float, float], which: int = 0, starts: int = 8
 ) -> tuple[float, float]:
-    """The time in a window at which one more reading tells most, by gradient from several starts, and its gain in nats."""
+    """The time in a window at which one more reading tells most, by gradient from several starts, and its gain in nats.
+
+    Raises:
+        InputError: A window that does not go forward between finite times, or a series that the problem does not have.
+    """
     low, high = window
+    if not (np.isfinite(window).all() and low < high):
+        raise InputError(f"the window {low:g} to {high:g}", "finite times, the earlier one first", "correct the window")
+    check_number("which", which, 0, len(problem.series) - 1)
+    check_number("starts", starts, 1)
 
     @eqx.filter_jit
     def search(problem: Problem, draws: Array, begin: Array) -> tuple[Array, Array]:

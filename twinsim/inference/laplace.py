@@ -7,11 +7,13 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from twinsim.inference.draws import Draws, normal_draws
+from twinsim.inference.draws import Draws, check_draws, normal_draws
 from twinsim.inference.maximum import Maximum, maximise
 from twinsim.inference.problem import Problem
 
 FLOOR = 0.1
+FEW = 8  # parameters up to which two forward derivatives cost less than a forward over a reverse one
+type Curvature = Literal["hessian", "forward_hessian", "gauss_newton"]
 
 
 class Laplace(eqx.Module):
@@ -32,14 +34,16 @@ class Laplace(eqx.Module):
     proper: Bool[Array, "*batch"]
 
 
-def laplace(problem: Problem, z: Float[Array, " parameters"], curvature: Literal["hessian", "gauss_newton"] = "hessian") -> Laplace:
+def laplace(problem: Problem, z: Float[Array, " parameters"], curvature: Curvature = "hessian") -> Laplace:
     r"""Normal approximation about a maximum; may be vmapped over patients.
 
     Args:
         problem: What was fitted.
         z: Its maximum.
-        curvature: The exact Hessian (forward over reverse derivative), or $J^TJ$ of the whitened residuals, which needs one forward
-            derivative only, is never negative, and leaves out the curvature of the model.
+        curvature: The exact Hessian, or $J^TJ$ of the whitened residuals, which needs one forward derivative only, is never negative,
+            and leaves out the curvature of the model. ``hessian`` takes two forward derivatives where least squares fit at most eight
+            parameters, else a forward over a reverse one; ``forward_hessian`` always takes two forward ones, for models without a
+            reverse derivative (Diffrax with ``ForwardMode``).
 
     Exact for linear models with normal errors. It fails for skewed posteriors (few data, parameters near a bound) and sees one mode
     only; :mod:`twinsim.inference.nuts` and :mod:`twinsim.inference.tempered` do not. Eigenvalues below a tenth of the prior's are
@@ -47,8 +51,10 @@ def laplace(problem: Problem, z: Float[Array, " parameters"], curvature: Literal
     Source: Tierney and Kadane (1986), *JASA* 81, 82.
     """
     white = problem.whiten(z)
-    if curvature == "hessian":
-        hessian = jax.hessian(lambda w: -problem.log_posterior(problem.unwhiten(w)))(white)
+    if curvature != "gauss_newton":
+        forward = curvature == "forward_hessian" or (problem.has_residuals and problem.size <= FEW)
+        slope = jax.jacfwd if forward else jax.jacrev
+        hessian = jax.jacfwd(slope(lambda w: -problem.log_posterior(problem.unwhiten(w))))(white)
     else:
         jacobian = jax.jacfwd(lambda w: problem.residuals(problem.unwhiten(w)))(white)
         hessian = jacobian.T @ jacobian
@@ -75,13 +81,22 @@ def laplace_each(batch: Problem, start: Float[Array, "patients starts parameters
     return eqx.filter_vmap(one, in_axes=(eqx.if_array(0), 0))(batch, start)
 
 
-def laplace_posterior(problem: Problem, seed: int = 0, count: int = 1000, starts: int = 1) -> Draws:
-    """The Laplace posterior of one problem as draws, maximum included; the estimator by this name."""
-    found, normal = _fit(problem, jax.random.key(seed), starts)
-    return normal_draws(problem, normal.mean, normal.covariance, count, seed, "laplace", bool(found.converged & normal.proper))
+def laplace_posterior(problem: Problem, seed: int = 0, count: int = 1000, starts: int = 1, curvature: Curvature = "hessian") -> Draws:
+    """The Laplace posterior of one problem as draws, maximum included; the estimator by this name.
+
+    Raises:
+        InputError: No draw, no start, or a seed below zero.
+    """
+    check_draws(seed, draws=count, starts=starts)
+    found, normal = _fit(problem, jax.random.key(seed), starts, curvature)
+    ended, proper = bool(found.converged), bool(normal.proper)
+    note = "" if ended else f"the search ended after {int(found.steps)} steps at a log posterior of {float(found.log_posterior):.4g}"
+    if ended and not proper:
+        note = "the posterior is not curved downwards in every direction at the maximum, where it was given the width of the prior and more"
+    return normal_draws(problem, normal.mean, normal.covariance, count, seed, "laplace", ended & proper, note)
 
 
 @eqx.filter_jit
-def _fit(problem: Problem, key: Array, starts: int) -> tuple[Maximum, Laplace]:
+def _fit(problem: Problem, key: Array, starts: int, curvature: Curvature) -> tuple[Maximum, Laplace]:
     found = maximise(problem, key=key, starts=starts)
-    return found, laplace(problem, found.z)
+    return found, laplace(problem, found.z, curvature)

@@ -5,6 +5,7 @@ from abc import abstractmethod
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.scipy import stats
 from jax.scipy.special import betainc, gammaln, xlogy
 from jaxtyping import Array, Float
@@ -20,8 +21,18 @@ LOG_SHIFT = 50.0  # keeps 2 log(scale) + shift positive for every scale above ex
 
 
 def _scale(value: "float | str | Array") -> "Array | str":
-    """A scale as an array, so that patients with different ones can be stacked; a name stays one."""
-    return value if isinstance(value, str) else jnp.asarray(value, dtype=float)
+    """A scale as an array, so that patients with different ones can be stacked; a name stays one. Refuses what is not above zero."""
+    if isinstance(value, str):
+        return value
+    if not isinstance(value, jax.core.Tracer) and not (np.isfinite(value) & (np.asarray(value) > 0)).all():
+        raise InputError(f"a noise scale of {np.min(value):g}", "a finite number above 0", "give the standard deviation of the noise")
+    return jnp.asarray(value, dtype=float)
+
+
+def _part(value: "float | str | Array") -> "Array | str":
+    """The same for a part of a scale, which may be zero."""
+    concrete = not isinstance(value, str | jax.core.Tracer)
+    return jnp.asarray(value, dtype=float) if concrete and not np.any(np.asarray(value)) else _scale(value)
 
 
 def resolve(scale: "Array | str", values: Values | None) -> Array:
@@ -127,8 +138,8 @@ class LogNormal(Continuous):
 class ProportionalAdditive(Continuous):
     r"""$y = f + \sqrt{a^2 + (bf)^2}\,\epsilon$, the combined error of assays: $a$ in the unit of the data, $b$ a fraction."""
 
-    additive: Array | str = eqx.field(converter=_scale)
-    proportional: Array | str = eqx.field(converter=_scale)
+    additive: Array | str = eqx.field(converter=_part)
+    proportional: Array | str = eqx.field(converter=_part)
     support = "real"
 
     def density(self, data: Data, prediction: Data, values: Values | None) -> Data:

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import optimistix as optx
 from jaxtyping import Array, Bool, Float, Int
 
+from twinsim.errors import InputError
 from twinsim.inference.problem import Problem
 
 HUGE = 1e6  # a residual that is not finite: a place to come back from, without a slope
@@ -32,6 +33,7 @@ class Maximum(eqx.Module):
     converged: Bool[Array, "*batch"]
 
 
+@eqx.filter_jit
 def maximise(
     problem: Problem,
     start: Float[Array, "starts parameters"] | None = None,
@@ -52,12 +54,18 @@ def maximise(
         steps: Most steps per start.
         tolerance: Relative and absolute, of the coordinates and of the objective.
 
-    Levenberg-Marquardt needs the forward derivative of the model (with Diffrax: an adjoint that allows it, such as
-    ``diffrax.DirectAdjoint`` or ``ForwardMode``); L-BFGS needs the reverse one. Either finds a local maximum; several starts make
-    it likely, not certain, that it is the best.
+    One program, compiled at the first call and again only for other shapes, another model or other settings. Levenberg-Marquardt needs the
+    forward derivative of the model and nothing else (with Diffrax: ``diffrax.ForwardMode``, which compiles much faster than
+    ``DirectAdjoint``); L-BFGS needs the reverse one. Either finds a local maximum; several starts make it likely, not certain, that it is
+    the best.
     Source: Nocedal and Wright (2006), *Numerical Optimization*, sections 7.2 and 10.3; the solvers are Optimistix's.
+
+    Raises:
+        InputError: Several starts without a key to draw them.
     """
     if start is None:
+        if starts > 1 and key is None:
+            raise InputError(f"{starts} starts without a key", "a key to draw the others", "give key=jax.random.key(0)")
         start = problem.unwhiten(jnp.zeros(problem.size))[None]
         if starts > 1 and key is not None:
             start = jnp.concatenate([start, problem.prior_draws(key, starts - 1)])
@@ -77,7 +85,8 @@ def maximise(
             end = optx.least_squares(residuals, solver, z, args=problem, max_steps=steps, throw=False)
         else:
             end = optx.minimise(objective, optx.LBFGS(tolerance, tolerance), z, args=problem, max_steps=steps, throw=False)
-        value, slope = jax.value_and_grad(problem.log_posterior)(end.value)
+        value = problem.log_posterior(end.value)
+        slope = (jax.jacfwd if squares else jax.grad)(problem.log_posterior)(end.value)
         distance = jnp.sqrt(jnp.mean(slope**2))
         stopped = end.result == optx.RESULTS.successful
         return Maximum(end.value, value, distance, end.stats["num_steps"], stopped & jnp.isfinite(value))

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from twinsim.inference.draws import Draws, collected
+from twinsim.inference.draws import Draws, check_draws, collected
 from twinsim.inference.problem import Problem
 
 LogDensity = Callable[[Array], Array]
@@ -86,6 +86,7 @@ def nuts_posterior(
     crosses; :mod:`twinsim.inference.tempered` is for those.
     Source: Hoffman and Gelman (2014), *JMLR* 15, 1593; the sampler is BlackJAX's.
     """
+    check_draws(seed, chains=chains, draws=count, warmup=warmup)
     first, second = jax.random.split(jax.random.key(seed))
     if start is None:
         start = jax.vmap(problem.unwhiten)(0.5 * jax.random.normal(first, (chains, problem.size)))

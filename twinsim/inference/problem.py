@@ -42,6 +42,12 @@ class Problem(eqx.Module):
     root: Float[Array, "*batch parameters parameters"] | None = None
     extra: Callable[[Values, Any], Array] | None = None
 
+    def __check_init__(self) -> None:
+        twice = sorted({name for name in self.names if self.names.count(name) > 1})
+        if twice or not self.priors:
+            got = f"two priors of {twice[0]}" if twice else "no prior"
+            raise InputError(got, "one prior per parameter, at least one", "rename or remove it" if twice else "give the unknowns priors")
+
     @property
     def size(self) -> int:
         """How many parameters."""
@@ -58,8 +64,28 @@ class Problem(eqx.Module):
 
     def predictions(self, z: Point, times: tuple[Array, ...] | None = None) -> tuple[Array, ...]:
         """What the model says for each series, at its times or at others."""
-        at = tuple(one.times for one in self.series) if times is None else times
-        return self.predict(self.values(z), at, self.record)
+        return self._predicted(self.values(z), tuple(one.times for one in self.series) if times is None else times)
+
+    def _predicted(self, values: Values, times: tuple[Array, ...]) -> tuple[Array, ...]:
+        """What `predict` returns, if it has the shape that was asked for.
+
+        Raises:
+            InputError: Not one array per series, or not one value per time.
+        """
+        found = self.predict(values, times, self.record)
+        wanted = [jnp.shape(one) for one in times[: len(self.series)]]
+        if not isinstance(found, tuple | list) or len(found) != len(wanted):
+            got = f"a {type(found).__name__}" + (f" of {len(found)} predictions" if isinstance(found, tuple | list) else "")
+            expected = f"a tuple of {len(wanted)} arrays, one per series"
+            raise InputError(f"{got} from predict", expected, "return (prediction,) for a single series")
+        for one, prediction, shape in zip(self.series, found, wanted, strict=True):
+            if jnp.shape(prediction) != shape:
+                raise InputError(
+                    f"{one.name}: predictions of shape {jnp.shape(prediction)} from predict",
+                    f"{shape}, one value per time",
+                    "predict at the times given",
+                )
+        return tuple(found)
 
     def log_prior(self, z: Point) -> Array:
         """Log density of the prior in the coordinates, normalised."""
@@ -80,7 +106,7 @@ class Problem(eqx.Module):
     def log_likelihood_terms(self, z: Point) -> Float[Array, " observations"]:
         """Log likelihood per observation over all series, flat; zero where missing."""
         values = self.values(z)
-        predicted = self.predict(values, tuple(one.times for one in self.series), self.record)
+        predicted = self._predicted(values, tuple(one.times for one in self.series))
         terms = [s.likelihood.log_density(s.values, p, values) for s, p in zip(self.series, predicted, strict=True)]
         if self.extra is not None:
             terms.append(jnp.reshape(self.extra(values, self.record), (-1,)))
@@ -110,7 +136,7 @@ class Problem(eqx.Module):
             InputError: A likelihood is not a sum of squares.
         """
         values = self.values(z)
-        predicted = self.predict(values, tuple(one.times for one in self.series), self.record)
+        predicted = self._predicted(values, tuple(one.times for one in self.series))
         parts = [self.whiten(z)]
         for one, prediction in zip(self.series, predicted, strict=True):
             part = one.likelihood.residual(one.values, prediction, values)
@@ -129,7 +155,7 @@ class Problem(eqx.Module):
         """The same problem with data drawn from the model at `z`; gaps stay gaps."""
         values = self.values(z)
         keys = jax.random.split(key, max(len(self.series), 1))
-        predicted = self.predict(values, tuple(one.times for one in self.series), self.record)
+        predicted = self._predicted(values, tuple(one.times for one in self.series))
         drawn = [
             jnp.where(one.mask, one.likelihood.sample(k, prediction, values), jnp.nan)
             for one, k, prediction in zip(self.series, keys, predicted, strict=True)

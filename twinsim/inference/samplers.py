@@ -48,4 +48,4 @@ def population_sampler(population: JointDensity, key: Array) -> Float[Array, "dr
     return z[3::4]
 
 
-SAMPLERS = {"laplace": laplace_sampler, "nuts": nuts_sampler, "tempered": tempered_sampler, "ensemble inversion": ensemble_sampler}
+SAMPLERS = {"laplace": laplace_sampler, "nuts": nuts_sampler, "tempered": tempered_sampler, "ensemble": ensemble_sampler}

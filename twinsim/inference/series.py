@@ -67,7 +67,10 @@ def series(times: Readings, values: Readings, likelihood: Likelihood, name: str 
     Raises:
         InputError: Lengths that differ, times that are not finite or decrease, infinite values, values that the likelihood rules out.
     """
-    t, y = np.asarray(times, dtype=float), np.asarray(values, dtype=float)
+    try:
+        t, y = np.asarray(times, dtype=float), np.asarray(values, dtype=float)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{name}: {error}", "times and values that are numbers", "convert them, NaN where missing") from error
     if t.ndim != 1 or t.shape != y.shape or t.size == 0:
         raise InputError(
             got=f"{name}: times of shape {t.shape}, values of shape {y.shape}",

@@ -8,8 +8,9 @@ from blackjax.mcmc import random_walk
 from blackjax.smc import adaptive_tempered, resampling, tempered
 from jaxtyping import Array, Float
 
-from twinsim.inference.draws import Draws, collected
+from twinsim.inference.draws import Draws, check_draws, collected
 from twinsim.inference.problem import Problem
+from twinsim.option_checks import check_number
 
 STAGES = 100
 
@@ -78,6 +79,8 @@ def tempered_posterior(problem: Problem, seed: int = 0, count: int = 2000, moves
     It fails where a mode is so narrow that no particle of the prior comes near it, and needs many moves beyond some 20 parameters.
     Source: Del Moral, Doucet and Jasra (2006), *JRSS B* 68, 411; the kernel is BlackJAX's.
     """
+    check_draws(seed, moves=moves)
+    check_number("particles", count, 2)
     found = tempered_particles(problem, jax.random.key(seed), count, moves)
     z = np.asarray(found.z)
     distinct = np.full(problem.size, float(len(np.unique(z[:, 0]))))
