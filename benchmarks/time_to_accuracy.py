@@ -58,7 +58,14 @@ def run(config: Config) -> dict[str, Any]:
         raise InputError(got=got, expected="up to 0.05 ms, at least 16 voxels and 10 ms", do="change them")
     numbers = measure_in_fresh_process("benchmarks.time_to_accuracy", config)
     edge = config.block_voxels
-    block = {"grid_voxels": (edge, edge, edge), "steps": 20, "step_ms": config.step_ms / 2, "spacing_mm": 0.25, "fibres": True, "repeats": 3}
+    block = {
+        "grid_voxels": (edge, edge, edge),
+        "steps": 20,
+        "step_ms": config.step_ms / 2,
+        "spacing_mm": 0.25,
+        "fibres": True,
+        "repeats": 3,
+    }
     theirs = peer_numbers("finitewave_monodomain", block | {"cell_model": "ten_tusscher_2006"})
     if theirs is None:
         return numbers
