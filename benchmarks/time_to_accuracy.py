@@ -57,7 +57,8 @@ def run(config: Config) -> dict[str, Any]:
             do="use 0.5, 0.25, 0.2, 0.125 or 0.1",
         )
     if not (0 < config.error_relative < 1 and 0 < config.step_ms <= 0.05 and config.block_voxels >= 16 and config.limit_ms >= 10):
-        got = f"error-relative {config.error_relative:g}, step-ms {config.step_ms:g}, block-voxels {config.block_voxels}, limit-ms {config.limit_ms:g}"
+        names = ("error_relative", "step_ms", "block_voxels", "limit_ms")
+        got = ", ".join(f"{name} {getattr(config, name):g}" for name in names)
         raise InputError(got=got, expected="a part of one, up to 0.05 ms, at least 16 voxels and 10 ms", do="change them")
     numbers = measure_in_fresh_process("benchmarks.time_to_accuracy", config)
     edge = config.block_voxels
