@@ -55,7 +55,7 @@ TOYS: dict[str, dict] = {
     "activation_times": {"edge_voxels": 10, "repeats": 1},
     "activation_gradient": {
         **{"grid_voxels": (8, 4, 2), "duration_ms": 3.0, "step_ms": 0.05, "repeats": 1, "host_devices": 1},
-        **{"cell_model": "mitchell_schaeffer", "diffusion": "axis", "splitting": "godunov"},
+        **{"diffusion": "axis", "splitting": "godunov", "cell_model": "mitchell_schaeffer"},
     },
     "heart_tissue": {"spacing_mm": 2.0, "steps": 2, "repeats": 1, "host_devices": 1, "cell_model": "mitchell_schaeffer"},
     "time_to_accuracy": {
