@@ -17,7 +17,8 @@ class FrontFit(eqx.Module):
     r"""$b(s)$ and $\rho = P\,(r_0(s) + P\,r_1(s))$ of :class:`solvers.LatticeDiffusion`: over $s/\sqrt{t_f}$, linear between.
 
     Constant beyond the table. What remains, by ``twinsim run cardiac/velocity_table`` (plane waves into ten Tusscher 2006 at rest): errors
-    of up to 1.8 % at 0.1 mm; 2.8 % in sheets and 3.9 % in volumes at 0.2 mm; 4.9 and 5.8 % at 0.3 mm, on the directions fitted. Other cells are scaled by one time only.
+    of up to 1.8 % at 0.1 mm; 2.8 % in sheets and 3.9 % in volumes at 0.2 mm; 4.9 and 5.7 % at 0.3 mm on the directions fitted. Waves across
+    fibres that lie along an axis are 2.75 % fast at 0.2 mm. Other cells are scaled by one time only.
 
     Args:
         front_time: $t_f$ in ms, the square of the width of the front over $D$; 1 for ten Tusscher 2006.

@@ -48,7 +48,7 @@ class Quotient:
     @property
     def value(self) -> Cells:
         """Divided."""
-        return self.over * reciprocal(jnp.asarray(self.under))
+        return jnp.asarray(self.over) * reciprocal(jnp.asarray(self.under))
 
 
 def divided(quotients: Sequence[Quotient]) -> list[Cells]:

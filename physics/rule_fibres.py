@@ -92,7 +92,8 @@ def rule_fibres(
     share = right / jnp.maximum(left + right, 1e-6)
     outer = jnp.clip(1 - left - right, 0, 1)
     angle = jnp.deg2rad(helix_inside) * (1 - outer) + jnp.deg2rad(helix_outside) * outer
-    inner = _between(*(_turned(_axes(slopes[0], across), angle * (1 - 2 * share)) for across in slopes[1:3]), share)
+    from_left, from_right = (_turned(_axes(slopes[0], across), angle * (1 - 2 * share)) for across in slopes[1:3])
+    inner = _between(from_left, from_right, share)
     frame = _between(inner, _turned(_axes(slopes[0], slopes[3]), angle), outer)
     transmural = jnp.clip(1 - jnp.where(jnp.asarray(ventricle.reshape(-1)[mask.reshape(-1)] == RIGHT), right, left), 0, 1)
 

@@ -139,7 +139,7 @@ def analytic_torso(
     moved = distance.min(axis=1)
     if moved.max() > 60:
         raise ValueError(f"got an electrode {moved.max():.3g} mm from the skin; expected 60 at most; do: check positions and TorsoShape")
-    index = np.ravel_multi_index(tuple(skin[distance.argmin(axis=1)].T), mask.shape)
+    index = np.asarray(np.ravel_multi_index(tuple(skin[distance.argmin(axis=1)].T), mask.shape))
     return Torso(VoxelGrid(mask, spacing_mm), origin + middle, sigma, index[:-1], int(index[-1]), moved[:-1])
 
 

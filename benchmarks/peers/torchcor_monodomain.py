@@ -33,7 +33,7 @@ def run(options: dict[str, Any]) -> dict[str, Any]:
             file.write(f"{len(points)}\n")
             np.savetxt(file, points, fmt="%.3f")
         with open(f"{folder}/m.elem", "w") as file:
-            file.write(f"{len(elements)}\n" + "\n".join("Tt %d %d %d %d 0" % tuple(each) for each in elements) + "\n")
+            file.write(f"{len(elements)}\n" + "\n".join(f"Tt {a} {b} {c} {d} 0" for a, b, c, d in elements) + "\n")
         with open(f"{folder}/m.lon", "w") as file:
             file.write("1\n" + "1 0 0\n" * len(elements))
         first = nodes[:5].ravel()

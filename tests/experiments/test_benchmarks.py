@@ -54,8 +54,8 @@ TOYS: dict[str, dict] = {
     "voxel_diffusion": {"edge_voxels": (8, 10), "steps": 2, "blocked_steps": 4, "repeats": 1, "copy_mib": 1},
     "activation_times": {"edge_voxels": 10, "repeats": 1},
     "activation_gradient": {
-        **{"grid_voxels": (8, 4, 2), "duration_ms": 3.0, "step_ms": 0.05, "repeats": 1, "host_devices": 1, "cell_model": "mitchell_schaeffer"},
-        **{"diffusion": "axis", "splitting": "godunov"},
+        **{"grid_voxels": (8, 4, 2), "duration_ms": 3.0, "step_ms": 0.05, "repeats": 1, "host_devices": 1},
+        **{"diffusion": "axis", "splitting": "godunov", "cell_model": "mitchell_schaeffer"},
     },
     "heart_tissue": {"spacing_mm": 2.0, "steps": 2, "repeats": 1, "host_devices": 1, "cell_model": "mitchell_schaeffer"},
     "time_to_accuracy": {

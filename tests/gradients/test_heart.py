@@ -26,7 +26,7 @@ def test_with_respect_to_place_velocities_and_onset(made):
     for index in range(6):
         step = jnp.zeros(6).at[index].set(STEP)
         above, below = (float(np.vdot(weight, model.leads(beat.parameters + sign * step))) for sign in (1, -1))
-        assert slopes[index] == pytest.approx((above - below) / (2 * STEP), rel=1e-5, abs=1e-6 * np.abs(slopes).max())
+        assert slopes[index] == pytest.approx((above - below) / (2 * STEP), rel=1e-6, abs=1e-6 * np.abs(slopes).max())
 
 
 def test_with_respect_to_the_velocity_of_every_voxel(made):
@@ -47,4 +47,4 @@ def test_with_respect_to_the_velocity_of_every_voxel(made):
     direction = jnp.asarray(np.random.default_rng(3).normal(size=grid.shape))
     exact = float(jnp.vdot(jax.jit(jax.grad(seen))(factor), direction))
     estimate = float(seen(factor + STEP * direction) - seen(factor - STEP * direction)) / (2 * STEP)
-    assert exact == pytest.approx(estimate, rel=1e-5)
+    assert exact == pytest.approx(estimate, rel=1e-6)

@@ -11,6 +11,7 @@ import optimistix as optx
 from jaxtyping import Array, Float
 from scipy import stats
 
+from twinsim.errors import InputError
 from twinsim.inference.population import _index
 from twinsim.inference.problem import Problem
 from twinsim.option_checks import check_number, check_seed

@@ -91,6 +91,8 @@ def maximise(
         stopped = end.result == optx.RESULTS.successful
         return Maximum(end.value, value, distance, end.stats["num_steps"], stopped & jnp.isfinite(value))
 
+    if start.shape[0] == 1:  # a batch of one only adds to what is compiled
+        return from_one(start[0])
     found = jax.vmap(from_one)(start)
     best = jnp.argmax(jnp.where(jnp.isfinite(found.log_posterior), found.log_posterior, -jnp.inf))
     return jax.tree.map(lambda leaf: leaf[best], found)
