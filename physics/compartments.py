@@ -88,7 +88,7 @@ class StaggeredLoop(Stepper):
     $Q_{n+1/2} = aQ_{n-1/2} + (1-a)\,\Delta P_n/R$, $V_{n+1} = V_n + h\sum\pm Q_{n+1/2}$, and $a = 1/(1+x+x^2/2)$ for $x = Rh/L$:
     $e^{-x}$ to order two, positive, and zero for a flow without inertia. A valve's flow is not let below zero. Order two between
     openings and closings of valves, which are placed to a step; the sum of the volumes is kept to round-off. The state is the volumes,
-    then the flows.
+    then the flows; those of a start stand half a step before it.
 
     Args:
         loop: The equations.
@@ -114,6 +114,12 @@ class StaggeredLoop(Stepper):
         begin, end = self.onsets[beat], self.onsets[beat + 1]
         return (time - beat) * (end - begin), end - begin
 
+    def before(self, time: Scalar) -> Scalar:
+        """Length of the beat before the one at a time in beats; of the first, its own."""
+        beat = jnp.clip(jnp.floor(time + 1e-6), 0, self.onsets.shape[0] - 2).astype(int)
+        last = jnp.maximum(beat - 1, 0)
+        return self.onsets[last + 1] - self.onsets[last]
+
     def advance(self, state: LoopState, time: Scalar, length: Scalar) -> LoopState:
         """See :class:`solvers.stepper.Stepper`."""
         loop = self.loop
@@ -122,9 +128,11 @@ class StaggeredLoop(Stepper):
         count = len(loop.names)
         volume, flow = state[:count], state[count:]
         pressure = _apart(loop.pressures(state, since, period))
+        # Flows of the beat before stand half of its own step back: a push of another length, or the order is one where beats differ.
+        pushed = jnp.where(since < 0.5 * h, 0.5 * (h + length * self.before(time)), h)
         drop = _rows(pressure, loop.upstream) - _rows(pressure, loop.downstream)
         resistance, inertance = loop.branches
-        pull = h / inertance
+        pull = pushed / inertance
         decay = resistance * pull
         new = (flow + pull * (1 + 0.5 * decay) * drop) / (1 + decay * (1 + 0.5 * decay))
         floor = np.where(np.array(loop.valves), 0.0, -np.inf).reshape(-1, *[1] * (state.ndim - 1))
