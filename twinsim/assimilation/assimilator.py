@@ -1,6 +1,7 @@
 """What every method of live assimilation is."""
 
 from abc import abstractmethod
+from typing import ClassVar
 
 import equinox as eqx
 from jaxtyping import Array, PyTree
@@ -21,7 +22,7 @@ class Assimilator(eqx.Module):
         belief_kind: Class of the beliefs that :meth:`update` takes.
     """
 
-    belief_kind: eqx.AbstractClassVar[type]
+    belief_kind: ClassVar[type] = object
 
     @abstractmethod
     def update(

@@ -6,6 +6,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jax.scipy import stats
 from jax.scipy.special import betainc, gammaln, xlogy
 from jaxtyping import Array, Float
@@ -24,14 +25,14 @@ def _scale(value: "float | str | Array") -> "Array | str":
     """A scale as an array, so that patients with different ones can be stacked; a name stays one. Refuses what is not above zero."""
     if isinstance(value, str):
         return value
-    if not isinstance(value, jax.core.Tracer) and not (np.isfinite(value) & (np.asarray(value) > 0)).all():
+    if not isinstance(value, Tracer) and not (np.isfinite(value) & (np.asarray(value) > 0)).all():
         raise InputError(f"a noise scale of {np.min(value):g}", "a finite number above 0", "give the standard deviation of the noise")
     return jnp.asarray(value, dtype=float)
 
 
 def _part(value: "float | str | Array") -> "Array | str":
     """The same for a part of a scale, which may be zero."""
-    concrete = not isinstance(value, str | jax.core.Tracer)
+    concrete = not isinstance(value, str | Tracer)
     return jnp.asarray(value, dtype=float) if concrete and not np.any(np.asarray(value)) else _scale(value)
 
 
