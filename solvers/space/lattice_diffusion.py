@@ -75,7 +75,7 @@ class LatticeDiffusion(Operator):
         inside = [d for d in self.base.directions if all(abs(step) < n for step, n in zip(d, grid.shape, strict=True))]
         for direction, stride, face in zip(inside, self.base.strides, self.base.faces, strict=True):
             e = [jnp.asarray(step, of_voxels.dtype) for step in direction]
-            squared = sum(a * b for a, b in zip(e, apply_matrix(inverted, e), strict=True))
+            squared = jnp.stack([a * b for a, b in zip(e, apply_matrix(inverted, e), strict=True)]).sum(axis=0)
             largest = jnp.maximum(face[stride:], face[: grid.size])
             used = (largest > 0) & active
             weight = jnp.where(used, largest, 1)
