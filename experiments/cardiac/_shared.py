@@ -19,7 +19,6 @@ from solvers import (
     device_mesh,
 )
 from twinsim.errors import InputError, near_misses
-from twinsim.option_checks import check_options as check_ranges  # noqa: F401  (the name in branches that are not merged yet)
 
 SCHEMES = ("lattice", "finite_volume", "blended_mass")
 BLEND = 0.5  # of the masses: fourth order
