@@ -40,7 +40,7 @@ class Config:
 
 def run(config: Config, workspace: Workspace) -> Result:
     """Writes the heart, reads it with its own fibres and with fibres by rule, and compares activation times."""
-    check_options(config, {"spacing_mm": (0.8, 2.0)})
+    check_options(config, {"spacing_mm": (0.8, 2.0), "apex": (-1e3, 1e3)})
     if not np.isfinite(config.apex).all() or np.linalg.norm(config.apex) < 1e-6:
         raise InputError(f"apex {config.apex}", "a direction", "write one such as -0.65 0.45 -0.61")
     with tempfile.TemporaryDirectory() as scratch:

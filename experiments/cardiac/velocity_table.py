@@ -15,6 +15,7 @@ from twinsim.cli import run_script
 from twinsim.errors import InputError
 from twinsim.experiment import Result
 from twinsim.figure_style import BLUE, GREEN, ORANGE, VERMILION, new_figure, quiet
+from twinsim.option_checks import check_options
 from twinsim.report import Report
 from twinsim.workspace import Workspace
 
@@ -135,6 +136,7 @@ def _overall(config: Config, errors: dict[tuple[str, float, str], np.ndarray]) -
 
 
 def _check(config: Config) -> None:
+    check_options(config, {"spacings_mm": (0.01, 1.0), "held_out": (0, 1000)})
     for name in config.cell_models:
         check_cell_and_step(name, config.dt_ms)
     if not (config.cell_models and config.spacings_mm and config.schemes):
@@ -142,10 +144,6 @@ def _check(config: Config) -> None:
     for scheme in config.schemes:
         if scheme not in COLOURS:
             raise InputError(f"schemes {scheme!r}", f"one of {', '.join(COLOURS)}", "choose from these")
-    if not all(0.01 <= spacing <= 1.0 for spacing in config.spacings_mm):
-        raise InputError(f"spacings-mm {config.spacings_mm}", "0.01 to 1 mm each", "use 0.1 0.2 0.3")
-    if not 0 <= config.held_out <= 1000:
-        raise InputError(f"held-out {config.held_out}", "0 to 1000", "use 0 for the angles of the documentation")
 
 
 def _report(config: Config, summary: dict[str, Any], waves: list[Wave], errors: dict[tuple[str, float, str], np.ndarray]) -> Report:

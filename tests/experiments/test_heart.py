@@ -80,6 +80,7 @@ def test_bad_options(change, message):
         realtime_heart.run(replace(COARSE, **change), Workspace(None, progress=False))
 
 
+@pytest.mark.slow
 def test_the_earliest_place_is_found(tmp_path, monkeypatch):
     """At toy size: few places to start from, and hardly finer voxels for the fit than for the search."""
     monkeypatch.setattr(ecg_inverse, "APART_MM", 30.0)

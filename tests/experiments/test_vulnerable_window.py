@@ -44,6 +44,7 @@ def test_below_no_way_within_one_above_both_and_what_moves_the_edges(tmp_path):
         assert alone[name] == pytest.approx(summary[name], abs=TOY.tolerance_ms)
 
 
+@pytest.mark.slow
 def test_edges_converge_with_voxels_and_steps():
     """Spacings that divide the region of S2: else its ends are voxels that are stimulated in part, and edges jump by tenths of a ms."""
     fine = dataclasses.replace(ALONE, tolerance_ms=0.01, dt_ms=0.05)

@@ -34,7 +34,7 @@ def seen_of():
     def run(factors, voxels):
         inside = fibre_tensor(tissue, 0.121 * factors[0] * voxels, 0.0136 * voxels, (0.8, 0.6, 0.0))
         outside = conductor_tensor(tissue, conductor, fibre_tensor(conductor, 0.443 * factors[1], 0.171, (0.8, 0.6, 0.0)), 0.7 * factors[2])
-        electrode = ExtracellularStimulus(conductor, spot, ground, 0.001 * factors[3], 2.0)
+        electrode = ExtracellularStimulus(conductor, spot, ground, 0.1 * factors[3], 2.0)
         equation = Bidomain(tissue, conductor, cell, inside, outside, (pulse,), (electrode,), tolerance=1e-12)
         recorder = RecordActivation(equation.stepper(), cell, upper=-20.0)
         end = simulate(recorder, recorder.start(equation.initial_state()), mesh).final

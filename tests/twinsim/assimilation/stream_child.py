@@ -75,6 +75,7 @@ def child(folder: str, first: int, step: int, half: int) -> None:
     if step:
         die_at(step, bool(half))
     live_twin.compiled_update = numpy_update
+    live_twin.check_belief = lambda *_: None  # asks the model, and so the device
     live = twin(folder)
     for number, reading in enumerate(readings()):
         if number >= first:

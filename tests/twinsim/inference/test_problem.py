@@ -107,5 +107,5 @@ def test_densities_of_values_have_the_right_determinant(prior):
 
 
 def test_a_prior_outside_of_its_bounds_is_refused():
-    with pytest.raises(InputError, match="between 2 and 7"):
+    with pytest.raises(InputError, match="2 to 7 for logit"):
         Prior("bounded", "mm", 8.0, 0.8, "logit", "test", low=2.0, high=7.0)
