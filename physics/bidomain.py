@@ -15,6 +15,7 @@ from physics.cell_model import CellModel, Stacked, StimulatedCells, Stimulus
 from physics.equation import Equation
 from physics.extracellular_stimulus import ExtracellularStimulus
 from solvers import (
+    Components,
     Diffusion,
     EllipticSolution,
     OnComponents,
@@ -96,9 +97,11 @@ class Bidomain(Equation):
         self.tissue, self.conductor, self.cell, self.stimuli = tissue, conductor, cell, tuple(stimuli)
         with jax.ensure_compile_time_eval():  # of the mask, not of conductivities, which may be traced
             pieces = connected_components(Diffusion(conductor, jnp.ones(conductor.shape)))
+            alone = jnp.full(conductor.size, pieces.count, pieces.labels.dtype)
+            coupled_pieces = Components(jnp.concatenate([alone, pieces.labels]), pieces.sizes)
         for number, electrode in enumerate(electrodes):
             electrode.check_balance(pieces, number)
-        coupled = CoupledConductors(inside, outside, multigrid(both, 0.0, dtype=jnp.float32), pieces)
+        coupled = CoupledConductors(inside, outside, multigrid(both, 0.0, dtype=jnp.float32), pieces, coupled_pieces)
         self.conduction = BidomainConduction(coupled, tuple(electrodes), _millivolts_per_unit(cell), tolerance)
 
     def initial_state(self, rest: Stacked | None = None) -> Stacked:

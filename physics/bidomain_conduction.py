@@ -19,12 +19,14 @@ class CoupledConductors(eqx.Module):
         outside: $L_e$.
         cycle: A multigrid cycle for $-(L_i + L_e)$.
         pieces: Connected pieces of the conductor.
+        coupled_pieces: The same of both fields one behind the other, in which every potential across a membrane is on its own.
     """
 
     inside: TensorDiffusion
     outside: TensorDiffusion
     cycle: Preconditioner
     pieces: Components
+    coupled_pieces: Components
 
 
 class _Sum(Operator):
@@ -114,12 +116,15 @@ class BidomainConduction(Stepper):
         shift = (2 / jnp.where(moves, length, 1)).astype(state.dtype)
         current = of.inside.apply(across + outside)
         right = jnp.concatenate([current, current + of.outside.apply(outside) + self.injected(time + length / 2, across)])
-        cells, count = of.pieces.labels.shape[0], of.pieces.count
-        labels = jnp.concatenate([jnp.full(cells, count, of.pieces.labels.dtype), of.pieces.labels])
-        pieces = eqx.tree_at(lambda p: p.labels, of.pieces, labels)
         block = _BlockCycle(of.cycle, shift - of.inside.diagonal())
         solution = solve_elliptic(
-            _Coupled(of, shift), right, 0.0, preconditioner=block, components=pieces, tolerance=self.tolerance, max_iterations=400
+            _Coupled(of, shift),
+            right,
+            0.0,
+            preconditioner=block,
+            components=of.coupled_pieces,
+            tolerance=self.tolerance,
+            max_iterations=400,
         )
         met = (solution.status == Status.SUCCESS) | (solution.residual <= 100 * jnp.finfo(state.dtype).eps)
         change = jnp.where(met & moves, solution.field, jnp.where(moves, jnp.nan, 0.0))

@@ -7,6 +7,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from physics.cell_model import Scalar, Stimulus
+from physics.pulse_train import check_pulses, pulse_edges, pulse_is_on
 from solvers import Components, VoxelGrid
 
 
@@ -49,26 +50,16 @@ class ExtracellularStimulus(Stimulus):
         self.pattern = jnp.asarray(scale * (parts[0] / parts[0].sum() - parts[1] / parts[1].sum()))
         self.milliampere, self.duration = jnp.asarray(milliampere, dtype=float), jnp.asarray(duration, dtype=float)
         self.starts = jnp.sort(jnp.atleast_1d(jnp.asarray(starts, dtype=float)))
-        if any(isinstance(value, Tracer) for value in (self.duration, self.starts)):
-            return
-        if not (np.isfinite(self.duration) and self.duration > 0):
-            raise ValueError(f"got a duration of {float(self.duration):g} ms; expected it positive; do: give it in ms")
-        if not np.isfinite(np.asarray(self.starts)).all() or (np.diff(np.asarray(self.starts)) < float(self.duration)).any():
-            raise ValueError(
-                f"got starts {np.asarray(self.starts).tolist()} ms of pulses of {float(self.duration):g} ms; expected finite ones, not "
-                "overlapping; do: use a second stimulus for pulses on top of each other"
-            )
+        check_pulses(self.duration, self.starts)
 
     def current(self, time: Scalar) -> Float[Array, " cells"]:
         """A/F in every voxel of the box at a time in ms; sums to zero."""
-        starts, ends = self.starts.astype(time.dtype), (self.starts + self.duration).astype(time.dtype)
-        on = ((time >= starts) & (time < ends)).any()
+        on = pulse_is_on(time, self.duration, self.starts)
         return jnp.where(on, self.milliampere, jnp.zeros_like(self.milliampere)).astype(self.pattern.dtype) * self.pattern
 
     def edges(self) -> list[float]:
         """See :class:`Stimulus`."""
-        duration = float(self.duration)
-        return [float(edge) for start in np.asarray(self.starts) for edge in (start, start + duration)]
+        return pulse_edges(self.duration, self.starts)
 
     def check_balance(self, pieces: Components, number: int) -> None:
         """Refuses electrodes in pieces of the conductor that do not touch: no current can flow from one to the other."""

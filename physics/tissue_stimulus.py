@@ -9,6 +9,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from physics.cell_model import Scalar, Stimulus
+from physics.pulse_train import check_pulses, pulse_edges, pulse_is_on
 from solvers import VoxelGrid
 
 
@@ -41,30 +42,20 @@ class TissueStimulus(Stimulus):
         self.region = _checked_region(grid, region)
         self.amplitude, self.duration = jnp.asarray(amplitude, dtype=float), jnp.asarray(duration, dtype=float)
         self.starts = jnp.sort(jnp.atleast_1d(jnp.asarray(starts, dtype=float)))
-        if any(isinstance(value, Tracer) for value in (self.amplitude, self.duration, self.starts)):
+        if isinstance(self.amplitude, Tracer):
             return
         if not np.isfinite(self.amplitude):
             raise ValueError(f"got an amplitude of {self.amplitude}; expected a finite number of A/F; do: check it")
-        if not (np.isfinite(self.duration) and self.duration > 0):
-            raise ValueError(f"got a duration of {float(self.duration):g} ms; expected it positive; do: give it in ms")
-        gaps = np.diff(np.asarray(self.starts))
-        if not np.isfinite(np.asarray(self.starts)).all() or (gaps < float(self.duration)).any():
-            raise ValueError(
-                f"got starts {np.asarray(self.starts).tolist()} ms of pulses of {float(self.duration):g} ms; expected finite ones, not "
-                "overlapping; do: use a second stimulus for pulses on top of each other"
-            )
+        check_pulses(self.duration, self.starts)
 
     def current(self, time: Scalar) -> Float[Array, " cells"]:
         """A/F in every cell at a time in ms."""
-        # Compared in the precision of the time, to which the breakpoints of a mesh were rounded: an edge then is met exactly.
-        starts, ends = self.starts.astype(time.dtype), (self.starts + self.duration).astype(time.dtype)
-        on = ((time >= starts) & (time < ends)).any()
+        on = pulse_is_on(time, self.duration, self.starts)
         return jnp.where(on, self.amplitude, jnp.zeros_like(self.amplitude)).astype(self.region.dtype) * self.region
 
     def edges(self) -> list[float]:
         """See :class:`Stimulus`."""
-        duration = float(self.duration)
-        return [float(edge) for start in np.asarray(self.starts) for edge in (start, start + duration)]
+        return pulse_edges(self.duration, self.starts)
 
 
 def box_fraction(grid: VoxelGrid, low: Sequence[float], high: Sequence[float]) -> Array:
