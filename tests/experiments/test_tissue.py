@@ -69,7 +69,7 @@ def test_the_table_says_how_each_scheme_errs(tmp_path):
         (conduction_velocity, WAVE, "dx_mm", 0.0, "0.01 to 1"),
         (conduction_velocity, WAVE, "scheme", "blended_mass", "0 or 90"),
         (velocity_table, TABLE, "schemes", ("lattice",), "default"),
-        (velocity_table, TABLE, "spacings_mm", (0.0,), "0.01 to 1 mm"),
+        (velocity_table, TABLE, "spacings_mm", (0.0,), "0.01 to 1;"),
         (velocity_table, TABLE, "cell_models", (), "at least one"),
         (velocity_table, TABLE, "held_out", -1, "0 to 1000"),
     ],
