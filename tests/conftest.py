@@ -1,6 +1,9 @@
 """Strict arithmetic, checked shapes, and no silent skip of a test whose data are there."""
 
+import atexit
 import os
+import shutil
+import tempfile
 from collections.abc import Callable, Generator
 from pathlib import Path
 
@@ -18,6 +21,14 @@ install_import_hook(
 
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+# Many tests compile equal programs: each worker keeps what it compiled, in a folder of its own (two writers could read half a file)
+# and for this run only.
+_compiled = tempfile.mkdtemp(prefix="twinsim-compiled-")
+atexit.register(shutil.rmtree, _compiled, ignore_errors=True)
+jax.config.update("jax_compilation_cache_dir", _compiled)
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 # The same examples in every run, and no time limit: a slow machine is no bug.
 settings.register_profile("twinsim", deadline=None, derandomize=True, database=None)
