@@ -40,7 +40,7 @@ class Noise:
 
 
 @dataclass(frozen=True)
-class Normal:
+class PopulationNormal:
     """A prior of all patients in the standard-normal coordinates of the parameters, with the noise that belongs to it."""
 
     mean: Float[np.ndarray, " parameters"]
@@ -87,9 +87,9 @@ class Cohort:
         limit = np.broadcast_to(np.asarray(last, dtype=float), (self.size,))[:, None]
         return replace(self, values=np.where(self.times <= limit, self.values, np.nan))
 
-    def wide(self, noise: Noise) -> Normal:
+    def wide(self, noise: Noise) -> PopulationNormal:
         """The prior before anybody was seen."""
-        return Normal(np.zeros(len(self.priors)), np.eye(len(self.priors)), noise)
+        return PopulationNormal(np.zeros(len(self.priors)), np.eye(len(self.priors)), noise)
 
     def predictions(self, z: Points) -> Table:
         """What the model says at all times."""
@@ -116,7 +116,7 @@ class Cohort:
             self._whitening[key] = np.where(both, np.linalg.inv(roots), 0.0)
         return self._whitening[key] / noise.scale
 
-    def fit(self, priors: list[Normal], start: Points, iterations: int, shift: "tuple[Points, Table] | None" = None) -> Fit:
+    def fit(self, priors: list[PopulationNormal], start: Points, iterations: int, shift: "tuple[Points, Table] | None" = None) -> Fit:
         """Maximum a posteriori of all patients as one program, divided over the devices of this process.
 
         Args:
@@ -167,12 +167,12 @@ def _fit(
 
 def estimate_population(
     cohort: Cohort,
-    start: Normal,
+    start: PopulationNormal,
     first: Fit,
     weights: Float[np.ndarray, " patients"],
     rounds: int = 4,
     strength: float = 3.0,
-) -> Normal:
+) -> PopulationNormal:
     r"""Mean, covariance and noise of a population by expectation-maximisation on Gauss-Newton likelihoods.
 
     Args:
@@ -190,7 +190,7 @@ def estimate_population(
     mean, covariance, noise = start.mean, start.covariance, start.noise
     found, count, size = first, float(weights.sum()), start.mean.size
     for _ in range(rounds):
-        now = Normal(mean, covariance, noise)
+        now = PopulationNormal(mean, covariance, noise)
         found = cohort.fit([now] * cohort.size, np.asarray(found.z), 2)
         z, prior_precision = np.asarray(found.z), np.linalg.inv(covariance)
         information = _positive(np.asarray(found.curvature) - prior_precision)
@@ -209,7 +209,7 @@ def estimate_population(
         free = max(float(weights @ (readings - used)), 1.0)
         size_of_one = float(np.sqrt(weights @ (white**2).sum(1) / free))
         noise = replace(noise, scale=noise.scale * size_of_one)
-    return Normal(mean, covariance, noise)
+    return PopulationNormal(mean, covariance, noise)
 
 
 def _positive(matrices: Matrices) -> Matrices:
@@ -235,7 +235,7 @@ class Draws:
     points: Float[np.ndarray, "draws patients parameters"]
 
 
-def draw_forecasts(cohort: Cohort, priors: list[Normal], count: int, seed: int, iterations: int = 25) -> Draws:
+def draw_forecasts(cohort: Cohort, priors: list[PopulationNormal], count: int, seed: int, iterations: int = 25) -> Draws:
     """Draws of the posterior by randomised maximum likelihood, pushed through the model.
 
     Every draw is the maximum for data and prior means to which noise was added, which is exact for a linear model and, unlike a normal

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import jax.numpy as jnp
 import numpy as np
 
-from twinsim.cohort import Cohort, Draws, Noise, Normal, draw_forecasts, estimate_population
+from twinsim.cohort import Cohort, Draws, Noise, PopulationNormal, draw_forecasts, estimate_population
 from twinsim.errors import InputError
 from twinsim.psa_models import PsaModel, Schedule
 from twinsim.psa_record import PsaRecord
@@ -61,7 +61,7 @@ def _padded(row: np.ndarray, length: int, value: float) -> np.ndarray:
     return np.concatenate([row, np.full(length - row.size, value)])
 
 
-def leave_one_out(cohort: Cohort, noise: Noise, left_out: Sequence[int], rounds: int = 3) -> list[Normal]:
+def leave_one_out(cohort: Cohort, noise: Noise, left_out: Sequence[int], rounds: int = 3) -> list[PopulationNormal]:
     """For each patient named, the prior that everybody else's full records give."""
     wide = cohort.wide(noise)
     first = cohort.fit([wide] * cohort.size, np.zeros((cohort.size, len(cohort.priors))), 20)
@@ -78,7 +78,7 @@ def in_window(cohort: Cohort, origin: float, horizon: float) -> np.ndarray:
     return np.isfinite(cohort.values) & (cohort.times > origin) & (cohort.times <= origin + horizon)
 
 
-def forecast(cohort: Cohort, priors: list[Normal], origin: float, draws: int, seed: int) -> Draws:
+def forecast(cohort: Cohort, priors: list[PopulationNormal], origin: float, draws: int, seed: int) -> Draws:
     """Draws for everybody from what was measured up to the origin."""
     return draw_forecasts(cohort.until(origin), priors, draws, seed)
 

@@ -9,7 +9,7 @@ from twinsim.assimilation.extended_kalman import NormalBelief as NormalBelief
 from twinsim.assimilation.fixed_lag import FixedLagSmoother as FixedLagSmoother
 from twinsim.assimilation.gate import Gate as Gate
 from twinsim.assimilation.journal import Journal as Journal
-from twinsim.assimilation.linearised_step import Normal as Normal
+from twinsim.assimilation.linearised_step import NormalState as NormalState
 from twinsim.assimilation.live_twin import LiveTwin as LiveTwin
 from twinsim.assimilation.live_twin import Receipt as Receipt
 from twinsim.assimilation.live_twin import Rules as Rules

@@ -10,14 +10,14 @@ from jaxtyping import Array
 from solvers.shapes import Scalar
 from twinsim.assimilation.assimilator import Assimilator
 from twinsim.assimilation.gate import Gate
-from twinsim.assimilation.linearised_step import Normal, covariance_factor, linearised_analysis, linearised_forecast
+from twinsim.assimilation.linearised_step import NormalState, covariance_factor, linearised_analysis, linearised_forecast
 from twinsim.assimilation.stream_model import Ensemble, Innovation, Present, StreamModel, Values, equal_ensemble
 
 
 class NormalBelief(eqx.Module):
     """A normal distribution of the state at a time."""
 
-    state: Normal
+    state: NormalState
     time: Scalar
 
 
@@ -46,14 +46,14 @@ class ExtendedKalmanFilter(Assimilator):
         mean, start = belief.state.mean, belief.time
         forecast, _ = linearised_forecast(model, belief.state, start, time - start, mean, still)
         state, innovation, _ = linearised_analysis(model, forecast, forecast.mean, values, mask, self.gate)
-        return NormalBelief(Normal(model.admissible(state.mean), state.covariance), time), innovation
+        return NormalBelief(NormalState(model.admissible(state.mean), state.covariance), time), innovation
 
     def ensemble(self, belief: NormalBelief, key: Array, count: int) -> Ensemble:
         """Draws of the normal."""
         return normal_ensemble(belief.state, belief.time, key, count)
 
 
-def normal_ensemble(state: Normal, time: Scalar, key: Array, count: int) -> Ensemble:
+def normal_ensemble(state: NormalState, time: Scalar, key: Array, count: int) -> Ensemble:
     """Equally weighted draws of a normal belief, each followed by its mirror image: the mean of an even count is exact."""
     drawn = jax.random.normal(key, (-(-count // 2), state.mean.shape[0]), state.mean.dtype)
     pairs = jnp.stack([drawn, -drawn], 1).reshape(-1, drawn.shape[1])[:count]

@@ -11,7 +11,7 @@ from solvers.shapes import Scalar
 from twinsim.assimilation.assimilator import Assimilator
 from twinsim.assimilation.extended_kalman import normal_ensemble
 from twinsim.assimilation.gate import Gate
-from twinsim.assimilation.linearised_step import Normal, covariance_factor, linearised_analysis, linearised_forecast
+from twinsim.assimilation.linearised_step import NormalState, covariance_factor, linearised_analysis, linearised_forecast
 from twinsim.assimilation.stream_model import Ensemble, Innovation, Present, StateVector, StreamModel, Values
 
 Unknowns = Float[Array, " u"]
@@ -31,7 +31,7 @@ class Window(eqx.Module):
         time: Of the last reading.
     """
 
-    prior: Normal
+    prior: NormalState
     starts: Float[Array, " lag"]
     lengths: Float[Array, " lag"]
     values: Float[Array, "lag m"]
@@ -39,7 +39,7 @@ class Window(eqx.Module):
     factor: Float[Array, "lag m"]
     first: StateVector
     noise: Float[Array, "lag q"]
-    now: Normal
+    now: NormalState
     path: Float[Array, "lag n"]
     time: Scalar
 
@@ -71,7 +71,7 @@ class FixedLagSmoother(Assimilator):
         if self.lag < 1 or self.iterations < 1:
             raise ValueError(f"got lag {self.lag}, iterations {self.iterations}; expected at least 1 each; do: raise them")
 
-    def begin(self, model: StreamModel, prior: Normal, time: float | Scalar, channels: int) -> Window:
+    def begin(self, model: StreamModel, prior: NormalState, time: float | Scalar, channels: int) -> Window:
         """The belief before the first reading."""
         kind, size, lag = prior.mean.dtype, prior.mean.shape[0], self.lag
         when = jnp.asarray(time, kind)
@@ -157,7 +157,7 @@ class FixedLagSmoother(Assimilator):
         slope, end = jax.jacfwd(residuals)(u), jax.jacfwd(lambda u: path(u)[0][-1])(u)
         curvature = slope.T @ slope + jnp.eye(u.shape[0], dtype=u.dtype)
         covariance = end @ jnp.linalg.solve(curvature, end.T)
-        now = Normal(model.admissible(states[-1]), 0.5 * (covariance + covariance.T))
+        now = NormalState(model.admissible(states[-1]), 0.5 * (covariance + covariance.T))
         return eqx.tree_at(lambda w: (w.first, w.noise, w.now, w.path), w, (first, u[size:].reshape(lag, -1), now, states))
 
     def ensemble(self, belief: Window, key: Array, count: int) -> Ensemble:

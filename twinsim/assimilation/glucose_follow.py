@@ -20,7 +20,7 @@ from twinsim.assimilation.fixed_lag import FixedLagSmoother
 from twinsim.assimilation.forecast_service import ForecastService
 from twinsim.assimilation.gate import Gate
 from twinsim.assimilation.glucose_twin import GLUCOSE_CHANNEL, GLUCOSE_PRIORS, glucose_twin_at
-from twinsim.assimilation.linearised_step import Normal, linearised_forecast
+from twinsim.assimilation.linearised_step import NormalState, linearised_forecast
 from twinsim.assimilation.live_twin import LiveTwin, Rules
 from twinsim.assimilation.particle_filter import ParticleFilter
 from twinsim.assimilation.reading import Reading
@@ -63,7 +63,7 @@ def negative_score(
     method, here = ExtendedKalmanFilter(Gate(limit=float("inf"), action="flag")), jnp.ones(1, bool)
     still = jnp.zeros(model.noise_size, z.dtype)
 
-    def ahead(state: Normal, nothing: None) -> tuple[Normal, tuple[Scalar, Scalar]]:
+    def ahead(state: NormalState, nothing: None) -> tuple[NormalState, tuple[Scalar, Scalar]]:
         del nothing
         state, _ = linearised_forecast(model, state, jnp.zeros((), z.dtype), jnp.asarray(STEP, z.dtype), state.mean, still)
         return state, (model.predict(state.mean)[0], state.covariance[3, 3] + model.noise**2)
@@ -185,6 +185,6 @@ def follow(
         cloud = np.asarray(ended.members)
         mean = weights @ cloud
         spread = (cloud - mean).T @ ((cloud - mean) * weights[:, None])
-        last = NormalBelief(Normal(jnp.asarray(mean), jnp.asarray(spread)), ended.time)
+        last = NormalBelief(NormalState(jnp.asarray(mean), jnp.asarray(spread)), ended.time)
     arrays = {key: np.asarray(column) for key, column in rows.items()}
     return arrays | {"outcomes": dict(outcomes), "belief": jax.device_get(last), "z": calibration.z}

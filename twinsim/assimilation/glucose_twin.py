@@ -6,7 +6,7 @@ from jaxtyping import Array, Float
 
 from physics.glucose_minimal import GUT, SENSOR, STOMACH, GlucoseMinimal
 from solvers.shapes import Scalar
-from twinsim.assimilation.linearised_step import Normal
+from twinsim.assimilation.linearised_step import NormalState
 from twinsim.assimilation.reading import Channel
 from twinsim.assimilation.stream_model import Noise, StateVector, StreamModel, Values
 from twinsim.prior import Prior, values_of
@@ -62,14 +62,14 @@ class GlucoseTwin(StreamModel):
         index = jnp.array([0, SENSOR, 6])
         return state.at[index].set(jnp.clip(state[index], 20.0, 600.0))
 
-    def before_the_first_reading(self) -> Normal:
+    def before_the_first_reading(self) -> NormalState:
         """Steady at the basal value, as uncertain as an unknown time of day makes it."""
         mean = jnp.append(self.equation.rest(), self.equation.basal)
         appearance = 0.5 * self.equation.disturbance * jnp.sqrt(self.equation.absorption)
         known = jnp.array([25.0, 5e-3, 5.0, 25.0, 0.0, 0.0, 15.0], mean.dtype)
         deviation = known.at[GUT].set(appearance).at[STOMACH].set(1.4 * appearance)
         covariance = jnp.diag(deviation**2)
-        return Normal(mean, covariance.at[0, SENSOR].set(600.0).at[SENSOR, 0].set(600.0))
+        return NormalState(mean, covariance.at[0, SENSOR].set(600.0).at[SENSOR, 0].set(600.0))
 
 
 def glucose_twin_at(z: Float[Array, " parameters"]) -> GlucoseTwin:

@@ -10,7 +10,7 @@ from twinsim.assimilation.gate import Gate
 from twinsim.assimilation.stream_model import Covariance, Innovation, Noise, Present, StateVector, StreamModel, Values
 
 
-class Normal(eqx.Module):
+class NormalState(eqx.Module):
     """A normal distribution of the state."""
 
     mean: StateVector
@@ -18,8 +18,8 @@ class Normal(eqx.Module):
 
 
 def linearised_forecast(
-    model: StreamModel, belief: Normal, start: Scalar, length: Scalar, at: StateVector, noise: Noise
-) -> tuple[Normal, StateVector]:
+    model: StreamModel, belief: NormalState, start: Scalar, length: Scalar, at: StateVector, noise: Noise
+) -> tuple[NormalState, StateVector]:
     r"""The forecast of a normal belief, with $f$ linearised at a state and a disturbance; and $f$ there.
 
     $\bar x' = f(x_0, w_0) + F(\bar x - x_0) - G w_0$, $P' = FPF^T + GG^T$.
@@ -27,12 +27,12 @@ def linearised_forecast(
     moved = model.advance(at, start, length, noise)
     by_state, by_noise = jax.jacfwd(lambda x, w: model.advance(x, start, length, w), argnums=(0, 1))(at, noise)
     mean = moved + by_state @ (belief.mean - at) - by_noise @ noise
-    return Normal(mean, by_state @ belief.covariance @ by_state.T + by_noise @ by_noise.T), moved
+    return NormalState(mean, by_state @ belief.covariance @ by_state.T + by_noise @ by_noise.T), moved
 
 
 def linearised_analysis(
-    model: StreamModel, forecast: Normal, at: StateVector, values: Values, mask: Present, gate: Gate, factor: Values | None = None
-) -> tuple[Normal, Innovation, Values]:
+    model: StreamModel, forecast: NormalState, at: StateVector, values: Values, mask: Present, gate: Gate, factor: Values | None = None
+) -> tuple[NormalState, Innovation, Values]:
     r"""The reading used, with $h$ linearised at a state; Joseph's form keeps the covariance positive.
 
     Returns:
@@ -63,7 +63,11 @@ def linearised_analysis(
     white = jax.scipy.linalg.solve_triangular(root, heard, lower=True)
     logs = jnp.where(used, jnp.log(2 * jnp.pi), 0.0).sum()
     evidence = -0.5 * (white @ white + logs) - jnp.log(jnp.diagonal(root)).sum()
-    return Normal(forecast.mean + gain @ heard, covariance), Innovation(predicted, residual, deviation, outlier, evidence, used), factor
+    return (
+        NormalState(forecast.mean + gain @ heard, covariance),
+        Innovation(predicted, residual, deviation, outlier, evidence, used),
+        factor,
+    )
 
 
 def covariance_factor(covariance: Covariance) -> Float[Array, "n n"]:

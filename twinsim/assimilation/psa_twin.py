@@ -10,7 +10,7 @@ from solvers.shapes import Scalar
 from twinsim.assimilation.reading import Channel
 from twinsim.assimilation.stream_model import Ensemble, Noise, StateVector, StreamModel, Values, equal_ensemble
 from twinsim.cohort import Noise as CohortNoise
-from twinsim.cohort import Normal, draw_forecasts
+from twinsim.cohort import PopulationNormal, draw_forecasts
 from twinsim.errors import InputError
 from twinsim.prior import values_of
 from twinsim.psa_forecast import psa_cohort
@@ -94,7 +94,7 @@ def psa_twin(record: PsaRecord, noise: CohortNoise) -> PsaTwin:
     return PsaTwin(begin=begin, end=end, scale=scale, share=share, days=lasting)
 
 
-def calibrated_psa_twin(record: PsaRecord, prior: Normal, origin: float, members: int, seed: int = 0) -> tuple[PsaTwin, Ensemble]:
+def calibrated_psa_twin(record: PsaRecord, prior: PopulationNormal, origin: float, members: int, seed: int = 0) -> tuple[PsaTwin, Ensemble]:
     """A twin and its ensemble on the day `origin`, calibrated on what was measured up to it.
 
     Members are draws of the posterior by randomised maximum likelihood (:func:`twinsim.cohort.draw_forecasts`), each with a draw of what

@@ -14,6 +14,7 @@ from scipy import stats
 from twinsim.errors import InputError
 from twinsim.inference.draws import Draws
 from twinsim.inference.problem import Problem
+from twinsim.option_checks import check_number, check_seed
 
 LEVEL = 0.01
 
@@ -108,7 +109,12 @@ def simulation_based_calibration(
 
     It checks the estimator under its own model and prior; it says nothing about whether the model is right.
     Source: Talts, Betancourt, Simpson, Vehtari and Gelman (2018), arXiv:1804.06788.
+
+    Raises:
+        InputError: A seed that is none, no replicate, or bins that do not divide the ranks.
     """
+    check_seed(seed)
+    check_number("replicates", replicates, 1)
     ranks, draws = _ranks(problem, sampler, jax.random.split(jax.random.key(seed), replicates), batch_size)
     count = int(np.asarray(draws)[0])
     if (count + 1) % bins:

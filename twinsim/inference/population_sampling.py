@@ -14,6 +14,7 @@ from twinsim.inference.draws import Draws
 from twinsim.inference.nuts import nuts_chains
 from twinsim.inference.population import Population
 from twinsim.inference.problem import Problem
+from twinsim.option_checks import check_seed
 from twinsim.prior import Prior
 
 
@@ -108,7 +109,11 @@ def sample_population(
         between: Median of $\tau$ before any data, as a fraction of the prior's spread; its logarithm has standard deviation one.
         target_acceptance: Of the step size.
         start: A fitted population to start near; None starts near the priors' centre.
+
+    Raises:
+        InputError: A seed that is none.
     """
+    check_seed(seed)
     density = joint_density(batch, shared, between)
     first, second = jax.random.split(jax.random.key(seed))
     centre = jnp.zeros(density.size)

@@ -24,8 +24,8 @@ from twinsim.assimilation import (
     FixedLagSmoother,
     Gate,
     LocalisedEnsembleFilter,
-    Normal,
     NormalBelief,
+    NormalState,
     ParticleFilter,
     PerturbedObservations,
     SquareRoot,
@@ -35,7 +35,7 @@ from twinsim.assimilation import (
 
 OPEN = Gate(limit=float("inf"), action="flag")
 MODEL = Oscillator(jnp.asarray(0.1))
-PRIOR = Normal(jnp.asarray(PRIOR_MEAN), jnp.asarray(PRIOR_COVARIANCE))
+PRIOR = NormalState(jnp.asarray(PRIOR_MEAN), jnp.asarray(PRIOR_COVARIANCE))
 EVERYWHERE = LocalisedEnsembleFilter(jnp.zeros((2, 3)), jnp.zeros((1, 3)), half_width=1.0, gate=OPEN)
 ENSEMBLES = {
     "square root": EnsembleKalmanFilter(SquareRoot(), gate=OPEN),

@@ -6,10 +6,10 @@ import pytest
 from scipy.stats import multivariate_normal
 
 from tests.problems import quick_jit
-from twinsim.assimilation import ExtendedKalmanFilter, Gate, Normal, NormalBelief
+from twinsim.assimilation import ExtendedKalmanFilter, Gate, NormalBelief, NormalState
 from twinsim.assimilation.psa_twin import CELLS, calibrated_psa_twin, psa_twin
 from twinsim.cohort import Noise, draw_forecasts
-from twinsim.cohort import Normal as Population
+from twinsim.cohort import PopulationNormal as Population
 from twinsim.errors import InputError
 from twinsim.prior import values_of
 from twinsim.psa_forecast import psa_cohort
@@ -59,7 +59,7 @@ def test_the_evidence_of_a_filter_is_that_of_the_noise_of_the_calibration():
     twin, filter_ = psa_twin(of, NOISE), ExtendedKalmanFilter(Gate(float("inf")))
     spread = np.zeros(CELLS + 1 + SIZE)
     spread[CELLS] = NOISE.share * NOISE.scale**2
-    belief = NormalBelief(Normal(begun(of, jnp.asarray(z)), jnp.diag(jnp.asarray(spread))), jnp.asarray(0.0))
+    belief = NormalBelief(NormalState(begun(of, jnp.asarray(z)), jnp.diag(jnp.asarray(spread))), jnp.asarray(0.0))
     logs, found = np.log(of.psa), 0.0
     update = quick_jit(lambda belief, time, value, mask: filter_.update(twin, belief, time, value, mask, jnp.zeros(2, dtype=jnp.uint32)))
     for day, value in zip(of.days, logs, strict=True):
