@@ -15,6 +15,7 @@ from physics.artery_junction import NodeCondition as NodeCondition
 from physics.artery_junction import imbalance as imbalance
 from physics.artery_junction import solve_nodes as solve_nodes
 from physics.artery_network import ArteryNetwork as ArteryNetwork
+from physics.artery_openbf import OpenBFStepper as OpenBFStepper
 from physics.artery_periodic import periodic_beat as periodic_beat
 from physics.artery_stepper import ArteryState as ArteryState
 from physics.artery_wall import ArteryWall as ArteryWall

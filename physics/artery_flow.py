@@ -162,7 +162,17 @@ class ArteryFlow(Rate):
         velocity = jnp.where(into, sides[2][face], sides[3][face])
         spare = self.end_sign == 0
         pressure, velocity = jnp.where(spare, self.ends.external_pressure, pressure), jnp.where(spare, 0, velocity)
-        proximal, distal = self._resistances(pressure[:, 0])
+        return self.at_ends(pressure, velocity, stored, time)
+
+    def at_ends(
+        self,
+        pressure: Float[Array, "nodes branches"],
+        velocity: Float[Array, "nodes branches"],
+        stored: Float[Array, " nodes"],
+        time: Scalar,
+    ) -> tuple[NodeState, Float[Array, " nodes"], Float[Array, " nodes"]]:
+        """As :meth:`nodes`, from the pressure and velocity that reach the ends."""
+        proximal, distal = self.resistances(pressure[:, 0])
         outlets = self.outlets
         condition = NodeCondition(
             jnp.zeros_like(stored).at[self.inlets.node].add(self.inlets.at(time)),
@@ -173,7 +183,7 @@ class ArteryFlow(Rate):
         )
         return solve_nodes(self.ends, self.end_sign, self.dynamic, pressure, velocity, condition), proximal, distal
 
-    def _resistances(self, pressure: Float[Array, " nodes"]) -> tuple[Float[Array, " nodes"], Float[Array, " nodes"]]:
+    def resistances(self, pressure: Float[Array, " nodes"]) -> tuple[Float[Array, " nodes"], Float[Array, " nodes"]]:
         """Those given, or the vessel's impedance and what is left of their sum; one where there is no windkessel."""
         outlets = self.outlets
         end = ArteryWall(self.ends.reference_area[:, 0], self.ends.stiffness[:, 0], self.ends.external_pressure[:, 0], self.ends.density)
@@ -186,7 +196,7 @@ class ArteryFlow(Rate):
 
     def relaxation(self) -> Float[Array, " nodes"]:
         """Rate at which each windkessel's pressure follows the wave that reaches it, at rest, 1/s; zero where there is none."""
-        proximal, distal = self._resistances(self.ends.external_pressure[:, 0])
+        proximal, distal = self.resistances(self.ends.external_pressure[:, 0])
         outlets, impedance = self.outlets, self.ends.resting_impedance[:, 0]
         rate = (1 / (proximal + impedance) + 1 / distal) / jnp.where(outlets.windkessel, outlets.compliance, 1)
         return jnp.where(outlets.windkessel, rate, 0)

@@ -10,6 +10,7 @@ from jaxtyping import Array, Float
 
 from physics.artery_flow import SMALL_PRESSURE, SMALL_VELOCITY, ArteryFlow, Inlets, Outlets
 from physics.artery_layout import SPARE, NetworkLayout, network_layout
+from physics.artery_openbf import OpenBFStepper
 from physics.artery_stepper import ArteryState, ArteryStepper
 from physics.artery_wall import ArteryWall, wall_stiffness, wall_thickness
 from physics.equation import Equation
@@ -53,6 +54,8 @@ class ArteryNetwork(Equation):
         continuous: What is continuous at junctions: ``"total"`` pressure $p+\tfrac12\rho u^2$, ``"static"`` pressure, or ``"pairs"``:
             total where two vessels meet, static where more do, as openBF has it.
         courant: Cells that the fastest wave crosses per step, at most one.
+        scheme: ``"second_order"`` (:class:`physics.artery_stepper.ArteryStepper`), or ``"openbf"``
+            (:class:`physics.artery_openbf.OpenBFStepper`) to repeat openBF's waveforms.
 
     Good values: systemic arteries, cells of 1 to 4 mm, Courant number 0.9. See the parts for where it fails. Source: Boileau et al. (2015),
     Int. J. Numer. Methods Biomed. Eng. 31, e02732; Melis, Clayton, Marzo (2017), same journal, 33, e2882 (openBF).
@@ -86,6 +89,7 @@ class ArteryNetwork(Equation):
     thickness_given: tuple[bool, ...] = eqx.field(static=True)
     continuous: Literal["pairs", "total", "static"] = eqx.field(static=True, default="pairs")
     courant: float = eqx.field(static=True, default=0.9)
+    scheme: Literal["second_order", "openbf"] = eqx.field(static=True, default="second_order")
 
     @property
     def layout(self) -> NetworkLayout:
@@ -106,13 +110,30 @@ class ArteryNetwork(Equation):
         return ArteryState((area, velocity, jnp.zeros(len(layout.nodes), area.dtype)), jnp.full(2, -1, area.dtype))
 
     def stepper(self, substeps: int | None = None) -> Stepper:
-        """Heun's method, several steps in each step of the mesh.
+        """The scheme's steps, several in each step of the mesh.
 
         Args:
             substeps: How many: needed for reverse mode. None takes as many as the Courant number asks for.
+
+        Raises:
+            ValueError: openBF's scheme with a Coriolis coefficient, which it does not know.
         """
-        heun = ArteryStepper(self.flow(), self.courant)
-        return AdaptiveSubsteps(heun) if substeps is None else Substeps(heun, substeps)
+        one = ArteryStepper(self.flow(), self.courant) if self.scheme == "second_order" else self._openbf()
+        return AdaptiveSubsteps(one) if substeps is None else Substeps(one, substeps)
+
+    def _openbf(self) -> OpenBFStepper:
+        if self.correction is not None:
+            raise ValueError("got openBF's scheme with a Coriolis coefficient; expected none; do: leave correction None")
+        layout = self.layout
+        first, last = (jnp.asarray(np.append(part[1:-1], False)) for part in (layout.first, layout.last))
+        return OpenBFStepper(
+            rate=self.flow(),
+            per_length=(np.array(self.cells) / self.length)[layout.face_vessel],
+            first=first,
+            last=jnp.roll(last, 1),
+            started=self.initial_velocity[layout.branch_vessel],
+            courant=self.courant,
+        )
 
     def walls(self, vessel: np.ndarray, place: np.ndarray) -> ArteryWall:
         """Walls at positions from 0 to 1 of vessels."""

@@ -62,14 +62,7 @@ class ArteryStepper(StateLimited):
             velocity + half * (first[1] + second[1]),
             filled + length * two * (second[2] - first[2] + relaxation * (filled - stored)),
         )
-        area, resting = lax.stop_gradient(flow[0]), self.rate.cells.reference_area
-        seen = state.collapse[0] >= 0
-        fell = ~seen & ~(jnp.min(area - COLLAPSED * resting) > 0)  # also where it is no number
-
-        def record() -> Float[Array, "2"]:
-            return jnp.stack([jnp.argmin(area / resting).astype(area.dtype), time + length])
-
-        return ArteryState(flow, lax.cond(fell, record, lambda: state.collapse))
+        return ArteryState(flow, first_collapse(self.rate, state.collapse, flow[0], time + length))
 
     def longest_step(self, state: ArteryState) -> Scalar:
         """See :class:`solvers.StateLimited`."""
@@ -79,6 +72,18 @@ class ArteryStepper(StateLimited):
         """Inside the limit of waves at rest; those under pressure are faster, and the state tells."""
         cells = self.rate.cells
         return length * jnp.max(cells.resting_speed * self.rate.per_length) <= 1
+
+
+def first_collapse(rate: ArteryFlow, found: Float[Array, "2"], area: Float[Array, " cells"], time: Scalar) -> Float[Array, "2"]:
+    """The cell that collapsed first and when, given what was found before; also where an area is no number."""
+    area, resting = lax.stop_gradient(area), rate.cells.reference_area
+    seen = found[0] >= 0
+    fell = ~seen & ~(jnp.min(area - COLLAPSED * resting) > 0)
+
+    def record() -> Float[Array, "2"]:
+        return jnp.stack([jnp.argmin(area / resting).astype(area.dtype), time])
+
+    return lax.cond(fell, record, lambda: found)
 
 
 def _weights(x: Float[Array, " nodes"]) -> tuple[Float[Array, " nodes"], Float[Array, " nodes"]]:

@@ -37,6 +37,8 @@ class Config:
     conventions: Literal["openbf", "textbook"] = "openbf"
     """openbf: as openBF v2 computes it (see docs/theory/arterial_networks.md); textbook: vessels tapered as the file says, total pressure
     at every junction, Coriolis coefficient of the velocity profile."""
+    scheme: Literal["second_order", "openbf"] = "second_order"
+    """second_order: of order two also at the ends of vessels; openbf: openBF v2's own steps, to repeat its waveforms."""
     cell_mm: float = 0.0
     """Longest cell, in mm; 0 takes the file's cells, at most 1 mm."""
     cycles: int = 0
@@ -92,7 +94,10 @@ def _read(config: Config) -> OpenBFFile:
         raise InputError("no --network", "an openBF v2 file", "give --network PATH")
     if not (config.cell_mm == 0 or 0.05 <= config.cell_mm <= 50):
         raise InputError(f"cell-mm {config.cell_mm:g}", "0.05 to 50 mm, or 0 for the file's", "use 1")
+    if config.scheme == "openbf" and config.conventions == "textbook":
+        raise InputError("--scheme openbf with --conventions textbook", "a scheme for that profile", "use --conventions openbf")
     file = read_openbf(config.network, config.conventions, config.cell_mm)
+    file = replace(file, network=replace(file.network, scheme=config.scheme))
     return replace(file, cycles=config.cycles or file.cycles, tolerance_pa=133.322 * config.tolerance_mmhg or file.tolerance_pa)
 
 

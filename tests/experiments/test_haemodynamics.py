@@ -68,6 +68,7 @@ def test_a_collapsed_vessel_is_named_with_its_time(tmp_path):
         ({"cell_mm": -1.0}, "cell-mm -1"),
         ({"cycles": -1}, "cycles -1"),
         ({"network": "x.yaml"}, "x.yaml"),
+        ({"scheme": "openbf", "conventions": "textbook"}, "--scheme openbf with --conventions textbook"),
     ],
 )
 def test_bad_options(tmp_path, options, words):

@@ -13,10 +13,10 @@ from tests.problems import as_type
 PLATFORMS = ("cpu", "cuda", "tpu")
 
 
-@pytest.mark.parametrize("program", ["forward", "adaptive", "gradient"])
+@pytest.mark.parametrize("program", ["forward", "adaptive", "gradient", "openbf"])
 def test_float32_programs_lower_for_every_platform(program):
     with jax.enable_x64(False):
-        mesh, network = as_type((beat_mesh(0.2, 4), tree(5)), jnp.float32)
+        mesh, network = as_type((beat_mesh(0.2, 4), tree(5, scheme="openbf" if program == "openbf" else "second_order")), jnp.float32)
 
         def pressure(stiffness):
             changed = eqx.tree_at(lambda n: n.youngs_modulus, network, stiffness)

@@ -1,6 +1,7 @@
 """Order of the finite volumes on a smooth pulse through tapered vessels with friction and a junction, in space and time together."""
 
 from dataclasses import replace
+from functools import cache
 
 import jax
 import jax.numpy as jnp
@@ -16,9 +17,10 @@ FACTORS = (1, 2, 3, 4)
 REFERENCE = 24
 
 
-def areas(factor, continuous):
+@cache
+def areas(factor, continuous, scheme="second_order"):
     """Area of every cell of the coarse grid at 0.1 s, while the pulse passes, from a grid ``factor`` times finer."""
-    network = replace(tree(COARSE * factor, continuous=continuous), courant=0.8)
+    network = replace(tree(COARSE * factor, continuous=continuous), courant=0.8, scheme=scheme)
     state = network.initial_state()
     program = quick_jit(lambda network, state: network.stepper().advance(state, jnp.zeros(()), jnp.asarray(0.1)))
     found = np.asarray(program(network, state).flow[0])
@@ -32,6 +34,15 @@ def test_second_order_through_a_junction(continuous):
     reference = areas(REFERENCE, continuous)
     errors = [np.abs(areas(factor, continuous) / reference - 1).mean() for factor in FACTORS]
     assert slope([1 / factor for factor in FACTORS], errors) == pytest.approx(2, abs=0.2), errors
+
+
+def test_the_scheme_of_openbf_approaches_ours_in_first_order():
+    """Its ends, fluxes and friction are of order one; that it approaches our finest grid says that both solve the same equations."""
+    reference = areas(REFERENCE, "static")
+    errors = [np.abs(areas(factor, "static", "openbf") / reference - 1).mean() for factor in FACTORS]
+    ours = np.abs(areas(FACTORS[0], "static") / reference - 1).mean()
+    assert slope([1 / factor for factor in FACTORS], errors) == pytest.approx(1, abs=0.2), errors
+    assert errors[0] > 100 * ours
 
 
 def test_edges_of_a_parabola_are_exact_to_third_order():
