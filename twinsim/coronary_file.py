@@ -46,7 +46,7 @@ def healthy_tree(lesions: Mapping[str, tuple[float, float]] | None = None, **blo
     for name in lesions:
         if name not in names:
             raise InputError(f"a lesion in {name!r}", "a segment of the built-in tree", near_misses(name, names))
-    rows = [dict(zip(COLUMNS, (*row, *lesions.get(row[0], (None, None))), strict=True)) for row in HEALTHY_TREE]
+    rows: list[dict[str, Any]] = [dict(zip(COLUMNS, (*row, *lesions.get(row[0], (None, None))), strict=True)) for row in HEALTHY_TREE]
     return tree_of_rows(rows, "built-in tree", **blood)
 
 
