@@ -62,6 +62,11 @@ class AlievPanfilov(CellModel):
         """See :class:`physics.CellModel`."""
         return ("1", "1")
 
+    @property
+    def ranges(self) -> tuple[tuple[float, float], ...]:
+        """See :class:`physics.CellModel`; w follows u up to a third of the excitation rate, and below zero where u is above 1."""
+        return (super().ranges[0], (-2.0, 8.0))
+
     def initial_state(self) -> Float[Array, " components"]:
         """Rest, where the rates vanish."""
         return jnp.zeros(2, dtype=self.time_scale.dtype)

@@ -7,6 +7,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from physics.cell_state import RANGES, SCALED_VOLTAGE, CellState, examine_cells
 from physics.equation import Equation
 from physics.parameters import ParameterSet
 from solvers import GatedRate, MarkovChain, RushLarsen, Stepper
@@ -129,6 +130,26 @@ class CellModel(Equation):
             accuracy: Order, 1 or 2.
         """
         return RushLarsen(StimulatedCells(self, () if stimulus is None else (stimulus,)), accuracy)
+
+    @property
+    def ranges(self) -> tuple[tuple[float, float], ...]:
+        """From where to where each component may be in a cell: potentials -200 to 200 mV, gates 0 to 1, concentrations 0 to 1 mol/L."""
+        first = RANGES["mV"] if self.voltage_unit == "mV" else SCALED_VOLTAGE
+        return (first, *(RANGES[unit] for unit in self.units[1:]))
+
+    def examine(self, state: Stacked) -> CellState:
+        """Whether every cell is in a state that a cell can be in, as data; ``raise_for_status`` of the answer names the gate.
+
+        ``simulate`` sees NaN and infinities only: a gate of 1.7 or a concentration in the wrong unit runs on and comes out as a wrong
+        action potential. Examine the state before a run and after it, or after every step: ``observe=lambda time, state:
+        cell.examine(state)``, which costs a pass over the state. No derivative goes through.
+
+        Args:
+            state: Of one cell or of many, ``(components, *cells)``.
+
+        It sees what is impossible, not what is unusual: calcium a hundred times too high passes.
+        """
+        return examine_cells(self, state)
 
     def component(self, state: Stacked, name: str) -> Cells:
         """One component by name."""

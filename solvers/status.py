@@ -20,6 +20,7 @@ class Status(IntEnum):
     INCOMPATIBLE = 6
     OUT_OF_RANGE = 7
     EVENT_NOT_FINITE = 8
+    UNPHYSIOLOGICAL = 9
 
     @property
     def message(self) -> str:
@@ -42,6 +43,8 @@ _MESSAGES = {
     "start, positive tolerances and first step, and times to save at in between",
     Status.EVENT_NOT_FINITE: "the event's function became NaN before it changed its sign; do: keep it finite over the whole span, "
     "e.g. clip the argument of a root or a logarithm",
+    Status.UNPHYSIOLOGICAL: "a component of the state is outside of the range that the model holds for; do: check the initial state "
+    "and its units, then shorten the step",
 }
 
 

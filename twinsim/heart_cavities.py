@@ -37,7 +37,8 @@ def surroundings(ventricle: np.ndarray, blood: np.ndarray, positions: np.ndarray
         up: Unit vector to the base; None takes it from the blood: from its middle to the middle of what of it is open.
 
     Raises:
-        InputError: Blood that is neither labelled nor enclosed, or not open at the base; no direction to the base.
+        InputError: Blood that is neither labelled nor enclosed, or not open at the base, or beside the other ventricle's wall; no
+            direction to the base, or one that the blood contradicts.
     """
     from scipy import ndimage
 
@@ -48,6 +49,10 @@ def surroundings(ventricle: np.ndarray, blood: np.ndarray, positions: np.ndarray
                 "a heart without blood labels and without a base", "one of the two", "give left_blood and right_blood, or base"
             )
         blood = _enclosed(ventricle, positions @ up)
+    else:
+        _check_sides(ventricle, blood)
+        if up is not None:
+            _check_base(muscle, blood == LEFT, positions, up)
     if up is None:
         up = _to_the_base(muscle, blood == LEFT, positions)
     height = positions @ up
@@ -73,6 +78,36 @@ def surroundings(ventricle: np.ndarray, blood: np.ndarray, positions: np.ndarray
             )
     found = Surroundings(blood == LEFT, blood == RIGHT, base, outside, apex)
     return found, _frame(found, positions, up, edge)
+
+
+def _check_sides(ventricle: np.ndarray, blood: np.ndarray) -> None:
+    """Left blood lies in left muscle; right blood has the septum, which counts as left, on one side and right muscle on the other."""
+    from scipy import ndimage
+
+    share = {}
+    for side in (LEFT, RIGHT):
+        beside = ventricle[ndimage.binary_dilation(blood == side) & (ventricle > 0)]
+        share[side] = float((beside == RIGHT).mean()) if beside.size else 0.0
+    if share[LEFT] > 0.5 or (share[RIGHT] < 0.05 and (blood == RIGHT).any()):
+        raise InputError(
+            f"blood beside the other ventricle's wall (right wall: {share[LEFT]:.0%} of what borders on left blood, {share[RIGHT]:.0%} of "
+            "what borders on right blood)",
+            "left blood in the left wall, right blood between septum and right wall",
+            "check whether left and right are exchanged in the labels of walls or blood",
+        )
+
+
+def _check_base(muscle: np.ndarray, left: np.ndarray, positions: np.ndarray, up: np.ndarray) -> None:
+    """A direction that points to the apex turns every fibre of the rule over; the side on which the blood is open knows."""
+    from scipy import ndimage
+
+    if not (left & ndimage.binary_dilation(~muscle & ~left)).any():
+        return
+    angle = float(np.rad2deg(np.arccos(np.clip(_to_the_base(muscle, left, positions) @ up, -1, 1))))
+    if angle > 90:
+        raise InputError(
+            f"a base {angle:.0f} degrees away from where the left blood is open", "the direction from the apex to the base", "turn it round"
+        )
 
 
 def _enclosed(ventricle: np.ndarray, height: np.ndarray) -> np.ndarray:

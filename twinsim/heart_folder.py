@@ -31,6 +31,7 @@ FIRST_PLACES = (
     ((58.0, 8.0, -20.0), 5.0),
 )
 INNER = 0.35  # transmural coordinate up to which a beat may begin
+NEAREST_MM, FARTHEST_MM = 5.0, 1000.0  # electrodes from muscle: the potential of a point is singular, and no body is larger
 RADIUS, LENGTH = 23.0, 72.0  # mm of that heart's left cavity
 
 
@@ -131,7 +132,7 @@ def load_heart(folder: str | Path, spacing_mm: float | None = None) -> HeartReco
     )
     notes = (*reader.notes, *part.notes)
     places = _places(file, heart, directions, frame)
-    return HeartRecord(file.content.name, heart, part.affine, blood, frame, places, _electrodes(file, directions, frame), notes)
+    return HeartRecord(file.content.name, heart, part.affine, blood, frame, places, _electrodes(file, heart, directions, frame), notes)
 
 
 def _unit(file: RecordFile[HeartBlock], base: tuple[float, float, float]) -> np.ndarray:
@@ -162,15 +163,21 @@ def _places(file: RecordFile[HeartBlock], heart: Heart, directions: np.ndarray, 
     found = []
     given = [(np.asarray(block.place) @ directions, block.time) for block in file.content.activation]
     for number, (place, time) in enumerate(given):
-        index = heart.nearest(place)
-        away = float(np.linalg.norm(heart.origin + np.asarray(index) * np.asarray(heart.grid.spacing) - place))
+        away = _away(heart, place)
         if away > 5.0:
-            raise file.error(("activation", number, "place"), f"a place {away:.3g} mm from muscle", "5 mm at most", "give world mm")
+            raise file.error(
+                ("activation", number, "place"), f"a place {away:.3g} mm from muscle", "5 mm at most", "give world mm, or finer voxels"
+            )
         found.append(((float(place[0]), float(place[1]), float(place[2])), time))
     if found:
         return tuple(found)
     scale = np.array([frame.radius / RADIUS, frame.radius / RADIUS, frame.length / LENGTH])
     return tuple((_endocardial(heart, frame.middle + (scale * np.asarray(place)) @ frame.axes), time) for place, time in FIRST_PLACES)
+
+
+def _away(heart: Heart, place: np.ndarray) -> float:
+    """From the nearest centre of a voxel of muscle, mm."""
+    return float(np.linalg.norm(heart.origin + np.asarray(heart.nearest(place)) * np.asarray(heart.grid.spacing) - place))
 
 
 def _endocardial(heart: Heart, place: np.ndarray) -> Point:
@@ -180,7 +187,7 @@ def _endocardial(heart: Heart, place: np.ndarray) -> Point:
     return x, y, z
 
 
-def _electrodes(file: RecordFile[HeartBlock], directions: np.ndarray, frame: Frame) -> np.ndarray:
+def _electrodes(file: RecordFile[HeartBlock], heart: Heart, directions: np.ndarray, frame: Frame) -> np.ndarray:
     """Those of the file; else where they sit on an adult, counted from the middle of this heart in the axes of the body."""
     given = file.content.electrodes
     if given is None:
@@ -191,7 +198,13 @@ def _electrodes(file: RecordFile[HeartBlock], directions: np.ndarray, frame: Fra
         raise file.error(("electrodes", unknown[0]), f"the electrode {unknown[0]}", "one of " + ", ".join(ELECTRODES), do)
     if missing := [name for name in ELECTRODES if name not in given]:
         raise file.error(("electrodes",), f"electrodes without {', '.join(missing)}", "all of " + ", ".join(ELECTRODES), "add them")
-    return np.array([given[name] for name in ELECTRODES]) @ directions
+    places = np.array([given[name] for name in ELECTRODES]) @ directions
+    for name, place in zip(ELECTRODES, places, strict=True):
+        away = _away(heart, place)
+        if not NEAREST_MM <= away <= FARTHEST_MM:
+            expected = f"{NEAREST_MM:g} to {FARTHEST_MM:g} mm"
+            raise file.error(("electrodes", name), f"an electrode {away:.3g} mm from muscle", expected, "give world mm")
+    return places
 
 
 def save_heart(record: HeartRecord, folder: str | Path, *, fibres: bool = True, overwrite: bool = False) -> Path:

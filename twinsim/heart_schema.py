@@ -65,6 +65,8 @@ class FibreBlock(Block):
 
     @model_validator(mode="after")
     def _angles(self) -> "FibreBlock":
+        if self.file is not None and self.model_fields_set - {"file"}:
+            raise InputError("a file of fibres and angles of the rule", "one of the two", "remove the file, or the angles")
         for name in ("helix_inside", "helix_outside"):
             if not abs(getattr(self, name)) <= 90:
                 raise InputError(f"{name} {getattr(self, name):g}", "-90 to 90 degrees", "give the angle to the circumference")

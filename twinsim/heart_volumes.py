@@ -15,6 +15,7 @@ SAME = 1e-3  # relative: spacings that count as equal
 COARSEST_MM = 3.0  # longest edge of a voxel of the file: slices of 8 mm show no wall between them
 LEAST_ML, MOST_ML = 5.0, 1500.0  # muscle of a small animal's and of a giant heart
 UNIT = 0.02  # how far the length of a fibre may be from one
+MOST_VOXELS = 3e7  # of the box after resampling: some 4 GB with fibres
 STRAY = 0.01  # share of the muscle that may lie apart
 
 
@@ -169,7 +170,17 @@ def spacing_for(file: RecordFile[HeartBlock], part: Segmentation, spacing_mm: fl
         if edges.max() > edges.min() * (1 + SAME):
             raise file.error(("labels", "file"), f"voxels of {shown} mm, which are no cubes", "cubes", "give a spacing to resample to")
         return None
-    return None if np.abs(edges / spacing_mm - 1).max() < SAME else spacing_mm
+    if np.abs(edges / spacing_mm - 1).max() < SAME:
+        return None
+    count = float(np.prod(np.asarray(part.ventricle.shape) * edges)) / spacing_mm**3
+    if spacing_mm > 0 and count > MOST_VOXELS:
+        raise file.error(
+            ("labels", "file"),
+            f"{count:.2g} voxels of {spacing_mm:g} mm",
+            f"{MOST_VOXELS:.2g} at most",
+            "choose a coarser spacing, or crop the volumes to the heart",
+        )
+    return spacing_mm
 
 
 def resampled(part: Segmentation, spacing_mm: float, file: RecordFile[HeartBlock]) -> Segmentation:

@@ -310,5 +310,5 @@ def _require_finite(array: np.ndarray, path: Path) -> None:
         raise InputError(
             f"{path} with {int(bad.sum())} voxels that are NaN or infinite (first at {first})",
             "finite values in every voxel",
-            "replace these voxels (0 outside of the brain)",
+            "replace these voxels (0 outside of the tissue)",
         )

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from physics import CELL_MODELS, MitchellSchaeffer, RectangularPulse, TenTusscher2006, action_potential
-from solvers import simulate, time_mesh
+from solvers import SimulationError, Status, simulate, time_mesh
 from tests.problems import number, quick_jit
 
 # Layers of the largest models differ in values only, but for the epicardial Ito.
@@ -41,6 +41,51 @@ def test_many_cells_are_the_same_as_each_alone(name):
     found = step(both)[:, :, 0]
     for column, one in enumerate((first, second)):
         np.testing.assert_allclose(found[:, column], step(one), rtol=1e-13)
+
+
+@pytest.mark.parametrize("name", ["aliev_panfilov", "bueno_orovio_2008_epi", "ten_tusscher_2006_epi", "tor_ord_2019_epi"])
+def test_states_of_cells_are_possible_and_a_wrong_gate_is_named(name):
+    cell = CELL_MODELS[name]()
+    examine = quick_jit(lambda state: cell.examine(state))
+    state = np.stack([cell.initial_state()] * 3, axis=1)
+    found = examine(state)
+    found.raise_for_status()
+    assert (found.status, found.cells) == (Status.SUCCESS, 0)
+    number_of_gate = state.shape[0] - (3 if state.shape[0] > 4 else 1)
+    wrong = state.copy()
+    wrong[number_of_gate, 1] = 9.5
+    found = examine(wrong)
+    assert (found.status, found.component, found.cell, found.cells) == (Status.UNPHYSIOLOGICAL, number_of_gate, 1, 1)
+    with pytest.raises(SimulationError, match=rf"gate {cell.names[number_of_gate]} is 9.5 in cell 1, where .* is possible; do: check"):
+        found.raise_for_status()
+    low, high = next(iter(cell.ranges))
+    for value in (1.1 * low, 1.1 * high, np.nan):
+        wrong = state.copy()
+        wrong[0, 1:] = value
+        with pytest.raises(SimulationError, match=f"the potential {cell.names[0]} is .*, one of 2 such cells"):
+            examine(wrong).raise_for_status()
+
+
+def test_wrong_states_are_seen_in_a_batch_in_a_run_and_by_their_unit():
+    cell = TenTusscher2006.published()
+    rest = cell.initial_state()
+    potassium = next(k for k, unit in enumerate(cell.units) if unit == "mmol/L" and rest[k] > 100)
+    batch = np.stack([rest, rest])
+    batch[1, potassium] *= 1000  # umol/L for mmol/L
+    found = quick_jit(jax.vmap(lambda state: cell.examine(state)))(batch)
+    np.testing.assert_array_equal(found.status, [Status.SUCCESS, Status.UNPHYSIOLOGICAL])
+    with pytest.raises(SimulationError, match=f"concentration {cell.names[potassium]} is .* mmol/L in cell 0, where 0 to 1000 mmol/L"):
+        found.raise_for_status()
+    with pytest.raises(ValueError, match="traced"):
+        jax.jit(lambda state: cell.examine(state).raise_for_status())(rest)
+    # A kick of 600 A/F for 1 ms is gone when the run ends, but was seen on the way.
+    pulse = RectangularPulse(number(600.0), number(1.0))
+    mesh = time_mesh(0.0, [10.0], 0.02, breakpoints=[1.0])
+    solution = quick_jit(lambda u: simulate(cell.paced(pulse), u, mesh, observe=lambda _, seen: cell.examine(seen)))(rest)
+    solution.raise_for_status()
+    assert cell.examine(solution.final).status == Status.SUCCESS
+    with pytest.raises(SimulationError, match=f"potential {cell.names[0]}"):
+        solution.observations.raise_for_status()
 
 
 def paced_beat(cell, state, stop, step=0.01):

@@ -249,12 +249,23 @@ def test_bad_labels_are_refused(folder, tmp_path, change, message):
         ("time: 5.0", "time: -5.0", "0 to 200 ms"),
         ("base: [", "base: [0, 0, 0] # ", "in no direction"),
         ("base: [", "base: [1, 2] # ", "three finite numbers"),
+        ("base: [", "base: [-0.65, 0.45, -0.61] # ", "base 1[78].* degrees away from where the left blood is open"),
+        ("left_wall: [1], right_wall: [2]", "left_wall: [2], right_wall: [1]", "field labels.*left and right are exchanged"),
+        ("left_blood: [3], right_blood: [4]", "left_blood: [4], right_blood: [3]", "field labels.*left and right are exchanged"),
+        ("{file: fibres.nii.gz}", "{file: fibres.nii.gz, helix_inside: 60}", "a file of fibres and angles of the rule"),
+        ("  V6: [", "  V6: [-20.9, 15.3, 9.05] # ", "field electrodes.V6; expected 5 to 1000 mm"),
+        ("  LL: [", "  LL: [-80000, 20000, -330000] # ", "field electrodes.LL; expected 5 to 1000 mm"),
     ],
 )
 def test_bad_files_are_refused_with_the_field(folder, tmp_path, old, new, message):
     with pytest.raises(InputError, match=message) as caught:
         load_heart(copied(folder, tmp_path / "bad", lines=[(old, new)]))
     assert "heart.yaml" in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_voxels_that_no_machine_holds_are_refused_before_they_are_made(folder):
+    with pytest.raises(InputError, match=r"voxels of 0.05 mm.*coarser spacing"):
+        load_heart(folder, 0.05)
 
 
 def test_no_folder_and_no_second_heart_in_one(written, folder, tmp_path):
