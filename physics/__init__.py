@@ -18,6 +18,8 @@ from physics.artery_network import ArteryNetwork as ArteryNetwork
 from physics.artery_openbf import OpenBFStepper as OpenBFStepper
 from physics.artery_periodic import periodic_beat as periodic_beat
 from physics.artery_stepper import ArteryState as ArteryState
+from physics.artery_viscosity import ViscoelasticStepper as ViscoelasticStepper
+from physics.artery_viscosity import wall_viscosity as wall_viscosity
 from physics.artery_wall import ArteryWall as ArteryWall
 from physics.artery_wall import wall_stiffness as wall_stiffness
 from physics.artery_wall import wall_thickness as wall_thickness

@@ -94,6 +94,9 @@ def beat(network: ArteryNetwork, state: ArteryState, mesh: TimeMesh, substeps: i
     shape = layout.stations.shape
     root = jnp.sqrt(area / walls.reference_area.reshape(1, *shape)) - 1
     pressure = walls.external_pressure.reshape(1, *shape) + walls.stiffness.reshape(1, *shape) * root
+    viscous = network.viscous_wall()
+    if viscous is not None:
+        pressure = pressure + jax.vmap(viscous.pressure)(areas, velocities)[:, layout.stations]
     courant = jnp.zeros((), area.dtype)
     if substeps is not None:
         rate = network.flow()

@@ -12,6 +12,7 @@ from physics.artery_flow import SMALL_PRESSURE, SMALL_VELOCITY, ArteryFlow, Inle
 from physics.artery_layout import SPARE, NetworkLayout, network_layout
 from physics.artery_openbf import OpenBFStepper
 from physics.artery_stepper import ArteryState, ArteryStepper
+from physics.artery_viscosity import ViscoelasticStepper, ViscousWall
 from physics.artery_wall import ArteryWall, wall_stiffness, wall_thickness
 from physics.equation import Equation
 from solvers import AdaptiveSubsteps, Stepper, Substeps
@@ -56,6 +57,8 @@ class ArteryNetwork(Equation):
         courant: Cells that the fastest wave crosses per step, at most one.
         scheme: ``"second_order"`` (:class:`physics.artery_stepper.ArteryStepper`), or ``"openbf"``
             (:class:`physics.artery_openbf.OpenBFStepper`) to repeat openBF's waveforms.
+        wall_viscosity: $\Gamma$ of each vessel's wall, kg/s, zero where it is elastic (:func:`physics.artery_viscosity.wall_viscosity`);
+            None for elastic walls everywhere, which cost less.
 
     Good values: systemic arteries, cells of 1 to 4 mm, Courant number 0.9. See the parts for where it fails. Source: Boileau et al. (2015),
     Int. J. Numer. Methods Biomed. Eng. 31, e02732; Melis, Clayton, Marzo (2017), same journal, 33, e2882 (openBF).
@@ -90,6 +93,7 @@ class ArteryNetwork(Equation):
     continuous: Literal["pairs", "total", "static"] = eqx.field(static=True, default="pairs")
     courant: float = eqx.field(static=True, default=0.9)
     scheme: Literal["second_order", "openbf"] = eqx.field(static=True, default="second_order")
+    wall_viscosity: PerVessel | None = None
 
     @property
     def layout(self) -> NetworkLayout:
@@ -116,21 +120,47 @@ class ArteryNetwork(Equation):
             substeps: How many: needed for reverse mode. None takes as many as the Courant number asks for.
 
         Raises:
-            ValueError: openBF's scheme with a Coriolis coefficient, which it does not know.
+            ValueError: openBF's scheme with a Coriolis coefficient or viscous walls, which are not there.
         """
-        one = ArteryStepper(self.flow(), self.courant) if self.scheme == "second_order" else self._openbf()
+        wall = self.viscous_wall()
+        if self.scheme == "openbf":
+            one = self._openbf()
+        else:
+            one = ArteryStepper(self.flow(), self.courant)
+            one = one if wall is None else ViscoelasticStepper(one, wall)
         return AdaptiveSubsteps(one) if substeps is None else Substeps(one, substeps)
 
-    def _openbf(self) -> OpenBFStepper:
-        if self.correction is not None:
-            raise ValueError("got openBF's scheme with a Coriolis coefficient; expected none; do: leave correction None")
+    def viscous_wall(self) -> ViscousWall | None:
+        """What viscous walls add; None where all are elastic."""
+        if self.wall_viscosity is None:
+            return None
         layout = self.layout
-        first, last = (jnp.asarray(np.append(part[1:-1], False)) for part in (layout.first, layout.last))
+        first, last = self._end_faces()
+        per_length, area = jnp.array(self.cells) / self.length, self.walls(layout.face_vessel, layout.face_place).reference_area
+        return ViscousWall(
+            stiffness=jnp.where(first | last, 0, self.wall_viscosity[layout.face_vessel] / area),
+            per_length=per_length[layout.face_vessel],
+            cell_per_length=jnp.where(layout.real, per_length[layout.cell_vessel], 0),
+            density=self.density,
+            longest=max(self.cells),
+        )
+
+    def _end_faces(self) -> tuple[np.ndarray, np.ndarray]:
+        """Faces that start a vessel, and those that end one."""
+        layout = self.layout
+        return np.append(layout.first[1:-1], False), np.roll(np.append(layout.last[1:-1], False), 1)
+
+    def _openbf(self) -> OpenBFStepper:
+        if self.correction is not None or self.wall_viscosity is not None:
+            got = "viscous walls" if self.correction is None else "a Coriolis coefficient"
+            raise ValueError(f"got openBF's scheme with {got}; expected neither; do: leave it None, or take the scheme second_order")
+        layout = self.layout
+        first, last = self._end_faces()
         return OpenBFStepper(
             rate=self.flow(),
-            per_length=(np.array(self.cells) / self.length)[layout.face_vessel],
-            first=first,
-            last=jnp.roll(last, 1),
+            per_length=(jnp.array(self.cells) / self.length)[layout.face_vessel],
+            first=jnp.asarray(first),
+            last=jnp.asarray(last),
             started=self.initial_velocity[layout.branch_vessel],
             courant=self.courant,
         )

@@ -54,27 +54,24 @@ class OpenBFStepper(StateLimited):
         """See :class:`solvers.stepper.Stepper`."""
         area, velocity, stored = state.flow
         ghost = (area, area * velocity)
-        *here, stored = self.ends(area, velocity, stored, time, length)
+        area, flow, stored = self.ends(area, velocity, stored, time, length)
         across = self.rate.per_length * length
-        flux = self.fluxes(*here, ghost, length)
-        guess = [part - across * (new[1:] - new[:-1]) for part, new in zip(here, flux)]
-        flux = self.fluxes(*guess, guess, length)
-        after = [0.5 * (part + new - across * (change[1:] - change[:-1])) for part, new, change in zip(here, guess, flux)]
-        area, flow = lax.optimization_barrier((after[0], after[1]))
+        gained, pushed = (across * (flux[1:] - flux[:-1]) for flux in self.fluxes((area, flow), ghost, length))
+        guess = (area - gained, flow - pushed)
+        gained, pushed = (across * (flux[1:] - flux[:-1]) for flux in self.fluxes(guess, guess, length))
+        area, flow = lax.optimization_barrier((0.5 * (area + guess[0] - gained), 0.5 * (flow + guess[1] - pushed)))
         flow = flow - length * self.rate.friction * flow / area
         flow = flow + length * self.taper(area)
         return ArteryState((area, flow / area, stored), first_collapse(self.rate, state.collapse, area, time + length))
 
-    def fluxes(
-        self, area: PerCell, flow: PerCell, ghost: tuple[PerCell, PerCell] | list[PerCell], length: Scalar
-    ) -> tuple[PerFace, PerFace]:
+    def fluxes(self, here: tuple[PerCell, PerCell], ghost: tuple[PerCell, PerCell], length: Scalar) -> tuple[PerFace, PerFace]:
         """Of area and of flow at every face."""
         stiff = self.rate.cells.stiffness / (3 * self.rate.cells.density * jnp.sqrt(self.rate.cells.reference_area))
 
         def push(area: PerCell, flow: PerCell) -> PerCell:
             return flow * flow / area + stiff * area * jnp.sqrt(area)
 
-        low, high = lax.optimization_barrier(tuple(zip(*(self.edges(part, beyond) for part, beyond in zip((area, flow), ghost)))))
+        low, high = lax.optimization_barrier(tuple(zip(*(self.edges(part, beyond) for part, beyond in zip(here, ghost)))))
         held = (*ghost, push(*ghost))
         low, high, held = lax.optimization_barrier(((*low, push(*low)), (*high, push(*high)), held))
         left = [jnp.where(self.first, _right(beyond), _left(part)) for part, beyond in zip(high, held)]

@@ -37,9 +37,9 @@ class ArteryWall(eqx.Module):
         density: $\rho$ of blood, kg/m³.
 
     All of one shape but the density. Good values: $\beta$ 30 to 90 kPa in the systemic arteries, $c$ 4 to 12 m/s. It fails where the wall
-    stiffens with strain (above about 1.5 in area), in a collapsed vessel (negative transmural pressure: real ones buckle), and it has no
-    viscosity. Source: Formaggia, Lamponi, Quarteroni (2003), J. Eng. Math. 47, 251, equation 2.4; Alastruey et al. (2012), J. Eng. Math.
-    77, 19.
+    stiffens with strain (above about 1.5 in area) and in a collapsed vessel (negative transmural pressure: real ones buckle); viscosity is
+    added by :class:`physics.artery_viscosity.ViscousWall`. Source: Formaggia, Lamponi, Quarteroni (2003), J. Eng. Math. 47, 251, equation
+    2.4; Alastruey et al. (2012), J. Eng. Math. 77, 19.
     """
 
     reference_area: Float[Array, "*sections"]

@@ -28,6 +28,7 @@ from solvers.linear.spectral_diffusion import SpectralDiffusion as SpectralDiffu
 from solvers.linear.transforms import BoxPreconditioner as BoxPreconditioner
 from solvers.linear.transforms import BoxSolver as BoxSolver
 from solvers.linear.transforms import box_preconditioner as box_preconditioner
+from solvers.linear.tridiagonal_chains import solve_chains as solve_chains
 from solvers.loop.adaptive_mesh import adaptive_mesh as adaptive_mesh
 from solvers.loop.adaptive_mesh import trimmed as trimmed
 from solvers.loop.checkpoint_plan import CheckpointPlan as CheckpointPlan

@@ -96,10 +96,8 @@ def vessels_of(content: Any, path: Path) -> list[dict[str, Any]]:
             raise InputError(f"{where} twice", "a name of its own for every vessel", "rename one")
         if vessel["sn"] == vessel["tn"]:
             raise InputError(f"{where} from node {vessel['sn']} to itself", "two different nodes", "correct sn or tn")
-        if vessel.get("visco-elastic"):
-            raise InputError(
-                f"{where}: visco-elastic {vessel['visco-elastic']}", "elastic walls: others are not there yet", "set it to false"
-            )
+        if not isinstance(vessel.get("visco-elastic", False), bool):
+            raise InputError(f"{where}: visco-elastic {vessel['visco-elastic']}", "true or false", "correct it")
         if abs(vessel.get("Rt", 0.0)) > 1:
             raise InputError(f"{where}: Rt {vessel['Rt']:g}", "-1 to 1", "correct it")
         labels.add(vessel["label"])

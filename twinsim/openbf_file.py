@@ -10,7 +10,7 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array
 
-from physics import ArteryNetwork, wall_stiffness, wall_thickness
+from physics import ArteryNetwork, wall_stiffness, wall_thickness, wall_viscosity
 from twinsim.errors import InputError
 from twinsim.openbf_fields import check_topology, inlet_table, loose_ends, mapping, number, parsed, vessels_of, whole
 
@@ -51,7 +51,12 @@ class _Outlet(NamedTuple):
     compliance: float = 0.0
 
 
-def read_openbf(path: str | Path, conventions: Literal["openbf", "textbook"] = "openbf", cell_mm: float = 0.0) -> OpenBFFile:
+Walls = Literal["file", "elastic", "viscoelastic"]
+
+
+def read_openbf(
+    path: str | Path, conventions: Literal["openbf", "textbook"] = "openbf", cell_mm: float = 0.0, walls: Walls = "file"
+) -> OpenBFFile:
     """Reads a network.
 
     Args:
@@ -60,6 +65,8 @@ def read_openbf(path: str | Path, conventions: Literal["openbf", "textbook"] = "
             cell with a length), static pressure continuous where three vessels meet, a velocity profile that acts on friction only.
             ``"textbook"`` tapers from Rp to Rd, keeps total pressure at every junction and takes the profile's Coriolis coefficient.
         cell_mm: Longest cell; 0 takes the file's, which are at most 1 mm.
+        walls: ``"file"``: viscous where a vessel has ``visco-elastic: true``, by :func:`physics.wall_viscosity` of its proximal radius;
+            ``"elastic"`` or ``"viscoelastic"``: all of them.
 
     Raises:
         InputError: No such file, no YAML, unknown keys, numbers out of range, a network in pieces, an inlet without data or one that is not
@@ -97,7 +104,10 @@ def read_openbf(path: str | Path, conventions: Literal["openbf", "textbook"] = "
         )
     if any("gamma profile" in vessel for vessel in vessels):
         notes.append("'gamma profile' is read as gamma_profile; openBF v2 does not know the older spelling and takes 2.")
-    external = column("Pext")
+    external, viscous = (
+        column("Pext"),
+        [{"file": bool(vessel.get("visco-elastic")), "elastic": False}.get(walls, True) for vessel in vessels],
+    )
     network = ArteryNetwork(
         labels=tuple(vessel["label"] for vessel in vessels),
         cells=tuple(_cells(vessel, cell_mm, path) for vessel in vessels),
@@ -127,6 +137,7 @@ def read_openbf(path: str | Path, conventions: Literal["openbf", "textbook"] = "
         thickness_given=tuple("h0" in vessel for vessel in vessels),
         continuous="pairs" if conventions == "openbf" else "total",
         courant=courant,
+        wall_viscosity=_array(np.where(viscous, np.asarray(wall_viscosity(start)), 0)) if any(viscous) else None,
     )
     cycles, samples = (whole(solver, key, f"{path}: solver", least) for key, least in (("cycles", 1), ("jump", 5)))
     tolerance = number(solver, "convergence_tolerance", f"{path}: solver", above=0.0)

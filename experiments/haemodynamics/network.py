@@ -39,6 +39,8 @@ class Config:
     at every junction, Coriolis coefficient of the velocity profile."""
     scheme: Literal["second_order", "openbf"] = "second_order"
     """second_order: of order two also at the ends of vessels; openbf: openBF v2's own steps, to repeat its waveforms."""
+    walls: Literal["file", "elastic", "viscoelastic"] = "file"
+    """file: viscous where a vessel says visco-elastic: true; or all elastic, or all viscoelastic (Kelvin-Voigt, viscosity by radius)."""
     cell_mm: float = 0.0
     """Longest cell, in mm; 0 takes the file's cells, at most 1 mm."""
     cycles: int = 0
@@ -96,7 +98,9 @@ def _read(config: Config) -> OpenBFFile:
         raise InputError(f"cell-mm {config.cell_mm:g}", "0.05 to 50 mm, or 0 for the file's", "use 1")
     if config.scheme == "openbf" and config.conventions == "textbook":
         raise InputError("--scheme openbf with --conventions textbook", "a scheme for that profile", "use --conventions openbf")
-    file = read_openbf(config.network, config.conventions, config.cell_mm)
+    file = read_openbf(config.network, config.conventions, config.cell_mm, config.walls)
+    if config.scheme == "openbf" and file.network.wall_viscosity is not None:
+        raise InputError(f"{config.network}: --scheme openbf with viscous walls", "elastic walls in that scheme", "add --walls elastic")
     file = replace(file, network=replace(file.network, scheme=config.scheme))
     return replace(file, cycles=config.cycles or file.cycles, tolerance_pa=133.322 * config.tolerance_mmhg or file.tolerance_pa)
 

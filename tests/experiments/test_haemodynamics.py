@@ -53,6 +53,18 @@ def test_a_network_of_three(tmp_path):
         assert float(waves["pressure"].sel(vessel="left", station="middle").max()) == pytest.approx(summary["left_pressure_max_pa"])
 
 
+def test_viscous_walls_and_openbfs_scheme_from_the_front_door(tmp_path):
+    path, workspace = toy(tmp_path), Workspace(tmp_path, progress=False)
+    pulse = {}
+    for walls in ("elastic", "viscoelastic"):
+        summary = run(Config(network=path, cell_mm=2.0, walls=walls, cycles=3), workspace).summary
+        pulse[walls] = summary["left_pressure_max_pa"] - summary["left_pressure_min_pa"]
+    assert pulse["viscoelastic"] == pytest.approx(pulse["elastic"], rel=0.1)
+    assert pulse["viscoelastic"] != pulse["elastic"]
+    with pytest.raises(InputError, match="--scheme openbf with viscous walls"):
+        run(Config(network=path, walls="viscoelastic", scheme="openbf"), workspace)
+
+
 def test_a_collapsed_vessel_is_named_with_its_time(tmp_path):
     with pytest.raises(InputError) as caught:
         run(Config(network=toy(tmp_path, flow=-6e-4), cell_mm=2.0), Workspace(tmp_path, progress=False))

@@ -37,6 +37,19 @@ def test_reverse_mode_against_central_differences_and_forward_mode():
     assert float(along) == pytest.approx(float(gradient @ np.asarray(direction)), rel=1e-9)
 
 
+def test_the_gradient_through_viscous_walls():
+    def pressures(viscosity):
+        network = eqx.tree_at(lambda n: n.wall_viscosity, NETWORK, viscosity, is_leaf=lambda leaf: leaf is None)
+        return jnp.sum(beat(network, network.initial_state(), MESH, SUBSTEPS).pressure[:, 2] * jnp.arange(1.0, 7.0)[None]) / 1e3
+
+    point = jnp.array([0.8, 1.0, 1.2])
+    value = quick_jit(pressures)
+    gradient = np.asarray(quick_jit(jax.grad(pressures))(point))
+    for place in range(3):
+        ahead, behind = (float(value(point.at[place].add(sign * 1e-4))) for sign in (1, -1))
+        assert gradient[place] == pytest.approx((ahead - behind) / 2e-4, rel=1e-6)
+
+
 def test_forward_mode_where_the_state_chooses_the_steps():
     def pressure(factor):
         network = eqx.tree_at(lambda n: n.youngs_modulus, NETWORK, NETWORK.youngs_modulus * factor)

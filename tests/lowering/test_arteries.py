@@ -11,12 +11,13 @@ from tests.arteries import tree
 from tests.problems import as_type
 
 PLATFORMS = ("cpu", "cuda", "tpu")
+OPTIONS = {"openbf": {"scheme": "openbf"}, "viscous": {"wall_viscosity": jnp.ones(3)}}
 
 
-@pytest.mark.parametrize("program", ["forward", "adaptive", "gradient", "openbf"])
+@pytest.mark.parametrize("program", ["forward", "adaptive", "gradient", "openbf", "viscous"])
 def test_float32_programs_lower_for_every_platform(program):
     with jax.enable_x64(False):
-        mesh, network = as_type((beat_mesh(0.2, 4), tree(5, scheme="openbf" if program == "openbf" else "second_order")), jnp.float32)
+        mesh, network = as_type((beat_mesh(0.2, 4), tree(5, **OPTIONS.get(program, {}))), jnp.float32)
 
         def pressure(stiffness):
             changed = eqx.tree_at(lambda n: n.youngs_modulus, network, stiffness)

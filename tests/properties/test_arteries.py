@@ -65,6 +65,22 @@ def test_a_step_above_the_limit_is_a_status_that_says_by_how_much():
     assert "times as many steps" in periodic.message
 
 
+def test_walls_without_viscosity_are_elastic_and_viscous_ones_take_any_step():
+    """Gamma of zero changes nothing; a hundred times that of arteries is far beyond an explicit limit."""
+    program = quick_jit(lambda n: beat(n, n.initial_state(), MESH, 60))
+    elastic, still, stiff = (program(tree(8, wall_viscosity=viscosity)) for viscosity in (None, jnp.zeros(3), jnp.full(3, 100.0)))
+    np.testing.assert_allclose(still.pressure, elastic.pressure, rtol=1e-9, atol=1e-7)
+    assert int(stiff.status) == Status.SUCCESS
+    assert float(jnp.abs(stiff.pressure).max()) < 10 * float(jnp.abs(elastic.pressure).max())
+
+
+@pytest.mark.parametrize("name", ["correction", "wall_viscosity"])
+def test_openbfs_scheme_refuses_what_it_does_not_know(name):
+    network = replace(tree(8), scheme="openbf", **{name: jnp.ones(3)})
+    with pytest.raises(ValueError, match="openBF's scheme with"):
+        network.stepper()
+
+
 @pytest.mark.parametrize("options", [{"limit": 0}, {"tolerance": 0.0}, {"tolerance": float("nan")}])
 def test_bad_limits(options):
     with pytest.raises(ValueError, match="beats"):

@@ -63,6 +63,14 @@ def test_numbers_defaults_and_cells(tmp_path):
     assert read_openbf(tmp_path / "toy.yaml", cell_mm=2.0).network.cells == (50, 3, 25)
 
 
+def test_viscous_walls_where_the_file_or_the_caller_says(tmp_path):
+    path = written(tmp_path, [{"label": "a", **VESSEL}, {"label": "b", **VESSEL, "sn": 2, "tn": 3, **WINDKESSEL, "visco-elastic": True}])
+    gamma = 0.6 + 0.0015 / 6e-3
+    np.testing.assert_allclose(read_openbf(path).network.wall_viscosity, [0, gamma])
+    np.testing.assert_allclose(read_openbf(path, walls="viscoelastic").network.wall_viscosity, [gamma, gamma])
+    assert read_openbf(path, walls="elastic").network.wall_viscosity is None
+
+
 def test_two_elements_are_three_with_the_vessels_impedance(tmp_path):
     network = read_openbf(written(tmp_path, [{"label": "a", **VESSEL, "R1": 2e9, "Cc": 1e-10}])).network
     stiffness = float(wall_stiffness(7e5, 3e-4, 3e-3))
@@ -87,7 +95,7 @@ def test_two_elements_are_three_with_the_vessels_impedance(tmp_path):
         ([{"label": "a", **VESSEL, "R1": 1e7, "Cc": 1e-10}], ("impedance",)),
         ([{"label": "a", "sn": 1, "tn": 2, "L": 0.1, "E": 7e5}], ("without a radius",)),
         ([{"label": "a", **VESSEL, "Rt": 1.5}], ("Rt 1.5", "-1 to 1")),
-        ([{"label": "a", **VESSEL, **WINDKESSEL, "visco-elastic": True}], ("visco-elastic",)),
+        ([{"label": "a", **VESSEL, **WINDKESSEL, "visco-elastic": "some"}], ("visco-elastic some", "true or false")),
         ([{"label": "a", **VESSEL, **WINDKESSEL, "R0": 3.0}], ("radius 3 m",)),
     ],
 )
