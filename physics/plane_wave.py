@@ -15,7 +15,7 @@ from solvers.linear.transforms import basis, product_along
 
 Symbol = Callable[[np.ndarray], np.ndarray]
 
-LENGTH, START, FROM, TO = 44.0, 6.0, 16.0, 36.0  # of the cable, its stimulus and where speed is measured, in widths
+LENGTH, START, FROM, TO = 60.0, 6.0, 28.0, 52.0  # of the cable, its stimulus and where speed is measured, in widths
 FINENESS = 0.16  # of the cable, in widths: cosines resolve a front with this, half of it changes no velocity by 0.01 %
 LIMIT, PATIENCE = 400.0, 40.0  # ms: of a run, and without a newly activated point before a wave counts as blocked
 

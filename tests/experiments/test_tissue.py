@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from experiments.cardiac import conduction_velocity, niederer, velocity_table
+from experiments.cardiac import conduction_velocity, niederer, velocity_fit, velocity_table
 from twinsim.errors import InputError
 from twinsim.workspace import Workspace
 
@@ -14,6 +14,16 @@ WAVE = conduction_velocity.Config(dt_ms=0.05, cell_model="mitchell_schaeffer", a
 
 TABLE = velocity_table.Config(
     spacings_mm=(0.3,), schemes=("default", "finite_element"), cell_models=("mitchell_schaeffer",), tissue="sheets", dt_ms=0.1, held_out=2
+)
+
+FIT = velocity_fit.Config(
+    cell_model="mitchell_schaeffer",
+    spacings_mm=(0.3,),
+    allowed_percent=(2.0,),
+    allowed_on_axes_percent=(2.0,),
+    directions=8,
+    rounds=1,
+    dt_ms=0.1,
 )
 
 
@@ -57,6 +67,13 @@ def test_the_table_says_how_each_scheme_errs(tmp_path):
     assert 0 <= result.summary["share_where_default_errs_under_half_of_finite_element_dx_0_3"] <= 1
 
 
+def test_a_linear_program_lowers_the_largest_error_of_a_cell_that_was_not_fitted(tmp_path):
+    result = velocity_fit.run(FIT, Workspace(tmp_path, progress=False))
+    assert result.summary["largest_ratio"] < 0.8 * result.summary["largest_ratio_before"]
+    assert result.dataset is not None and result.dataset["table"].shape == (4, 10)
+    assert result.summary["largest_error_percent_volumes_dx_0_3"] < result.summary["largest_error_percent_volumes_dx_0_3_before"]
+
+
 @pytest.mark.parametrize(
     ("experiment", "config", "option", "value", "expected"),
     [
@@ -72,6 +89,8 @@ def test_the_table_says_how_each_scheme_errs(tmp_path):
         (velocity_table, TABLE, "spacings_mm", (0.0,), "0.01 to 1;"),
         (velocity_table, TABLE, "cell_models", (), "at least one"),
         (velocity_table, TABLE, "held_out", -1, "0 to 1000"),
+        (velocity_fit, FIT, "allowed_percent", (1.0, 2.0), "one allowance"),
+        (velocity_fit, FIT, "precision", "float32", "float64"),
     ],
 )
 def test_bad_options_are_refused_in_one_line(experiment, config, option, value, expected):
