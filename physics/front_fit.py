@@ -8,7 +8,7 @@ from jaxtyping import Array, Float
 from physics.cell_model import CellModel, Cells, Scalar
 
 # Found together, so that the largest velocity error of ten Tusscher 2006 (epicardial, diffusivities of Niederer 2011) over fibres and waves
-# in sheets and volumes is least: linear programs on velocities of cables, `twinsim run cardiac/velocity_fit`. See docs/theory/monodomain.md.
+# in sheets and volumes is least: linear programs on velocities of cables, `twinsim run cardiac/velocity_fit`.
 SPACINGS = (0.0, 0.3, 0.6, 0.9, 1.2, 1.5, 1.8, 2.2, 2.7, 3.3)
 TABLE = (
     (1 / 12, 0.197, 0.294, 0.281, 0.129, 0.457, 0.523, 0.477, 0.798, 1.183),
@@ -19,11 +19,11 @@ TABLE = (
 
 
 class FrontFit(eqx.Module):
-    r"""$b = b_0(s) + P\,b_1(s)$ and $\rho = P\,(r_0(s) + P\,r_1(s))$ of :class:`solvers.LatticeDiffusion`: over $s/\sqrt{t_f}$, linear between.
+    r"""$b = b_0(s) + P\,b_1(s)$, $\rho = P\,(r_0(s) + P\,r_1(s))$ of :class:`solvers.LatticeDiffusion` over $s/\sqrt{t_f}$, linear between.
 
-    Constant beyond the table. What remains, by ``twinsim run cardiac/velocity_table`` (plane waves into ten Tusscher 2006 at rest): errors
-    of up to 1.8 % at 0.1 mm; 2.8 % in sheets and 3.9 % in volumes at 0.2 mm; 4.9 and 5.7 % at 0.3 mm on the directions fitted. Waves across
-    fibres that lie along an axis are 2.75 % fast at 0.2 mm. Other cells are scaled by one time only.
+    Constant beyond the table. What remains, by the cables of ``twinsim run cardiac/velocity_fit`` (plane waves into ten Tusscher 2006 at
+    rest, on the directions that were fitted): errors of up to 2.0 % at 0.1 mm, 3.0 % at 0.2 mm and 5.0 % at 0.3 mm, in sheets and in
+    volumes. Waves across fibres that lie along an axis are 1.3 % fast at 0.2 mm, 2.2 % at 0.3 mm. Other cells are scaled by one time only.
 
     Args:
         front_time: $t_f$ in ms, the square of the width of the front over $D$; 1 for ten Tusscher 2006.

@@ -60,7 +60,7 @@ def wall_probe(domain: LatticeDomain, distance: np.ndarray, spare: float = 0.0) 
     if distance.shape != domain.shape:
         raise ValueError(f"got a distance of shape {distance.shape}; expected {domain.shape}; do: give the box with its padding")
     fluid = np.asarray(domain.fluid).reshape(domain.shape)
-    slopes = np.stack(np.gradient(distance))
+    slopes = np.stack([np.gradient(distance, axis=axis) for axis in range(3)])
     place = np.argwhere(fluid & (distance < 1.0))
     inside = np.ones(len(place), bool)
     for axis, wraps in enumerate(domain.periodic):

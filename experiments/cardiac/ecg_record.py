@@ -175,14 +175,14 @@ def _relative(found: np.ndarray, data: np.ndarray) -> float:
 
 
 def _correlation(found: np.ndarray, data: np.ndarray) -> float:
-    return float(np.corrcoef(found.ravel(), data.ravel())[0, 1])
+    return float(np.corrcoef(found.ravel(), data.ravel())[0, 1]) if np.ptp(found) > 0 else 0.0
 
 
 def _duration(leads: np.ndarray) -> float:
     """QRS duration by the rule that the data's edges are found with."""
     steep = slopes(leads)
     above = np.flatnonzero(steep > EDGE * steep.max())
-    return float(above[-1] - above[0])
+    return float(above[-1] - above[0]) if above.size else 0.0
 
 
 def _t_wave(

@@ -73,7 +73,9 @@ def run(config: Config, workspace: Workspace) -> Result:
         raise InputError(f"a pressure all masked before {until:.2f} s", "samples to fit in both", "raise --learn or choose another stretch")
     workspace.message(f"{len(record.beats)} beats; fitting {len(PRIORS)} unknowns to the first {until:.2f} s")
     fit = workspace.stage("fit", lambda: _fit(problem, config))
-    draws = normal_draws(problem, fit["mean"], fit["covariance"], config.draws, config.seed, "laplace", fit["converged"])
+    draws = normal_draws(
+        problem, jnp.asarray(fit["mean"]), jnp.asarray(fit["covariance"]), config.draws, config.seed, "laplace", fit["converged"]
+    )
     every = tuple(jnp.asarray(record.times) for _ in problem.series)
     drawn = draws.predict(problem, every, config.draws, config.seed)
     central = eqx.filter_jit(lambda p, z: p.predictions(z, every))(problem, jnp.asarray(fit["mean"]))

@@ -80,7 +80,7 @@ def _gaussian_moments(mass: Array, spread: list[Array], shear: list[Array]) -> d
 
 def _populations(lattice: Lattice, moments: dict[Order, Array], mean: Vector) -> Rows:
     """Axis by axis from central moments (0, 1, 2) to populations of the velocities (-1, 0, 1)."""
-    parts: dict[tuple[int, ...], Array] = dict(moments)
+    parts: dict[tuple[int, ...], Array] = {**moments}
     for axis in (2, 1, 0):
         u, found = mean[axis], {}
         others = {tuple(v for a, v in enumerate(key) if a != axis) for key in parts}

@@ -1,5 +1,6 @@
 """Populations that belong to a density, a velocity and a stress."""
 
+import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from solvers.lattice_boltzmann.collision import Vector
@@ -24,6 +25,6 @@ def stressed(lattice: Lattice, stress: Float[Array, "6 *cells"]) -> Rows:
     for i in lattice.pairs:
         x, y, z = lattice.velocities[i]
         terms = ((x * x, 0), (y * y, 1), (z * z, 2), (2 * x * y, 3), (2 * x * z, 4), (2 * y * z, 5))
-        part = 4.5 * lattice.weights[i] * sum(sign * stress[k] for sign, k in terms if sign)
+        part = 4.5 * lattice.weights[i] * sum((sign * stress[k] for sign, k in terms if sign), jnp.zeros_like(stress[0]))
         rows += [part, part]
     return tuple(rows)

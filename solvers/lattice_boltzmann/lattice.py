@@ -93,10 +93,11 @@ def _tree_sum(parts: list[Array]) -> Array:
 
 
 def _lattice(name: str, weight_of_length: dict[int, float], sound_squared: float) -> Lattice:
-    steps = [c for c in product((-1, 0, 1), repeat=3) if sum(map(abs, c)) in weight_of_length and any(c)]
+    every = product((-1, 0, 1), (-1, 0, 1), (-1, 0, 1))
+    steps: list[tuple[int, int, int]] = [c for c in every if sum(map(abs, c)) in weight_of_length and any(c)]
     halves = [c for c in steps if c > (0, 0, 0)]
     halves.sort(key=lambda c: (sum(map(abs, c)), tuple(-abs(x) for x in c), c))
-    ordered = [(0, 0, 0)] + [one for c in halves for one in (c, (-c[0], -c[1], -c[2]))]
+    ordered: list[tuple[int, int, int]] = [(0, 0, 0)] + [one for c in halves for one in (c, (-c[0], -c[1], -c[2]))]
     return Lattice(name, tuple(ordered), tuple(weight_of_length[sum(map(abs, c))] for c in ordered), sound_squared)
 
 

@@ -87,7 +87,7 @@ def relax_pairs(
         sum_half, difference_half = (rows[i] + rows[i + 1]) / 2, (rows[i] - rows[i + 1]) / 2
         change_even = even * (sum_half - weight * (rest + scale * 4.5 * projected**2))
         change_odd = odd * (difference_half - weight * 3 * scale * projected)
-        if force is not None:
+        if force is not None and push is not None:
             pushed = along(step, force)
             change_even = change_even - (1 - even / 2) * weight * (9 * projected * pushed - push)
             change_odd = change_odd - (1 - odd / 2) * weight * 3 * pushed

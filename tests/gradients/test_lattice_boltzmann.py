@@ -52,7 +52,7 @@ def outflow(lattice, kind, point):
 POINT = (jnp.array([0.02, 0.05, 0.03, 0.01]), jnp.asarray(0.07), jnp.asarray(0.05), jnp.asarray(0.02))
 
 
-@pytest.mark.parametrize(("lattice", "kind"), [(D3Q19, TRT), (D3Q27, Cumulant)])
+@pytest.mark.parametrize(("lattice", "kind"), [(D3Q19, TRT), pytest.param(D3Q27, Cumulant, marks=pytest.mark.slow)])
 def test_reverse_mode_against_central_differences(lattice, kind):
     value = quick_jit(lambda point: outflow(lattice, kind, point))
     slopes = quick_jit(jax.grad(lambda point: outflow(lattice, kind, point)))(POINT)

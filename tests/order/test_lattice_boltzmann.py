@@ -18,6 +18,7 @@ def duct(n, terms=60):
     return (4 / np.pi**3 * np.sin(odd * np.pi * across) * (1 - ratio) / odd**3).sum(axis=0)
 
 
+@pytest.mark.slow
 def test_square_duct():
     """Half-way walls meet in corners; White 2006 (Viscous Fluid Flow), eq 3-48."""
     sides, errors, viscosity = (6, 8, 12, 16), [], 0.2

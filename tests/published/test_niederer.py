@@ -32,7 +32,6 @@ def test_second_order_volumes_at_a_fifth_are_among_the_codes():
 
 
 @pytest.mark.slow
-@pytest.mark.xfail(reason="(0, 7, 0) at 25.95 ms is 0.5 ms too early, across fibres along an axis: see docs/limits.md")
 def test_fitted_voxels_of_a_fifth_are_where_the_codes_are_at_a_tenth():
     assert_within_two_deviations(times(dx_mm=0.2, dt_ms=0.01), "0.1")
 
