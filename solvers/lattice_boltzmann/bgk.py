@@ -16,7 +16,7 @@ class BGK(Collision):
     velocity. Use TRT where there are walls.
 
     Args:
-        law: Viscosity; 0.02 to 0.2 voxel²/step.
+        viscosity: voxel²/step by shear rate; 0.02 to 0.2 voxel²/step.
         compressible: As in :class:`solvers.lattice_boltzmann.trt.TRT`.
 
     Source: Qian, d'Humières, Lallemand 1992 (Europhys Lett 17:479).
@@ -24,16 +24,6 @@ class BGK(Collision):
 
     viscosity: ViscosityLaw
     compressible: bool = eqx.field(static=True, default=False)
-
-    @property
-    def law(self) -> ViscosityLaw:
-        """See :class:`Collision`."""
-        return self.viscosity
-
-    @property
-    def weakly_compressible(self) -> bool:
-        """See :class:`Collision`."""
-        return self.compressible
 
     def supports(self, lattice: Lattice) -> bool:
         """See :class:`Collision`."""

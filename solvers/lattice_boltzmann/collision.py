@@ -15,12 +15,14 @@ class Collision(eqx.Module):
     """Relaxes populations towards equilibrium; populations are deviations from the weights, so that rest at density one is zero.
 
     Deviations keep single precision useful: a velocity of 1e-3 changes a population of 0.03 by 1e-4 only (Skordos 1993).
+
+    Attributes:
+        viscosity: By shear rate.
+        compressible: Whether momentum is density times velocity, or velocity alone as in He and Luo 1997.
     """
 
-    @property
-    @abstractmethod
-    def law(self) -> ViscosityLaw:
-        """Viscosity by shear rate."""
+    viscosity: eqx.AbstractVar[ViscosityLaw]
+    compressible: eqx.AbstractVar[bool]
 
     @abstractmethod
     def supports(self, lattice: Lattice) -> bool:
@@ -29,11 +31,6 @@ class Collision(eqx.Module):
     @abstractmethod
     def collide(self, lattice: Lattice, rows: Rows, fluid: Bool[Array, "*cells"], force: Vector | None) -> Rows:
         """Populations after collision with a body force per volume (voxel/step² at density one); zero where there is no fluid."""
-
-    @property
-    @abstractmethod
-    def weakly_compressible(self) -> bool:
-        """Whether momentum is density times velocity, or velocity alone as in He and Luo 1997."""
 
 
 def velocity_of(lattice: Lattice, rows: Rows, force: Vector | None, compressible: bool) -> tuple[Array, Vector]:

@@ -31,16 +31,7 @@ class Cumulant(Collision):
 
     viscosity: ViscosityLaw
     bulk_rate: float = eqx.field(static=True, default=1.0)
-
-    @property
-    def law(self) -> ViscosityLaw:
-        """See :class:`Collision`."""
-        return self.viscosity
-
-    @property
-    def weakly_compressible(self) -> bool:
-        """See :class:`Collision`."""
-        return True
+    compressible: bool = eqx.field(static=True, default=True, init=False)
 
     def supports(self, lattice: Lattice) -> bool:
         """See :class:`Collision`."""

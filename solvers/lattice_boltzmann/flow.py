@@ -17,9 +17,6 @@ from solvers.lattice_boltzmann.waveform import Waveform
 from solvers.shapes import Flag, Scalar
 from solvers.stepper import Stepper
 
-MACH_LIMIT = 0.3
-"""Speed over the speed of sound above which equilibria of second order are no longer those of a liquid."""
-
 
 class FlowState(eqx.Module):
     """Populations after collision, as deviations from the weights, flat and padded; and the loads of the outlets (pressure, stored)."""
@@ -138,9 +135,9 @@ class LatticeBoltzmann(Stepper):
         lattice, size, dtype = self.domain.lattice, self.domain.size, self.coefficients.dtype
         density = jnp.zeros(size, dtype) if pressure is None else pressure / lattice.sound_squared
         speed = jnp.zeros((3, size), dtype) if velocity is None else velocity
-        rows = jnp.stack(equilibrium(lattice, density, (speed[0], speed[1], speed[2]), self.collision.weakly_compressible))
+        rows = jnp.stack(equilibrium(lattice, density, (speed[0], speed[1], speed[2]), self.collision.compressible))
         if strain_rate is not None:
-            time = self.collision.law.at(jnp.zeros((), dtype)) / lattice.sound_squared + 0.5
+            time = self.collision.viscosity.at(jnp.zeros((), dtype)) / lattice.sound_squared + 0.5
             stress = -2 * lattice.sound_squared * time * strain_rate
             rows = rows + (1 - 1 / time) * jnp.stack(stressed(lattice, stress))
         outlets = 0 if self.outlets is None else len(self.outlets.patches)
@@ -148,12 +145,11 @@ class LatticeBoltzmann(Stepper):
 
     def advance(self, state: FlowState, time: Scalar, length: Scalar) -> FlowState:
         """See :class:`solvers.stepper.Stepper`; a length other than ``substeps`` or zero is told by :meth:`stable`."""
-
         return lax.cond(length > 0, lambda state: _marched(self, state, time), lambda state: state, state)
 
     def stable(self, length: Scalar) -> Flag:
         """True where a step is as long as ``substeps``, and the viscosity is above zero."""
-        return (jnp.abs(length - self.substeps) < 0.01) & jnp.all(self.collision.law.at(jnp.zeros(())) > 0)
+        return (jnp.abs(length - self.substeps) < 0.01) & jnp.all(self.collision.viscosity.at(jnp.zeros(())) > 0)
 
     def step(self, state: FlowState, time: Scalar) -> FlowState:
         """One step of the lattice."""
@@ -162,13 +158,13 @@ class LatticeBoltzmann(Stepper):
 
     def moments(self, state: FlowState, time: Scalar) -> Moments:
         """Pressure, velocity and strain rate at the end of the step that began at ``time``, streamed and not yet collided."""
-        domain, compressible = self.domain, self.collision.weakly_compressible
+        domain, compressible = self.domain, self.collision.compressible
         rows = tuple(jnp.where(domain.fluid, row, 0) for row in streamed(domain, self.linked(state, time)[0]))
         force = self._force_at(time + 1)
         density, velocity = velocity_of(domain.lattice, rows, force, compressible)
         stress = nonequilibrium_stress(domain.lattice, rows, density, velocity, force, compressible)
         scale = 1 + density if compressible else 1.0
-        relaxation = relaxation_time(self.collision.law, stress)
+        relaxation = relaxation_time(self.collision.viscosity, stress)
         strain = jnp.stack([part / scale for part in stress]) * jnp.broadcast_to(-1.5 / relaxation, density.shape)[None]
         viscosity = jnp.broadcast_to((relaxation - 0.5) * domain.lattice.sound_squared, density.shape)
         return Moments(
@@ -179,7 +175,7 @@ class LatticeBoltzmann(Stepper):
         )
 
     def peak_speed(self, state: FlowState) -> Scalar:
-        """Largest speed of the fluid, voxel/step; to be watched against ``MACH_LIMIT`` times the speed of sound 0.577."""
+        """Largest speed of the fluid, voxel/step; above 0.3 of the speed of sound, 0.577, equilibria are no longer those of a liquid."""
         x, y, z = momentum(self.domain.lattice, tuple(state.populations))
         return jnp.sqrt(jnp.max(jnp.where(self.domain.fluid, x**2 + y**2 + z**2, 0)))
 
@@ -208,7 +204,7 @@ class LatticeBoltzmann(Stepper):
 
     def _velocity_at(self, populations: Populations) -> Float[Array, "3 open_cells"]:
         rows = tuple(populations[:, self.domain.open_cell])
-        return jnp.stack(velocity_of(self.domain.lattice, rows, None, self.collision.weakly_compressible)[1])
+        return jnp.stack(velocity_of(self.domain.lattice, rows, None, self.collision.compressible)[1])
 
     def _flow_out(self, velocity: Float[Array, "3 open_cells"], patch: int) -> Scalar:
         step, place = self._steps_of(patch)

@@ -19,7 +19,7 @@ class TRT(Collision):
     the viscosity, depend on :math:`\Lambda` alone.
 
     Args:
-        law: Viscosity; 0.005 to 0.5 voxel²/step. Below, steep fields ring: use Cumulant.
+        viscosity: voxel²/step by shear rate; 0.005 to 0.5 voxel²/step. Below, steep fields ring: use Cumulant.
         magic: :math:`\Lambda`; 3/16 for walls, 1/4 for the widest stability, 1/12 for the least error of advection.
         compressible: Whether momentum is density times velocity; False leaves out terms of the square of the Mach number (He, Luo 1997).
 
@@ -34,16 +34,6 @@ class TRT(Collision):
     def __check_init__(self) -> None:
         if not self.magic > 0:
             raise ValueError(f"got a magic parameter of {self.magic}; expected above 0; do: use 3/16")
-
-    @property
-    def law(self) -> ViscosityLaw:
-        """See :class:`Collision`."""
-        return self.viscosity
-
-    @property
-    def weakly_compressible(self) -> bool:
-        """See :class:`Collision`."""
-        return self.compressible
 
     def supports(self, lattice: Lattice) -> bool:
         """See :class:`Collision`."""
