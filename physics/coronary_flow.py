@@ -43,7 +43,8 @@ def steady_tree_flow(tree: CoronaryTree, beds: Float[Array, " outlets"], aortic:
         aortic: mmHg, mean.
         venous: mmHg.
     """
-    table = jnp.asarray(tree.downstream())
+    passed = jnp.asarray(tree.passed())
+    table = passed[:, jnp.asarray(tree.outlets)]
     resistance, jet = tree.losses()
     aortic, venous = jnp.asarray(aortic, float), jnp.asarray(venous, float)
 
@@ -76,9 +77,8 @@ def steady_tree_flow(tree: CoronaryTree, beds: Float[Array, " outlets"], aortic:
     q = q - jnp.linalg.solve(lax.stop_gradient(matrix(held, q)), residual(parts, q))
     flow = table @ q
     drop = (resistance + jet * jnp.abs(flow)) * flow
-    above = jnp.asarray(_ancestors(tree), drop.dtype)
     status = jnp.where(jnp.isfinite(error), jnp.where(error <= 1e3 * CLOSE, Status.SUCCESS, Status.NOT_CONVERGED), Status.NOT_FINITE)
-    return TreeFlow(aortic - above @ drop, flow, status)
+    return TreeFlow(aortic - passed.T @ drop, flow, status)
 
 
 def fractional_flow_reserve(
@@ -97,14 +97,3 @@ def reserve_slopes(
         return fractional_flow_reserve(eqx.tree_at(lambda t: t.diameters, tree, diameters), beds, aortic, venous)
 
     return jax.jacfwd(reserve)(tree.diameters)
-
-
-def _ancestors(tree: CoronaryTree) -> list[list[float]]:
-    """1 where a segment lies on the way to another, itself included."""
-    rows = []
-    for i in range(len(tree.names)):
-        row, at = [0.0] * len(tree.names), i
-        while at >= 0:
-            row[at], at = 1.0, tree.parents[at]
-        rows.append(row)
-    return rows

@@ -62,12 +62,13 @@ class CoronaryTree(eqx.Module):
         """Segments that end in a bed."""
         return tuple(i for i in range(len(self.names)) if i not in self.parents)
 
-    def downstream(self) -> np.ndarray:
-        """``(segments, outlets)``: 1 where the blood of an outlet passes a segment."""
-        table = np.zeros((len(self.names), len(self.outlets)))
-        for column, i in enumerate(self.outlets):
+    def passed(self) -> np.ndarray:
+        """``(segments, segments)``: 1 where the blood at the end of the second has passed the first, the segment itself included."""
+        table = np.zeros((len(self.names), len(self.names)))
+        for end in range(len(self.names)):
+            i = end
             while i >= 0:
-                table[i, column] = 1.0
+                table[i, end] = 1.0
                 i = self.parents[i]
         return table
 
