@@ -4,7 +4,9 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float
 
 STATIONS = 5
 
@@ -79,3 +81,13 @@ def network_layout(cells: tuple[int, ...], source: tuple[int, ...], target: tupl
 
 def _ends(nodes: tuple[int, ...], node: int, faces: np.ndarray, sign: int) -> Iterable[tuple[int, int, int]]:
     return ((vessel, int(faces[vessel]), sign) for vessel, other in enumerate(nodes) if other == node)
+
+
+def before_faces(part: Float[Array, " cells"]) -> Float[Array, " faces"]:
+    """The cell before each face; the first one before the first."""
+    return jnp.concatenate([part[:1], part])
+
+
+def after_faces(part: Float[Array, " cells"]) -> Float[Array, " faces"]:
+    """The cell after each face; the last one after the last."""
+    return jnp.concatenate([part, part[-1:]])

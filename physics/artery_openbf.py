@@ -6,6 +6,7 @@ from jax import lax
 from jaxtyping import Array, Bool, Float
 
 from physics.artery_flow import ArteryFlow
+from physics.artery_layout import after_faces, before_faces
 from physics.artery_stepper import ArteryState, first_collapse
 from solvers import StateLimited
 from solvers.shapes import Flag, Scalar
@@ -74,8 +75,8 @@ class OpenBFStepper(StateLimited):
         low, high = lax.optimization_barrier(tuple(zip(*(self.edges(part, beyond) for part, beyond in zip(here, ghost)))))
         held = (*ghost, push(*ghost))
         low, high, held = lax.optimization_barrier(((*low, push(*low)), (*high, push(*high)), held))
-        left = [jnp.where(self.first, _right(beyond), _left(part)) for part, beyond in zip(high, held)]
-        right = [jnp.where(self.last, _left(beyond), _right(part)) for part, beyond in zip(low, held)]
+        left = [jnp.where(self.first, after_faces(beyond), before_faces(part)) for part, beyond in zip(high, held)]
+        right = [jnp.where(self.last, before_faces(beyond), after_faces(part)) for part, beyond in zip(low, held)]
         speed = 1 / (self.per_length * length)
         return lax.optimization_barrier(
             (
@@ -87,8 +88,8 @@ class OpenBFStepper(StateLimited):
     def edges(self, part: PerCell, ghost: PerCell) -> tuple[PerCell, PerCell]:
         """Values at the low and at the high edge of each cell."""
         first, last = self.first[:-1], self.last[1:]
-        before = part - jnp.where(first, ghost, _left(part)[:-1])
-        after = jnp.where(last, ghost, _right(part)[1:]) - part
+        before = part - jnp.where(first, ghost, before_faces(part)[:-1])
+        after = jnp.where(last, ghost, after_faces(part)[1:]) - part
         small, large = jnp.minimum(jnp.abs(before), jnp.abs(after)), jnp.maximum(jnp.abs(before), jnp.abs(after))
         rise = jnp.where(before * after > 0, jnp.sign(before) * jnp.minimum(2 * small, large), 0)  # superbee
         return part - 0.5 * rise, part + 0.5 * rise
@@ -140,13 +141,3 @@ class OpenBFStepper(StateLimited):
     def stable(self, length: Scalar) -> Flag:
         """Inside the limit of waves at rest."""
         return length * jnp.max(self.rate.cells.resting_speed * self.rate.per_length) <= 1
-
-
-def _left(part: PerCell) -> PerFace:
-    """The cell before each face."""
-    return jnp.concatenate([part[:1], part])
-
-
-def _right(part: PerCell) -> PerFace:
-    """The cell after each face."""
-    return jnp.concatenate([part, part[-1:]])

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
+from physics.artery_layout import after_faces, before_faces
 from physics.artery_stepper import ArteryState, ArteryStepper
 from solvers import StateLimited, solve_chains
 from solvers.shapes import Flag, Scalar
@@ -46,7 +47,7 @@ class ViscousWall(eqx.Module):
 
     def weights(self, area: PerCell) -> PerFace:
         r"""$\Gamma/(A_0\sqrt A\,\Delta x)$ at every face."""
-        middle = 0.5 * (jnp.concatenate([area[:1], area]) + jnp.concatenate([area, area[-1:]]))
+        middle = 0.5 * (before_faces(area) + after_faces(area))
         return self.stiffness * self.per_length / jnp.sqrt(middle)
 
     def pressure(self, area: PerCell, velocity: PerCell) -> PerCell:
@@ -109,4 +110,4 @@ class ViscoelasticStepper(StateLimited):
 
 def _jumps(part: PerCell) -> PerFace:
     """Difference of the cells on both sides of each face; zero at the two outermost."""
-    return jnp.concatenate([part, part[-1:]]) - jnp.concatenate([part[:1], part])
+    return after_faces(part) - before_faces(part)
