@@ -8,6 +8,7 @@ from typing import Any
 
 from physics.coronary_tree import CoronaryTree, coronary_tree
 from twinsim.errors import InputError, near_misses
+from twinsim.openbf_fields import parsed
 from twinsim.svzerod_file import refused
 
 COLUMNS = ("name", "parent", "length_mm", "proximal_diameter_mm", "distal_diameter_mm", "stenosis_diameter_mm", "stenosis_length_mm")
@@ -58,22 +59,16 @@ def read_coronary(path: str | Path, **blood: float) -> CoronaryTree:
             :func:`physics.coronary_tree.coronary_tree` refuses.
     """
     path = Path(path)
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: {getattr(error, 'strerror', None) or 'not text'}", "a CSV or YAML file", "check the path") from error
     if path.suffix.lower() in (".yaml", ".yml"):
-        import yaml
-
-        try:
-            data = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise InputError(f"{path}: {str(error).splitlines()[0]}", "YAML", "correct the file") from error
+        data = parsed(path, "a CSV or YAML file")
         rows = data.get("segments") if isinstance(data, dict) else data
         if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
             raise InputError(f"{path}: no list of segments", "segments: a list of mappings", f"give each {', '.join(COLUMNS)}")
     else:
-        rows = list(csv.DictReader(text.splitlines()))
+        try:
+            rows = list(csv.DictReader(path.read_text(encoding="utf-8-sig").splitlines()))
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"{path}: {getattr(error, 'strerror', None) or 'not text'}", "a CSV or YAML file", "check the path") from error
     return tree_of_rows(rows, str(path), **blood)
 
 

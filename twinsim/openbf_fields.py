@@ -20,16 +20,16 @@ PERIODIC = 0.01
 """Part of the inlet's range by which its last flow may differ from its first."""
 
 
-def parsed(path: Path) -> Any:
+def parsed(path: Path, expected: str = "an openBF YAML file") -> Any:
     """The content of a YAML file."""
     try:
         return yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise InputError(f"{path}: {error.strerror}", "an openBF YAML file", "check the path") from None
+        raise InputError(f"{path}: {error.strerror}", expected, "check the path") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         where = getattr(error, "problem_mark", None)
         line = f", line {where.line + 1}" if where is not None else ""
-        raise InputError(f"{path}{line}: not YAML", "an openBF YAML file", "correct the line") from None
+        raise InputError(f"{path}{line}: not YAML", expected, "correct the line") from None
 
 
 def mapping(value: Any, where: str, known: Iterable[str]) -> Mapping[str, Any]:

@@ -104,10 +104,8 @@ def read_openbf(
         )
     if any("gamma profile" in vessel for vessel in vessels):
         notes.append("'gamma profile' is read as gamma_profile; openBF v2 does not know the older spelling and takes 2.")
-    external, viscous = (
-        column("Pext"),
-        [{"file": bool(vessel.get("visco-elastic")), "elastic": False}.get(walls, True) for vessel in vessels],
-    )
+    external = column("Pext")
+    viscous = [vessel.get("visco-elastic", False) if walls == "file" else walls == "viscoelastic" for vessel in vessels]
     network = ArteryNetwork(
         labels=tuple(vessel["label"] for vessel in vessels),
         cells=tuple(_cells(vessel, cell_mm, path) for vessel in vessels),
