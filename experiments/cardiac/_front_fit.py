@@ -7,15 +7,14 @@ import jax.numpy as jnp
 import numpy as np
 from scipy.optimize import linprog
 
-from experiments.cardiac._plane_waves import Vector, Wave
-from physics import CellModel, continuum_symbol, fibre_tensor, plane_wave_speeds
+from experiments.cardiac._plane_waves import Vector, Wave, speeds
+from physics import CellModel, continuum_symbol, fibre_tensor
 from physics.plane_wave import Symbol
 from solvers import VoxelGrid
 from solvers.space.monotone_diffusion import MonotoneDiffusion, decomposition, weight_along
 
 WAVE_NUMBERS = np.arange(0.25, 7.0, 0.25)  # of the symbol, over the square root of the diffusivity: a front has none above
 PERTURBATION = 0.05
-TOGETHER = 48  # cables in one program
 PROBED = (0.0, 1.0, 1.8, 2.4)  # spacings of the cables whose answers to a change of the symbol are measured
 HEADROOM = 0.93  # of the cross terms: at 1 the second exchange stops being positive
 SMALLEST_BEND = 0.05
@@ -88,16 +87,6 @@ class Table:
         share = one.shares
         parts = [by_bend @ hats, (by_bend * share) @ hats, (by_cross * share) @ hats, (by_cross * share**2) @ hats]
         return float((cross**2 / whole).sum()), np.concatenate(parts)
-
-
-def speeds(cell: CellModel, symbols: Sequence[Symbol], diffusivities: Sequence[float], dt_ms: float) -> np.ndarray:
-    """m/s, in batches that are all alike."""
-    found = []
-    for first in range(0, len(symbols), TOGETHER):
-        chosen = [min(index, len(symbols) - 1) for index in range(first, first + TOGETHER)]
-        batch = plane_wave_speeds(cell, [symbols[i] for i in chosen], [diffusivities[i] for i in chosen], dt_ms, float(cell.front_time()))
-        found.append(batch[: len(symbols) - first])
-    return np.concatenate(found)
 
 
 def responses(cell: CellModel, table: Table, diffusivity: float, dt_ms: float) -> tuple[float, np.ndarray]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from physics import CellModel, fibre_tensor, front_fit, lattice_symbol
+from physics import CellModel, fibre_tensor, front_fit, lattice_symbol, plane_wave_speeds
 from physics.plane_wave import Symbol
 from solvers import LatticeDiffusion, Operator, TensorDiffusion, VoxelGrid
 
@@ -16,6 +16,7 @@ FIBRES_DEG = (0.0, 5.0, 10.0, 18.435, 26.565, 31.0, 37.0, 45.0)  # in a sheet; t
 WAVES_DEG = (0.0, 30.0, 60.0, 75.0, 90.0, 105.0, 120.0, 150.0)
 TURNED = ((0, 0), (0, 20), (0, 45), (10, 10), (18, 30), (26.565, 48), (37, 20), (45, 35.264))  # azimuth, elevation of fibres
 AROUND_DEG = (0.0, 22.5, 45.0, 67.5)  # round the fibre
+TOGETHER = 48  # cables in one program: all batches of a table share it
 REACH = 8  # voxels from the middle of the box that answers for the lattice, to its walls
 
 
@@ -78,6 +79,16 @@ def symbols_of(scheme: str, waves: Sequence[Wave], spacing: float, cell: CellMod
             operators[key] = _operator(scheme, wave, spacing, cell, diffusivities)
         symbols.append(lattice_symbol(*operators[key], np.asarray(wave.direction)))
     return symbols
+
+
+def speeds(cell: CellModel, symbols: Sequence[Symbol], diffusivities: Sequence[float], dt_ms: float) -> np.ndarray:
+    """m/s on lattices, NaN where no wave travels; in batches that are all alike."""
+    found = []
+    for first in range(0, len(symbols), TOGETHER):
+        chosen = [min(index, len(symbols) - 1) for index in range(first, first + TOGETHER)]
+        batch = plane_wave_speeds(cell, [symbols[i] for i in chosen], [diffusivities[i] for i in chosen], dt_ms, float(cell.front_time()))
+        found.append(batch[: len(symbols) - first])
+    return np.concatenate(found)
 
 
 def _operator(scheme: str, wave: Wave, spacing: float, cell: CellModel, diffusivities: tuple[float, float]) -> tuple[Operator, VoxelGrid]:

@@ -40,7 +40,7 @@ class Config:
     rounds: int = 20
     """Linear programs, one after another."""
     trust: float = 0.05
-    """How far a number of the table may move in a round; halved where a round makes it worse."""
+    """How far a number of the table may move in a round; divided by 1.6 where a round makes it worse."""
     smoothness: float = 0.003
     """Cost of a bend of the table, beside the largest ratio."""
     dt_ms: float = 0.04
@@ -56,23 +56,21 @@ def run(config: Config, workspace: Workspace) -> Result:
     _check(config)
     cell, (along, across) = CELL_MODELS[config.cell_model](), niederer_diffusivities()
     front = float(cell.front_time())
-    cases, borne = _cases(config, along, across, front), _borne(front)
+    cases, stencils = _cases(config, along, across, front)
     table = Table(np.array(SPACINGS), np.asarray(front_fit(cell).table, float))
     with workspace.progress(config.rounds + 1, "linear programs", "rounds") as bar:
         scaled, answers = responses(cell, table, along, config.dt_ms)
-        found = errors(cell, table, cases, scaled, config.dt_ms)
-        first, allowed, trust = found, np.array([case.allowed for case in cases]), config.trust
-        history = [float(np.abs(found / allowed).max())]
+        first = found = errors(cell, table, cases, scaled, config.dt_ms)
+        slopes, allowed, trust = derivatives(table, cases, answers, front), np.array([case.allowed for case in cases]), config.trust
+        history = [_largest_ratio(found, allowed)]
         bar.advance(1)
         for _ in range(config.rounds):
-            slopes = derivatives(table, cases, answers, front)
-            tried, _ = improved(
-                table, found, slopes, allowed, [*borne, *{id(c.stencil): c.stencil for c in cases}.values()], trust, config.smoothness
-            )
+            runs = np.isfinite(found)  # a blocked wave has no velocity to correct
+            tried, _ = improved(table, found[runs], slopes[runs], allowed[runs], stencils, trust, config.smoothness)
             now = errors(cell, tried, cases, scaled, config.dt_ms)
-            ratio = float(np.nan_to_num(np.abs(now / allowed), nan=np.inf).max())
+            ratio = _largest_ratio(now, allowed)
             if ratio < min(history):
-                table, found = tried, now
+                table, found, slopes = tried, now, derivatives(tried, cases, answers, front)
             else:
                 trust /= 1.6
             history.append(ratio)
@@ -98,7 +96,13 @@ def run(config: Config, workspace: Workspace) -> Result:
     return Result(summary, _report(config, summary, table, history), dataset)
 
 
-def _cases(config: Config, along: float, across: float, front: float) -> list[Case]:
+def _largest_ratio(found: np.ndarray, allowed: np.ndarray) -> float:
+    """Of error and allowance; infinite where a wave is blocked."""
+    return float(np.nan_to_num(np.abs(found / allowed), nan=np.inf).max())
+
+
+def _cases(config: Config, along: float, across: float, front: float) -> tuple[list[Case], list[Stencil]]:
+    """Waves with what they may err, and all stencils on which the second exchange has to stay positive."""
     drawn = zip(in_sheets(config.seed + 1), in_volumes(config.seed + 1), strict=False)
     waves: list[Wave] = [*in_sheets(), *in_volumes(), *(wave for pair in drawn for wave in pair)]
     if config.directions < len(waves):
@@ -112,7 +116,7 @@ def _cases(config: Config, along: float, across: float, front: float) -> list[Ca
                 known[key] = stencil(wave.fibre, wave.in_sheet, edge, along, across, front)
             straight = wave.angle_deg > 89.9 and min(max(map(abs, wave.fibre)), max(map(abs, wave.direction))) > 0.999
             cases.append(Case(wave, edge, on_axes if straight else allowed, known[key], wave.diffusivity(along, across)))
-    return cases
+    return cases, [*known.values(), *_borne(front)]
 
 
 def _borne(front: float) -> list[Stencil]:

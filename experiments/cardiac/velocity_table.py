@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 import xarray as xr
 
-from experiments.cardiac._plane_waves import Wave, in_sheets, in_volumes, symbols_of
+from experiments.cardiac._plane_waves import Wave, in_sheets, in_volumes, speeds, symbols_of
 from experiments.cardiac._shared import check_cell_and_step
 from physics import CELL_MODELS, CellModel, continuum_symbol, niederer_diffusivities, plane_wave_speeds
 from twinsim.cli import run_script
@@ -20,7 +20,6 @@ from twinsim.report import Report
 from twinsim.workspace import Workspace
 
 COLOURS = {"default": BLUE, "order_four": GREEN, "finite_volume": VERMILION, "finite_element": ORANGE}
-TOGETHER = 48  # cables in one program: all batches of a table share it
 
 
 @dataclass(frozen=True)
@@ -58,8 +57,8 @@ def run(config: Config, workspace: Workspace) -> Result:
         for name, spacing, scheme in keys:
             cell, mark = CELL_MODELS[name](), f"{spacing:g}".replace(".", "_")
             converged = float(workspace.stage(f"{name}-converged", _converged(cell, along, config.dt_ms)))
-            speeds = workspace.stage(f"{name}-{mark}-{scheme}", _speeds(cell, scheme, spacing, waves, (along, across), config.dt_ms))
-            errors[name, spacing, scheme] = 100 * (speeds / (converged * np.sqrt([wave.diffusivity(along, across) for wave in waves])) - 1)
+            found = workspace.stage(f"{name}-{mark}-{scheme}", _speeds(cell, scheme, spacing, waves, (along, across), config.dt_ms))
+            errors[name, spacing, scheme] = 100 * (found / (converged * np.sqrt([wave.diffusivity(along, across) for wave in waves])) - 1)
             for where, chosen in (("sheets", sheets), ("volumes", ~sheets)):
                 if chosen.any():
                     summary[f"largest_error_percent_{where}_dx_{mark}_{scheme}_{name}"] = _largest(errors[name, spacing, scheme][chosen])
@@ -101,17 +100,11 @@ def _converged(cell: CellModel, along: float, dt_ms: float) -> Callable[[], floa
 def _speeds(
     cell: CellModel, scheme: str, spacing: float, waves: list[Wave], diffusivities: tuple[float, float], dt_ms: float
 ) -> Callable[[], np.ndarray]:
-    """m/s on the lattice, NaN where no wave travels; in batches that are all alike."""
+    """m/s on the lattice, NaN where no wave travels."""
 
     def compute() -> np.ndarray:
         symbols = symbols_of(scheme, waves, spacing, cell, diffusivities)
-        sizes = [wave.diffusivity(*diffusivities) for wave in waves]
-        found = []
-        for first in range(0, len(waves), TOGETHER):
-            chosen = [min(index, len(waves) - 1) for index in range(first, first + TOGETHER)]
-            batch = plane_wave_speeds(cell, [symbols[i] for i in chosen], [sizes[i] for i in chosen], dt_ms, float(cell.front_time()))
-            found.append(batch[: len(waves) - first])
-        return np.concatenate(found)
+        return speeds(cell, symbols, [wave.diffusivity(*diffusivities) for wave in waves], dt_ms)
 
     return compute
 
