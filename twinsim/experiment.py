@@ -26,7 +26,7 @@ from twinsim.option_checks import check_options
 from twinsim.provenance import plain
 from twinsim.report import Report
 from twinsim.run_options import RunOptions
-from twinsim.store import provenance, write_json, write_nifti, write_result, write_vtk_image
+from twinsim.store import described, provenance, write_json, write_nifti, write_result, write_vtk_image
 from twinsim.workspace import Workspace
 
 type Value = float | int | str | None
@@ -42,6 +42,9 @@ class Result:
         dataset: The full arrays, with units; None leaves no result.h5.
         volumes: Name to (array [x, y, z], 4 x 4 affine from voxel index to mm); leave as NIfTI and VTK image.
         notes: Warnings in sentences, for the list ``notes`` of summary.json; None leaves the list out.
+
+    Raises:
+        InputError: A headline number or a dataset that could not be written: seen by whoever runs the experiment, not only by who saves it.
     """
 
     summary: dict[str, Any]
@@ -49,6 +52,11 @@ class Result:
     dataset: xr.Dataset | None = None
     volumes: dict[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
     notes: Sequence[str] | None = None
+
+    def __post_init__(self) -> None:
+        checked_summary(self.summary)
+        if self.dataset is not None:
+            described(self.dataset)
 
 
 class Interrupted(KeyboardInterrupt):

@@ -39,10 +39,7 @@ def write_result(path: str | Path, dataset: "xarray.Dataset", provenance: Mappin
     Raises:
         InputError: A unit is missing, values are complex, or the disk is full.
     """
-    dataset = dataset.copy(deep=False)
-    encoding: dict[Any, dict[str, Any]] = {}
-    for name in list(dataset.variables):
-        encoding[name] = _describe(str(name), dataset[name])
+    dataset, encoding = described(dataset)
     dataset.attrs = {
         "Conventions": "CF-1.11",
         "title": "twinsim result",
@@ -58,6 +55,16 @@ def write_result(path: str | Path, dataset: "xarray.Dataset", provenance: Mappin
     with atomic_path(path) as temporary, memory.getbuffer() as content:
         temporary.write_bytes(content)
     return Path(path)
+
+
+def described(dataset: "xarray.Dataset") -> "tuple[xarray.Dataset, dict[Any, dict[str, Any]]]":
+    """The dataset with complete CF attributes, and how to encode each variable.
+
+    Raises:
+        InputError: As :func:`write_result`, before anything is written.
+    """
+    dataset = dataset.copy(deep=False)
+    return dataset, {name: _describe(str(name), dataset[name]) for name in list(dataset.variables)}
 
 
 def read_result(path: str | Path) -> "xarray.Dataset":
