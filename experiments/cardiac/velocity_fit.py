@@ -75,25 +75,30 @@ def run(config: Config, workspace: Workspace) -> Result:
                 trust /= 1.6
             history.append(ratio)
             bar.advance(1)
-    summary: dict[str, Any] = {"largest_ratio_before": history[0], "largest_ratio": min(history), "waves": len(cases)}
+    summary: dict[str, Any] = {"largest_ratio_before": _known(history[0]), "largest_ratio": _known(min(history)), "waves": len(cases)}
     for edge in config.spacings_mm:
         for where, flat in (("sheets", True), ("volumes", False)):
             chosen = [i for i, case in enumerate(cases) if case.edge == edge and case.wave.in_sheet == flat]
             if chosen:
                 mark = f"{edge:g}".replace(".", "_")
-                summary[f"largest_error_percent_{where}_dx_{mark}_before"] = float(np.abs(first[chosen]).max())
-                summary[f"largest_error_percent_{where}_dx_{mark}"] = float(np.abs(found[chosen]).max())
+                summary[f"largest_error_percent_{where}_dx_{mark}_before"] = _known(np.abs(first[chosen]).max())
+                summary[f"largest_error_percent_{where}_dx_{mark}"] = _known(np.abs(found[chosen]).max())
     dataset = xr.Dataset(
         {
-            "table": (("row", "spacing"), table.rows, {"meaning": "b0, b1, r0, r1 of physics.FrontFit"}),
+            "table": (("row", "spacing"), table.rows, {"units": "1", "meaning": "b0, b1, r0, r1 of physics.FrontFit"}),
             "error": ("wave", found, {"units": "percent"}),
             "error_before": ("wave", first, {"units": "percent"}),
             "edge": ("wave", np.array([case.edge for case in cases]), {"units": "mm"}),
-            "ratio": ("round", np.array(history)),
+            "ratio": ("round", np.array(history), {"units": "1"}),
         },
         coords={"row": list(ROWS), "spacing": ("spacing", np.array(SPACINGS), {"units": "ms^0.5 over the root of the time of the front"})},
     )
     return Result(summary, _report(config, summary, table, history), dataset)
+
+
+def _known(value: float) -> float | None:
+    """None where a wave is blocked."""
+    return float(value) if np.isfinite(value) else None
 
 
 def _largest_ratio(found: np.ndarray, allowed: np.ndarray) -> float:
@@ -163,7 +168,7 @@ def _report(config: Config, summary: dict[str, Any], table: Table, history: list
         quiet(axes)
     right.legend(frameon=False, fontsize=8)
     report.figure(figure, f"The table for {config.cell_model}.", "table", alt="Rows of the fitted table over the spacing")
-    report.table(["Quantity", "Value"], [[key, f"{value:.4g}"] for key, value in summary.items()])
+    report.table(["Quantity", "Value"], [[key, "none" if value is None else f"{value:.4g}"] for key, value in summary.items()])
     rows = [[name, ", ".join(f"{value:.4f}" for value in row)] for name, row in zip(ROWS, table.rows, strict=True)]
     report.table(["Row", "Values"], rows)
     return report

@@ -75,8 +75,8 @@ def run(config: Config, workspace: Workspace) -> Result:
     dataset = xr.Dataset(
         {
             "error": (places, table, {"units": "percent", "missing": "no wave"}),
-            "fibre": (("wave", "axis"), np.array([wave.fibre for wave in waves])),
-            "direction": (("wave", "axis"), np.array([wave.direction for wave in waves])),
+            "fibre": (("wave", "axis"), np.array([wave.fibre for wave in waves]), {"units": "1"}),
+            "direction": (("wave", "axis"), np.array([wave.direction for wave in waves]), {"units": "1"}),
         },
         coords={
             "cell_model": list(config.cell_models),
