@@ -22,7 +22,7 @@ class FrontFit(eqx.Module):
     r"""$b = b_0(s) + P\,b_1(s)$, $\rho = P\,(r_0(s) + P\,r_1(s))$ of :class:`solvers.LatticeDiffusion` over $s/\sqrt{t_f}$, linear between.
 
     Constant beyond the table. What remains, by ``twinsim run cardiac/velocity_fit --rounds 0`` (plane waves into ten Tusscher 2006 at rest,
-    a third of the directions not among those fitted): errors of up to 2.0 % in sheets and 2.5 % in volumes at 0.1 mm, 3.0 and 3.5 % at
+    four in ten of the directions not among those fitted): errors of up to 2.0 % in sheets and 2.5 % in volumes at 0.1 mm, 3.0 and 3.5 % at
     0.2 mm, 5.0 and 7.7 % at 0.3 mm. Waves across fibres that lie along an axis are 1.3 % fast at 0.2 mm, 2.2 % at 0.3 mm. Other cells are
     scaled by one time only.
 
