@@ -41,9 +41,10 @@ TEN_TO_NINETY = 1.2816
 """Standard deviations from the median to the tenth or ninetieth percentile of a normal distribution."""
 
 
-def _percentiles(
-    ages: tuple[float, ...], middle: tuple[float, ...], tenth: tuple[float, ...], ninetieth: tuple[float, ...], *words: str
-) -> AgeTable:
+Years = tuple[float, ...]
+
+
+def _percentiles(ages: Years, middle: Years, tenth: Years, ninetieth: Years, *words: str) -> AgeTable:
     low = tuple(m - (m - t) / TEN_TO_NINETY for m, t in zip(middle, tenth))
     high = tuple(m + (n - m) / TEN_TO_NINETY for m, n in zip(middle, ninetieth))
     return AgeTable(ages, middle, low, high, *words)

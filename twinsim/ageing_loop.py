@@ -140,10 +140,11 @@ def drawn(
     """Men of one age who differ as published: pulse wave velocity (log-normal, between its percentiles), width of the aorta, heart rate,
     mean pressure and output (normal, cut at three deviations), contractility (log-normal, ``spread``).
 
-    They are drawn independently of each other, which they are not in people. Returns them and their pulse wave velocities, m/s.
+    They are drawn independently of each other, which they are not in people. Returns one more than ``draws``, the first of whom has the
+    middle of everything, and their pulse wave velocities, m/s.
     """
     tables = PUBLISHED_AGE
-    noise = jnp.clip(jax.random.normal(key, (draws, 6)), -3, 3)
+    noise = jnp.clip(jax.random.normal(key, (draws + 1, 6)), -3, 3).at[0].set(0)
     speed = tables["pulse_wave_velocity"]
     logs = jnp.log(jnp.array(speed.high) / jnp.array(speed.low)) / 2
     velocity = speed.at(age) * jnp.exp(jnp.interp(age, jnp.array(speed.ages), logs) * noise[:, 0])
