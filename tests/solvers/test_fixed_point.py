@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from solvers import fixed_point
+from solvers import anderson_step, fixed_point
 from tests.problems import quick_jit
 
 SIZE = 12
@@ -51,3 +51,16 @@ def test_gradients_of_a_nonlinear_fixed_point():
     for place in range(4):
         ahead, behind = (quick_jit(value)(at.at[place].add(sign * 1e-5)) for sign in (1, -1))
         assert float(gradient[place]) == pytest.approx(float(ahead - behind) / 2e-5, rel=1e-7)
+
+
+def test_steps_taken_one_by_one_reach_the_same_point():
+    points, images = [START], [linear((MATRIX, SHIFT), START)]
+    for _ in range(SIZE + 4):
+        points = [*points[-SIZE:], anderson_step(points, images)]
+        images = [*images[-SIZE:], linear((MATRIX, SHIFT), points[-1])]
+    np.testing.assert_allclose(_flat(points[-1]), jnp.linalg.solve(jnp.eye(SIZE) - MATRIX, SHIFT), rtol=1e-7)
+
+
+def test_one_evaluation_is_a_plain_iteration():
+    image = linear((MATRIX, SHIFT), START)
+    np.testing.assert_allclose(_flat(anderson_step([START], [image])), _flat(image), rtol=1e-14)
