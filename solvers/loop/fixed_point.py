@@ -153,6 +153,6 @@ def anderson_step(points: Sequence[State], images: Sequence[State]) -> State:
     """
     _, restore = ravel_pytree(images[-1])
     scale = _scales(images[-1])
-    values = jnp.stack([ravel_pytree(image)[0] for image in images]) / scale
-    residuals = values - jnp.stack([ravel_pytree(point)[0] for point in points]) / scale
+    values = jnp.stack([ravel_pytree(image)[0] for image in images]) / scale[None]
+    residuals = values - jnp.stack([ravel_pytree(point)[0] for point in points]) / scale[None]
     return restore(_mixed(values, residuals, jnp.ones(len(images), bool)) * scale)

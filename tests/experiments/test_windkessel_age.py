@@ -22,9 +22,7 @@ def test_pulse_pressure_rises_with_stiffness(tmp_path):
         for name in ("systolic", "diastolic", "pulse", "mean"):
             assert np.isfinite(summary[f"age_{age}_{name}_people_mean_mmhg"])
         assert summary[f"age_{age}_mean_mmhg"] == pytest.approx(summary[f"age_{age}_mean_published_mmhg"], rel=1e-6)
-        assert (
-            summary[f"age_{age}_pulse_per_ten_percent_compliance_mmhg"] < 0 < summary[f"age_{age}_pulse_per_ten_percent_contractility_mmhg"]
-        )
+        assert -4 < summary[f"age_{age}_pulse_per_ten_percent_compliance_mmhg"] < -1
     assert 5 < summary["pulse_rise_stiffness_alone_mmhg"] < 25
     assert summary["age_75_compliance_ml_per_mmhg"] < 0.75 * summary["age_25_compliance_ml_per_mmhg"]
     assert summary["age_75_people_not_found_fraction"] == 0

@@ -59,6 +59,7 @@ def test_the_youngest_has_the_published_pressures_and_output(young):
     assert 5 < behind < 40
 
 
+@pytest.mark.slow
 def test_slopes_agree_with_differences(young):
     levers = young.levers
     slopes = np.asarray(jax.jit(elasticities)(levers))
@@ -77,6 +78,7 @@ def test_stiffness_alone_raises_the_top_and_lowers_the_bottom(young):
     assert stiff.read[MEAN] == pytest.approx(float(young.read[MEAN]), rel=0.02)
 
 
+@pytest.mark.slow
 def test_what_no_heart_gives_is_said():
     lost = jax.jit(lambda levers: solved(levers, (1, 3), (MEAN, OUTPUT), jnp.array([200.0, 60.0])))(young_levers())
     assert not float(lost.missing) < 1e-6
