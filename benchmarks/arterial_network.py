@@ -82,6 +82,7 @@ def measure(config: Config) -> dict[str, Any]:
     dtype = jnp.dtype(config.precision)
     network = jax.tree.map(lambda x: x.astype(dtype) if hasattr(x, "dtype") and x.dtype.kind == "f" else x, file.network)
     mesh = beat_mesh(float(file.network.period), file.samples)
+    between = float(file.network.period) / (file.samples - 1)
     numbers: dict[str, Any] = {"vessels": len(network.labels), "cells": sum(network.cells)}
     pressures = {}
     for scheme in SCHEMES:
@@ -106,7 +107,7 @@ def measure(config: Config) -> dict[str, Any]:
             stepper = one.stepper()
             solution = simulate(stepper, state, mesh)
             limits = jax.vmap(stepper.stepper.longest_step)(jax.tree.map(lambda x: x[:-1], solution.states))
-            return jnp.sum(jnp.ceil(mesh.length / limits)), solution.final
+            return jnp.sum(jnp.ceil(between / limits)), solution.final
 
         count, state = 0.0, one.initial_state()
         counted, _ = compiled(steps_of_beat, one, state)

@@ -21,6 +21,8 @@ MEMORY, PLAIN_BEATS = 5, 2
 MIDDLE = 2
 """Station half way along a vessel."""
 
+_mixed = eqx.filter_jit(anderson_step)
+
 Waveform = Float[Array, "vessels stations times"]
 
 
@@ -173,7 +175,7 @@ def run_to_period(
             points, images = [*points[1 - MEMORY :], state.flow], [*images[1 - MEMORY :], last.final.flow]
         plain, state = True, last.final
         if settle == "anderson" and len(points) > 1 and not returned:
-            mixed = anderson_step(points, images)
+            mixed = _mixed(points, images)
             if bool(jnp.all(mixed[0] > narrowest)):
                 plain, state = False, ArteryState(mixed, last.final.collapse)
 
