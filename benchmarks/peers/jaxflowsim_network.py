@@ -10,9 +10,9 @@ from _peer import answer, warm
 
 
 def run(options: dict[str, Any]) -> dict[str, Any]:
-    """Runs its loop without checks of convergence (``simulation_loop_unsafe``, its fastest) over as many beats as ours.
-
-    How many steps a beat takes is read off a first run, which does not count.
+    """Runs its loop without checks of convergence (``simulation_loop_unsafe``, its fastest) over as many beats as ours, and some steps
+    more: the number of steps is part of its program, and how many a beat takes is known afterwards. Seconds are those of a step times the
+    steps of the beats.
     """
     source = Path(options["source"]).expanduser()
     if not (source / "src" / "model.py").is_file():
@@ -45,14 +45,13 @@ def run(options: dict[str, Any]) -> dict[str, Any]:
 
         guess = options["guess_steps"]
         while True:
-            _, times, _ = steps(guess)
-            wraps = np.flatnonzero(np.diff(np.asarray(times)) < 0)
+            _, times, pressure = (np.asarray(part) for part in steps(guess))
+            wraps = np.flatnonzero(np.diff(times) < 0)
             if len(wraps) >= options["cycles"]:
                 break
             guess *= 2
         count = int(wraps[options["cycles"] - 1]) + 1
-        least, middle = warm(lambda: steps(count), options["repeats"])
-        _, times, pressure = (np.asarray(part) for part in steps(count))
+        least, middle = (seconds * count / guess for seconds in warm(lambda: steps(guess), options["repeats"]))
     begin = int(wraps[options["cycles"] - 2]) + 1 if options["cycles"] > 1 else 0
     at = np.linspace(0, float(period), options["samples"])[1:-1]
     clock = times[begin:count]
