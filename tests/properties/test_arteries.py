@@ -48,6 +48,7 @@ def test_a_member_fails_alone():
     assert 0 < float(together.final.collapse[1, 1]) < PERIOD
 
 
+@pytest.mark.slow
 def test_accelerated_beats_repeat_sooner_and_are_the_same():
     """Windkessels that fill in six beats: plain beats need eighty of them, accelerated ones nine."""
     network = eqx.tree_at(lambda n: n.compliance, tree(6), 3.5 * tree(6).compliance)
