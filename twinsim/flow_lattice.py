@@ -73,7 +73,7 @@ class FlowLattice:
         patch = padded[places[:, 0][:, :, None, None], places[:, 1][:, None, :, None], places[:, 2][:, None, None, :]]
         window = np.arange(-REACH, REACH + 1)
         for axis in (3, 2, 1):
-            kernel = truncation(self.fine[axis - 1], self.fine[axis - 1] // 2).real[0]
+            kernel = np.real(truncation(self.fine[axis - 1], self.fine[axis - 1] // 2))[0]
             matrix = kernel[(SUPPORT[None] - 2 * window[:, None]) % self.fine[axis - 1]] * SHARE
             patch = np.moveaxis(np.tensordot(patch, matrix, (axis, 1)), -1, axis)
         spots = [self.nodes[:, axis][:, None] + window for axis in range(3)]

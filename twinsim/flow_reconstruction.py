@@ -122,7 +122,7 @@ class FlowProblem:
         rows[clear] = np.arange(clear.sum())
         self.angle = np.pi / images.encoding
         self.scale = float(np.mean(self.angle)) ** 2
-        seen = np.asarray(self.scanner.truncated(jnp.asarray(vessel.magnitude[None] + 0j))).real[0][clear]
+        seen = np.asarray(self.scanner.truncated(jnp.asarray(vessel.magnitude + 0j)).real)[clear]
         jacobian = self.lattice.seen(vessel.magnitude * self.wall, rows)
         self.jacobian = (sparse.diags(1 / np.maximum(seen, vessel.noise)) @ jacobian).tocsr()
         self.transposed = self.jacobian.T.tocsr()

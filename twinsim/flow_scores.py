@@ -57,7 +57,7 @@ def interpolations(images: FlowImages, space: FaceGrid) -> dict[str, tuple[np.nd
     scanner = PhaseContrast(images.encoding, fine, images.shape)
     found = {"trilinear_velocity": _resampled(images.velocity, fine, 1)}
     for name, order in (("trilinear", 1), ("cubic", 3)):
-        resampled = _resampled(signal.real, fine, order) + 1j * _resampled(signal.imag, fine, order)
+        resampled = _resampled(np.real(signal), fine, order) + 1j * _resampled(np.imag(signal), fine, order)
         found[name] = np.asarray(scanner.velocity(jnp.asarray(resampled)))
     found["zero_filled"] = np.asarray(scanner.velocity(scanner.filled(jnp.asarray(signal))))
     with_divergence = {name: (field, divergence_of(field, space)) for name, field in found.items()}

@@ -7,6 +7,8 @@ from typing import Any, Literal
 import jax.numpy as jnp
 import numpy as np
 import xarray as xr
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from twinsim.cli import run_script
@@ -231,10 +233,10 @@ def _picture(images: FlowImages, best: Projected, fine: FineFlow | None) -> Figu
     figure = new_figure(2.6)
     top = float(panels[-1][1].max())
     for axes, (name, speed) in zip(np.atleast_1d(figure.subplots(1, len(panels))), panels, strict=True):
-        shown = axes.imshow(speed[:, speed.shape[1] // 2].T, origin="lower", vmin=0, vmax=top, cmap="magma")
+        axes.imshow(speed[:, speed.shape[1] // 2].T, origin="lower", vmin=0, vmax=top, cmap="magma")
         axes.set_title(name)
         axes.set_axis_off()
-    figure.colorbar(shown, ax=figure.axes, label="speed (m/s)", shrink=0.8)
+    figure.colorbar(ScalarMappable(Normalize(0, top), "magma"), ax=figure.axes, label="speed (m/s)", shrink=0.8)
     return figure
 
 

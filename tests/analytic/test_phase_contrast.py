@@ -115,10 +115,14 @@ def ball():
     return FaceGrid(VoxelGrid(x**2 + y**2 + z**2 < 20, (1.0, 0.8, 1.25)))
 
 
+def drawn_faces(keys):
+    return jax.random.normal(keys[0], (13, 11, 10)), jax.random.normal(keys[1], (12, 12, 10)), jax.random.normal(keys[2], (12, 11, 11))
+
+
 def test_projection_leaves_no_divergence_and_is_orthogonal():
     space = ball()
     keys = jax.random.split(jax.random.key(1), 3)
-    faces = tuple(jax.random.normal(k, s) for k, s in zip(keys, ((13, 11, 10), (12, 12, 10), (12, 11, 11)), strict=True))
+    faces = drawn_faces(keys)
     found, solution = space.projected(faces)
     assert int(solution.status) == 0
     scale = float(jnp.linalg.norm(space.divergence(faces)))
@@ -130,7 +134,7 @@ def test_projection_leaves_no_divergence_and_is_orthogonal():
 def test_gradient_is_minus_the_transpose_of_the_divergence():
     space = ball()
     keys = jax.random.split(jax.random.key(2), 4)
-    faces = tuple(jax.random.normal(k, s) for k, s in zip(keys, ((13, 11, 10), (12, 12, 10), (12, 11, 11)), strict=False))
+    faces = drawn_faces(keys)
     field = jax.random.normal(keys[3], space.grid.shape)
     left = float(jnp.vdot(space.divergence(faces), field))
     right = -sum(float(jnp.vdot(a, b)) for a, b in zip(faces, space.gradient(field), strict=True))

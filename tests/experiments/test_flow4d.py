@@ -81,20 +81,20 @@ def test_linear_fields_cost_nothing():
 
 @pytest.mark.slow
 def test_intervals_of_the_flow_hold_the_truth():
-    """Noise drawn anew twelve times; 90 % intervals of the flow through a plane, from the spread of six draws each."""
+    """Noise drawn anew eight times; 90 % intervals of the flow through a plane, from the spread of five draws each."""
     hits = 0
-    for seed in range(12):
-        given = tube(seed, 15.0, plug=True)
-        config = flow4d.Config(**{**TOY, "layers": (0.0,), "draws": 6})
+    config = flow4d.Config(section=0.5, draws=5)
+    for seed in range(8):
+        given = tube(seed, 15.0, plug=True, shape=(16, 16, 16), radius=4.0)
         problem = FlowProblem(given.images, find_vessel(given.images), 0.0)
         fit = problem.fit(30.0, exact=1)
-        found = {"coefficients": fit.coefficients, "penalty": 30.0}
         space = flow4d.lumen_faces(problem.vessel, given.images.spacing / 2)
+        found = {"coefficients": fit.coefficients, "penalty": 30.0}
         flows = flow4d._draws(config, problem, found, space, Workspace(progress=False))
         best = flow4d.project(space, problem.faces(fit.coefficients), problem.velocity(fit.coefficients))
-        true = 0.6 * float(best.mask[:, :, 12].sum()) * (given.images.spacing / 2) ** 2
+        true = 0.6 * float(best.mask[:, :, 8].sum()) * (given.images.spacing / 2) ** 2
         hits += abs(flow4d.section_flow(config, best, given.images) - true) < flow4d.INTERVAL * np.std(flows, ddof=1)
-    assert 7 <= hits <= 12
+    assert 4 <= hits <= 8
 
 
 def test_refusals(tmp_path):
