@@ -114,7 +114,8 @@ def wrapped(velocity: ArrayLike, encoding: ArrayLike) -> Array:
 def image_noise(images: Complex[Array, "direction i j k"] | np.ndarray) -> float:
     """Standard deviation of the real part, from the corners of k-space, where a vessel of several voxels has next to nothing.
 
-    Corners: more than three quarters of the highest frequency along all axes. Too high for vessels thinner than about three voxels.
+    Corners: more than three quarters of the highest frequency along all axes. Too high for vessels thinner than about three voxels;
+    with fewer than about twelve coarse voxels an axis a handful of values is left and the estimate is off by tens of percent.
     """
     given = np.asarray(images)
     shape = given.shape[1:]

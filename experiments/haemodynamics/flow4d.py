@@ -31,7 +31,6 @@ RANGES = {
     "draws": (0, 1000),
     "section": (0.0, 1.0),
 }
-INTERVAL = 1.645
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from twinsim.flow_images import read_images
 from twinsim.flow_reconstruction import FlowProblem, find_vessel
 from twinsim.workspace import Workspace
 
+STUDENT = 2.132  # 90 % with the deviation of five draws
 TOY = {"layers": (0.0, 0.5), "penalties": (30.0, 3.0), "draws": 3, "section": 0.5}
 
 
@@ -81,11 +82,11 @@ def test_linear_fields_cost_nothing():
 
 @pytest.mark.slow
 def test_intervals_of_the_flow_hold_the_truth():
-    """Noise drawn anew eight times; 90 % intervals of the flow through a plane, from the spread of five draws each."""
+    """Noise drawn anew six times; 90 % intervals of the flow through a plane, from the spread of five draws each."""
     hits = 0
     config = flow4d.Config(section=0.5, draws=5)
-    for seed in range(8):
-        given = tube(seed, 15.0, plug=True, shape=(16, 16, 16), radius=4.0)
+    for seed in range(6):
+        given = tube(seed, 15.0, plug=True, shape=(24, 24, 16), radius=5.0)
         problem = FlowProblem(given.images, find_vessel(given.images), 0.0)
         fit = problem.fit(30.0, exact=1)
         space = flow4d.lumen_faces(problem.vessel, given.images.spacing / 2)
@@ -93,8 +94,8 @@ def test_intervals_of_the_flow_hold_the_truth():
         flows = flow4d._draws(config, problem, found, space, Workspace(progress=False))
         best = flow4d.project(space, problem.faces(fit.coefficients), problem.velocity(fit.coefficients))
         true = 0.6 * float(best.mask[:, :, 8].sum()) * (given.images.spacing / 2) ** 2
-        hits += abs(flow4d.section_flow(config, best, given.images) - true) < flow4d.INTERVAL * np.std(flows, ddof=1)
-    assert 4 <= hits <= 8
+        hits += abs(flow4d.section_flow(config, best, given.images) - true) < STUDENT * np.std(flows, ddof=1)
+    assert hits >= 4
 
 
 def test_refusals(tmp_path):
