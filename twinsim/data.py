@@ -72,6 +72,15 @@ DATASETS: dict[str, Dataset] = {
             ),
         ),
         Dataset(
+            name="flow4d",
+            path="imaging/flow4d",
+            what="synthetic velocity-encoded images of an aorta, 42 x 38 x 36 voxels, and the computed flow on twice as many",
+            source="github.com/EdwardFerdian/4DFlowNet, commit c1d452e, data/example_data*.h5",
+            licence="MIT",
+            size_mib=3.4,
+            contents="example_data*.h5",
+        ),
+        Dataset(
             name="sarcoma_pet_ct_mr",
             path="imaging/sarcoma_pet_ct_mr",
             what="soft-tissue sarcoma, three patients: CT, PET (SUV), T1 MR and tumour masks",
