@@ -62,8 +62,18 @@ def measure(config: Config) -> dict[str, Any]:
     import numpy as np
 
     from benchmarks._measure import compiled, copy_bandwidth, peak_resident_mib, warm
-    from solvers.lattice_boltzmann import BGK, D3Q19, D3Q27, TRT, ConstantViscosity, Cumulant, LatticeBoltzmann
-    from solvers.lattice_boltzmann import face_patches, lattice_domain, wall_fractions
+    from solvers.lattice_boltzmann import (
+        BGK,
+        D3Q19,
+        D3Q27,
+        TRT,
+        ConstantViscosity,
+        Cumulant,
+        LatticeBoltzmann,
+        face_patches,
+        lattice_domain,
+        wall_fractions,
+    )
 
     n, dtype = config.edge_voxels, jnp.dtype(config.precision)
     rates = copy_bandwidth(dtype, n**3, config.copy_mib)

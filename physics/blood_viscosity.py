@@ -47,7 +47,9 @@ class CarreauYasuda(ViscosityLaw):
     def at(self, shear_rate: Array) -> Array:
         """See :class:`solvers.lattice_boltzmann.ViscosityLaw`."""
         rate = jnp.sqrt(shear_rate**2 + SMALLEST_RATE**2)
-        thinned = (1 + (self.time.astype(rate.dtype) * rate) ** self.bend.astype(rate.dtype)) ** ((self.power - 1) / self.bend).astype(rate.dtype)
+        thinned = (1 + (self.time.astype(rate.dtype) * rate) ** self.bend.astype(rate.dtype)) ** ((self.power - 1) / self.bend).astype(
+            rate.dtype
+        )
         return self.limit.astype(rate.dtype) + (self.rest - self.limit).astype(rate.dtype) * thinned
 
     @property

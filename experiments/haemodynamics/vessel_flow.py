@@ -4,7 +4,6 @@ import time
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -20,28 +19,22 @@ from physics.womersley import womersley_number, womersley_shear
 from solvers import simulate, time_mesh
 from solvers.lattice_boltzmann import (
     D3Q19,
-    TRT,
-    Constant,
     ConstantViscosity,
     FlowState,
-    Inlet,
     LatticeBoltzmann,
-    Outlets,
-    Periodic,
     ViscosityLaw,
     face_patches,
     lattice_domain,
-    wall_fractions,
 )
 from twinsim.cli import run_script
 from twinsim.errors import InputError
 from twinsim.experiment import Result
 from twinsim.option_checks import check_options
 from twinsim.report import Report
+from twinsim.vessel_case import INLET, OUTLET, vessel_lattice
 from twinsim.vessel_figures import middle_plane, wall_shear
 from twinsim.workspace import Workspace
 
-INLET, OUTLET = 1, 2
 SPARE = 0.75
 """Diameters beside inlet and outlet whose wall is left out: the parabola turns there into what the flow wants."""
 RANGES = {
@@ -131,7 +124,9 @@ def run(config: Config, workspace: Workspace) -> Result:
     case = _case(config)
     foreseen = case.units.examine(_peak_speed(config), jnp.asarray(_viscosities(config)) / config.density)
     cells = int(np.asarray(case.flow.domain.fluid).sum())
-    workspace.message(f"{cells} voxels of blood, {case.flow.substeps * config.frames} steps per beat of {float(case.units.step) * 1e6:.3g} µs")
+    workspace.message(
+        f"{cells} voxels of blood, {case.flow.substeps * config.frames} steps per beat of {float(case.units.step) * 1e6:.3g} µs"
+    )
     found = workspace.stage("beats", lambda: _beats(config, case))
     shear = found["shear"] * float(case.units.pressure)
     last = shear_indices(jnp.asarray(shear[-config.frames :]))
@@ -176,7 +171,11 @@ def _case(config: Config) -> Case:
         raise InputError(f"{steps} steps per beat", "at most 2000000", "use larger voxels, a higher --mach or a thinner fluid")
     try:
         shape = straight_vessel(
-            config.voxels_per_diameter / 2, config.length_mm * per_mm, config.angle_degrees, config.stenosis, config.stenosis_length_mm * per_mm
+            config.voxels_per_diameter / 2,
+            config.length_mm * per_mm,
+            config.angle_degrees,
+            config.stenosis,
+            config.stenosis_length_mm * per_mm,
         )
         domain = lattice_domain(D3Q19, face_patches(shape.distance[1:-1, 1:-1, 1:-1] > 0, {INLET: (0, 0), OUTLET: (0, 1)}))
         probe = wall_probe(domain, shape.distance, SPARE * config.voxels_per_diameter)
@@ -184,48 +183,18 @@ def _case(config: Config) -> Case:
         got, expected, do = (part.split(" ", 1)[1] for part in str(error).split("; ", 2))
         raise InputError(got, expected, f"{do} (--diameter-mm, --length-mm, --voxels-per-diameter, --stenosis)") from error
     samples = _wave(config, np.arange(128) / 128)
-    flow, start = _flow(config, units, shape, domain, samples, steps)
+    dtype = jnp.dtype(config.precision)
+    law: ViscosityLaw = blood_viscosity(units)
+    if config.blood == "newton":
+        law = ConstantViscosity(jnp.asarray(config.viscosity / config.density / float(units.kinematic_viscosity)))
+    load = (config.proximal_mmhg_s_per_ml * MMHG_S_PER_ML, config.distal_mmhg_s_per_ml * MMHG_S_PER_ML)
+    load = (*load, config.compliance_ml_per_mmhg * ML_PER_MMHG)
+    mean = config.mean_flow_ml_per_min * 1e-6 / 60
+    flow, start = vessel_lattice(shape, domain, units, law, mean, samples, load, steps, config.frames, dtype)
     far = config.length_mm * per_mm / 2 - SPARE * config.voxels_per_diameter
     near = np.abs(np.abs(shape.along) - far * np.cos(np.radians(config.angle_degrees))) < 1
     sections = np.stack([near & (sign * shape.along > 0) & (shape.distance > 0) for sign in (-1, 1)]).reshape(2, -1)
     return Case(shape, units, flow, probe, start, samples, sections & np.asarray(domain.fluid))
-
-
-def _flow(
-    config: Config, units: LatticeUnits, shape: VesselShape, domain: Any, samples: np.ndarray, steps: int
-) -> tuple[LatticeBoltzmann, FlowState]:
-    dtype = jnp.dtype(config.precision)
-
-    def one(value: Any) -> jax.Array:
-        return jnp.asarray(value, dtype)
-
-    links = domain.links_of(INLET)
-    cell = np.stack(np.unravel_index(np.asarray(domain.cell[links]), domain.shape), axis=1) - 1
-    step = np.asarray(D3Q19.steps)[np.asarray(domain.direction[links])]
-    profile = shape.entering(cell + step / 2)
-    weight = np.asarray(D3Q19.weights)[np.asarray(domain.direction[links])]
-    mean = config.mean_flow_ml_per_min * 1e-6 / 60 / float(units.flow)
-    profile *= mean / -(6 * weight * (step * profile).sum(axis=1)).sum()  # the volume that these links bring in a step
-    resistance, compliance = MMHG_S_PER_ML / float(units.resistance), ML_PER_MMHG / float(units.compliance)
-    proximal, distal = config.proximal_mmhg_s_per_ml * resistance, config.distal_mmhg_s_per_ml * resistance
-    outlets = Outlets(
-        (OUTLET,), (Constant(one(0.0)),), one([proximal]), one([distal]), one([config.compliance_ml_per_mmhg * compliance]), relative=True
-    )
-    law: ViscosityLaw = blood_viscosity(units)
-    if config.blood == "newton":
-        law = ConstantViscosity(one(config.viscosity / config.density / float(units.kinematic_viscosity)))
-    law = jax.tree.map(lambda leaf: one(leaf), law)
-    flow = LatticeBoltzmann(
-        domain,
-        TRT(law),
-        wall_fractions(domain, one(shape.distance)),
-        inlets=(Inlet(INLET, one(profile), Periodic(one(samples), one(steps), rise=steps / 20)),),
-        outlets=outlets,
-        substeps=steps // config.frames,
-    )
-    start = flow.initial_state()
-    loads = one([[(proximal + distal) * mean, distal * mean]])
-    return flow, FlowState(start.populations, loads)
 
 
 def _beats(config: Config, case: Case) -> dict[str, np.ndarray]:
@@ -236,7 +205,7 @@ def _beats(config: Config, case: Case) -> dict[str, np.ndarray]:
     save = [float((config.beats - 1) * steps + peak * flow.substeps), float(config.beats * steps)]
     mesh = time_mesh(0.0, save, float(flow.substeps))
 
-    @eqx.filter_jit
+    @jax.jit
     def program(flow: LatticeBoltzmann, probe: WallProbe, sections: jax.Array, state: FlowState) -> Any:
         def observe(now: jax.Array, state: FlowState) -> dict[str, jax.Array]:
             seen = flow.moments(state, now)
@@ -366,8 +335,18 @@ def _report(
     fields = found["fields"][:3] * float(case.units.speed), found["fields"][6] / float(case.units.step)
     place = (np.asarray(case.probe.point) - case.shape.centre) @ case.shape.axis * size
     times = (np.arange(config.frames) + 1) * config.period_s / config.frames
-    report.figure(middle_plane(*fields, case.shape.distance[1:-1, 1:-1, 1:-1] > 0, size), "Speed and vorticity in the middle plane at systole.", "fields", alt="Two maps")
-    report.figure(wall_shear(place, np.asarray(last.time_averaged), times, shear[-config.frames :]), "Wall shear along the vessel and over the last beat.", "wall", alt="Two plots")
+    report.figure(
+        middle_plane(*fields, case.shape.distance[1:-1, 1:-1, 1:-1] > 0, size),
+        "Speed and vorticity in the middle plane at systole.",
+        "fields",
+        alt="Two maps",
+    )
+    report.figure(
+        wall_shear(place, np.asarray(last.time_averaged), times, shear[-config.frames :]),
+        "Wall shear along the vessel and over the last beat.",
+        "wall",
+        alt="Two plots",
+    )
     report.table(["Number", "Value"], [[key, "none" if value is None else f"{value:.4g}"] for key, value in summary.items()])
     return report
 

@@ -131,7 +131,7 @@ class LatticeBoltzmann(Stepper):
         velocity: Float[Array, "3 cells"] | None = None,
         strain_rate: Float[Array, "6 cells"] | None = None,
     ) -> FlowState:
-        """Populations after collision at time zero with these moments, at rest where nothing is given; flat and padded as :class:`Moments` are.
+        """Populations after collision at time zero with these moments, at rest where nothing is given; flat and padded.
 
         :meth:`moments` streams once more: what it says of this state belongs to time one. The lattice is a little compressible: a pressure
         that changes at the rate p' wants div u = -3p', and a start without it rings (docs/theory/lattice_boltzmann.md).

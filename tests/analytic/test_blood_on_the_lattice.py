@@ -1,5 +1,7 @@
 """Physical units, shear-thinning blood, wall shear indices, vorticity and the closed form of pulsatile flow."""
 
+from itertools import pairwise
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -98,15 +100,17 @@ def thinning_channel(n, blood, force, steps):
 def exact_channel(n, blood, force):
     """Momentum gives the stress F y; the shear rate from it by bisection, the velocity by Gauss points between voxel centres."""
     half = n / 2
-    at = quick_jit(blood.at)
+    rest, limit, time, bend, power = (float(value) for value in (blood.rest, blood.limit, blood.time, blood.bend, blood.power))
 
     def rate(y):
-        stress = force * y
-        return brentq(lambda g: g * float(at(number(g))) - stress, 0, stress / 0.01, xtol=1e-18, rtol=1e-12) if stress else 0.0
+        def excess(g):
+            return g * (limit + (rest - limit) * (1 + (time * g) ** bend) ** ((power - 1) / bend)) - force * y
+
+        return brentq(excess, 0, force * y / limit, xtol=1e-18, rtol=1e-12)
 
     edges = np.concatenate([[half], (half - 0.5 - np.arange(n // 2))])
     nodes, weights = np.polynomial.legendre.leggauss(4)
-    pieces = [sum(w * rate((a + b) / 2 + x * (a - b) / 2) for x, w in zip(nodes, weights)) * (a - b) / 2 for a, b in zip(edges, edges[1:])]
+    pieces = [sum(w * rate((a + b) / 2 + x * (a - b) / 2) for x, w in zip(nodes, weights)) * (a - b) / 2 for a, b in pairwise(edges)]
     side = np.cumsum(pieces)
     return np.concatenate([side, side[::-1]])
 
@@ -121,16 +125,16 @@ def test_a_shear_thinning_channel_converges_at_order_two_to_its_integral():
         errors.append(np.abs(found - exact).max() / exact.max())
     assert slope([1 / n for n in sides], errors) == pytest.approx(2, abs=0.3), errors
     assert errors[-1] < 5e-3
-    # It does thin: a parabola with the same wall shear is narrower.
-    assert exact.max() / exact.mean() < 1.4
+    assert exact.max() / exact.mean() < 1.45  # it does thin: a parabola has 1.5
 
 
+@pytest.mark.slow
 def test_the_gradient_reaches_every_number_of_the_law():
     def mean(values):
         domain = lattice_domain(D3Q19, face_patches(np.ones((5, 1, 1), bool), {}), (False, True, True))
         flow = LatticeBoltzmann(domain, TRT(CarreauYasuda(*values)), force=jnp.array([0, 1e-3, 0.0]))
-        state = jax.lax.fori_loop(0, 12, lambda n, s: flow.step(s, n.astype(float)), flow.initial_state())
-        return jnp.sum(flow.moments(state, number(12)).velocity) * 1e3
+        state = jax.lax.fori_loop(0, 6, lambda n, s: flow.step(s, n.astype(float)), flow.initial_state())
+        return jnp.sum(flow.moments(state, number(6)).velocity) * 1e3
 
     point = jnp.array([0.3, 0.02, 300.0, 1.25, 0.22])
     value = quick_jit(lambda p: mean(tuple(p)))

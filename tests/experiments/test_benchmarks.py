@@ -75,6 +75,7 @@ TOYS: dict[str, dict] = {
     "sparse_masks": {"edge_voxels": 8, "fill_fractions": (0.2, 0.5), "applications": 2, "repeats": 1},
     "closed_loop": {"cores": 0, "steps": 50, "beats": 5, "batch": 4, "repeats": 1, "peers": False},
     "stiff_kinetics": {"cores": 0, "cells": 5, "batch": 4, "repeats": 1, "peers": False},
+    "lattice_flow": {"edge_voxels": 8, "steps": 4, "repeats": 1, "copy_mib": 1, "peers": False},
     "substrate_transport": {
         "edge_voxels": 12, "spacing_um": 166.0, "substrates": (1, 2), "mask_reference_steps": 16, "repeats": 1
     },
