@@ -29,7 +29,7 @@ def test_a_solenoidal_start_rings():
 @pytest.mark.parametrize(("alpha", "sides"), [(2, (12, 16, 24, 32)), (20, (32, 48, 64, 96))])
 def test_womersley_between_plates(alpha, sides):
     errors = [womersley(n, alpha, "channel") for n in sides]
-    np.testing.assert_allclose(orders(sides, errors), 2, atol=0.3)
+    assert min(orders(sides, errors)) > 1.8  # above 2 while the layer of a voxel or two at the wall is resolved
     assert max(errors[-1]) < 1e-3
 
 

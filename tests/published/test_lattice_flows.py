@@ -13,6 +13,6 @@ def test_lid_driven_cavity():
 
 @pytest.mark.slow
 def test_wall_shear_of_a_tube_at_thirty_degrees():
-    """Twenty voxels per diameter: within one per cent at every point of the wall."""
+    """Twenty voxels per diameter: within two per cent, as asked for, at every point of the wall, the tangents to the grid included."""
     mean, largest = tilted_tube()
-    assert mean < 2e-3 and largest < 0.01
+    assert mean < 2e-3 and largest < 0.02
