@@ -12,6 +12,7 @@ from twinsim.workspace import Workspace
 TOY = Config(voxels_per_diameter=8, length_mm=9.0, frames=8, mach=0.25, mean_flow_ml_per_min=10.0, period_s=0.4, viscosity=0.01)
 
 
+@pytest.mark.slow
 def test_a_straight_vessel_has_the_wall_shear_of_the_closed_form(tmp_path):
     summary = run_experiment("haemodynamics/vessel_flow", TOY, RunOptions(out=tmp_path / "out"), progress=False)
     assert summary["tawss_mean_pa"] == pytest.approx(summary["tawss_closed_form_pa"], rel=0.04)
