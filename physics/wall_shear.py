@@ -51,7 +51,7 @@ def wall_probe(domain: LatticeDomain, distance: np.ndarray, spare: float = 0.0) 
     Args:
         domain: Of the flow, on the host.
         distance: Signed distance to the wall of the padded box in voxels, positive in the fluid; normals are its gradient.
-        spare: Voxels left out next to the faces of the box, where openings disturb the flow.
+        spare: Voxels left out next to faces of the box that have openings, which disturb the flow.
 
     Raises:
         ValueError: Another shape than the padded box, or no voxel within a voxel of the wall.
@@ -63,9 +63,10 @@ def wall_probe(domain: LatticeDomain, distance: np.ndarray, spare: float = 0.0) 
     slopes = np.stack([np.gradient(distance, axis=axis) for axis in range(3)])
     place = np.argwhere(fluid & (distance < 1.0))
     inside = np.ones(len(place), bool)
-    for axis, wraps in enumerate(domain.periodic):
-        if not wraps:
-            inside &= (place[:, axis] - 0.5 >= spare) & (domain.shape[axis] - 1.5 - place[:, axis] >= spare)
+    opening = np.stack(np.unravel_index(np.asarray(domain.beyond)[domain.ends[0] :], domain.shape), axis=1)
+    for axis, size in enumerate(domain.shape):
+        inside &= (place[:, axis] - 0.5 >= spare) | ~(opening[:, axis] == 0).any()
+        inside &= (size - 1.5 - place[:, axis] >= spare) | ~(opening[:, axis] == size - 1).any()
     place = place[inside]
     if not len(place):
         raise ValueError("got no fluid voxel within a voxel of the wall; expected some; do: give the distance in voxels, and less spare")

@@ -63,6 +63,14 @@ def test_shear_between_moving_walls_is_exact_wherever_they_cut(fraction, rule):
     np.testing.assert_allclose(strain, 0.005 / height, rtol=1e-6)
 
 
+@pytest.mark.parametrize("fraction", [None, 0.8])
+def test_walls_take_up_the_push_of_a_steady_flow(fraction):
+    """The momentum that links exchange is the force on the fluid, whatever rule brings populations back."""
+    flow = channel(D3Q19, TRT(ConstantViscosity(number(0.5))), fraction=fraction)
+    state = marched(flow, flow.initial_state(), 500)
+    np.testing.assert_allclose(flow.wall_force(state, number(0)), [0, 8 * FORCE, 0], rtol=1e-9, atol=1e-18)
+
+
 def test_a_cut_at_a_half_is_the_half_way_wall():
     law = TRT(ConstantViscosity(number(VISCOSITY)))
     whole = channel(D3Q19, law)

@@ -76,6 +76,7 @@ TOYS: dict[str, dict] = {
     "closed_loop": {"cores": 0, "steps": 50, "beats": 5, "batch": 4, "repeats": 1, "peers": False},
     "arterial_network": {"network": "cca", "cell_mm": 12.0, "cycles": 1, "repeats": 1, "peers": False},
     "stiff_kinetics": {"cores": 0, "cells": 5, "batch": 4, "repeats": 1, "peers": False},
+    "lattice_flow": {"edge_voxels": 8, "steps": 4, "repeats": 1, "copy_mib": 1, "peers": False},
     "substrate_transport": {
         "edge_voxels": 12, "spacing_um": 166.0, "substrates": (1, 2), "mask_reference_steps": 16, "repeats": 1
     },

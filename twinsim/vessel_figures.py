@@ -1,0 +1,46 @@
+"""Figures of the flow in a voxel vessel."""
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from twinsim.figure_style import BLUE, INK, VERMILION, new_figure, quiet
+
+
+def middle_plane(velocity: np.ndarray, curl: np.ndarray, inside: np.ndarray, voxel_mm: float) -> Figure:
+    """Speed (m/s) and the vorticity across (1/s) in the plane in the middle of z; arrays ``(3, x, y, z)`` and ``(x, y, z)``."""
+    figure = new_figure(4.2)
+    middle = curl.shape[2] // 2
+    shown = np.sqrt((velocity[..., middle] ** 2).sum(axis=0)), curl[..., middle]
+    extent = (0, curl.shape[0] * voxel_mm, 0, curl.shape[1] * voxel_mm)
+    for axes, field, label in zip(figure.subplots(2, 1), shown, ("speed (m/s)", "vorticity (1/s)"), strict=True):
+        signed = label.startswith("vorticity")
+        bound = max(float(np.abs(field).max()), 1e-12)
+        image = axes.imshow(
+            np.where(inside[..., middle], field, np.nan).T,
+            origin="lower",
+            extent=extent,
+            cmap="RdBu_r" if signed else "viridis",
+            vmin=-bound if signed else 0,
+            vmax=bound,
+        )
+        figure.colorbar(image, ax=axes, label=label)
+        axes.set_xlabel("x (mm)")
+        axes.set_ylabel("y (mm)")
+    return figure
+
+
+def wall_shear(place_mm: np.ndarray, average: np.ndarray, times: np.ndarray, shear: np.ndarray) -> Figure:
+    """Time-averaged wall shear stress (Pa) along the axis, and the stress ``(time, point, 3)`` over a beat."""
+    figure = new_figure(3.6)
+    left, right = figure.subplots(1, 2)
+    left.plot(place_mm, average, ".", color=BLUE, markersize=2, label="time average")
+    left.set_xlabel("along the axis (mm)")
+    left.set_ylabel("wall shear stress (Pa)")
+    size = np.linalg.norm(shear, axis=-1)
+    right.plot(times, size.mean(axis=1), color=INK, label="mean of the wall")
+    right.plot(times, size.max(axis=1), color=VERMILION, label="largest")
+    right.set_xlabel("time in the last beat (s)")
+    for axes in (left, right):
+        axes.legend(frameon=False, fontsize=8)
+        quiet(axes)
+    return figure
