@@ -9,13 +9,13 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, PyTree
 
-from solvers.delays.delayed_block import Given, Sizes, Steps, stretch, summary, written
+from solvers.delays.delayed_block import Given, Heard, Sizes, Steps, stretch, summary, written
 from solvers.delays.delayed_edges import DelayedEdges, Ring, late_sums, prompt_sums
 from solvers.shapes import Index
 
 
 def backwards(
-    kept: tuple[Steps, Steps], cotangents: tuple[Any, Any, Any], perturbed: Given, given: Given, edges: DelayedEdges, sizes: Sizes
+    kept: tuple[Steps, Heard], cotangents: tuple[Any, Any, Any], perturbed: Given, given: Given, edges: DelayedEdges, sizes: Sizes
 ) -> Given:
     """Cotangents of what is given, from those of the saved states, the last state and the history of the end.
 

@@ -16,6 +16,7 @@ from solvers.shapes import Index
 Nodes = Float[Array, "variables nodes *members"]
 Sent = Float[Array, "rows nodes *members"]
 Steps = Float[Array, "steps variables nodes *members"]
+Heard = Float[Array, "steps rows nodes *members"]
 
 
 class DelayedNode(eqx.Module):
@@ -60,7 +61,7 @@ def summary(sizes: Sizes, after: Steps) -> Array:
     return grouped.mean(axis=1) if sizes.mean else grouped[:, -1]
 
 
-def march_blocks(given: Given, edges: DelayedEdges, steps: int, keep: Callable[[Steps, Steps], PyTree]) -> tuple[Nodes, Ring, PyTree]:
+def march_blocks(given: Given, edges: DelayedEdges, steps: int, keep: Callable[[Steps, Heard], PyTree]) -> tuple[Nodes, Ring, PyTree]:
     """All steps; the last state, the last ring, and what ``keep`` gives of the states after the steps of a block and what was heard."""
     whole, rest = divmod(steps, edges.block)
     carry, parts = (given.state, first_ring(given, edges)), []
@@ -78,7 +79,7 @@ def march_blocks(given: Given, edges: DelayedEdges, steps: int, keep: Callable[[
     return *carry, jax.tree.map(lambda *pieces: jnp.concatenate(pieces), *parts)
 
 
-def march_block(given: Given, edges: DelayedEdges, state: Nodes, ring: Ring, first: Index, count: int) -> tuple[Nodes, Ring, Steps, Steps]:
+def march_block(given: Given, edges: DelayedEdges, state: Nodes, ring: Ring, first: Index, count: int) -> tuple[Nodes, Ring, Steps, Heard]:
     """``count`` steps: late sums of all of them at once, then one after another.
 
     Returns:

@@ -13,6 +13,7 @@ from solvers.delays.delayed_block import (
     DelayedNode,
     Forcing,
     Given,
+    Heard,
     Nodes,
     Sizes,
     Steps,
@@ -145,12 +146,12 @@ def _march(given: Given, edges: DelayedEdges, sizes: Sizes) -> tuple[Steps, Node
 
 
 @_march.def_fwd
-def _forwards(perturbed: Any, given: Given, edges: DelayedEdges, sizes: Sizes) -> tuple[tuple[Array, Nodes, Array], tuple[Steps, Steps]]:
+def _forwards(perturbed: Any, given: Given, edges: DelayedEdges, sizes: Sizes) -> tuple[tuple[Array, Nodes, Array], tuple[Steps, Heard]]:
     del perturbed
     state, ring, kept = march_blocks(given, edges, sizes.steps, lambda after, heard: (after, heard))
     return (summary(sizes, kept[0]), state, _past(edges, ring, sizes.steps)), kept
 
 
 @_march.def_bwd
-def _backwards(kept: tuple[Steps, Steps], cotangents: Any, perturbed: Given, given: Given, edges: DelayedEdges, sizes: Sizes) -> Given:
+def _backwards(kept: tuple[Steps, Heard], cotangents: Any, perturbed: Given, given: Given, edges: DelayedEdges, sizes: Sizes) -> Given:
     return backwards(kept, cotangents, perturbed, given, edges, sizes)
