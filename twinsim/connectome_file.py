@@ -109,8 +109,7 @@ def _read_csv(path: Path) -> Parts:
     return weights, lengths, None, None
 
 
-def _checked(path: Path, weights: np.ndarray, lengths: np.ndarray, names: tuple[str, ...] | None, centres: np.ndarray | None) ->
-Connectome:
+def _checked(path: Path, weights: np.ndarray, lengths: np.ndarray, names: tuple[str, ...] | None, centres: np.ndarray | None) -> Connectome:
     names = tuple(f"region {number}" for number in range(len(weights))) if names is None else names
     try:
         return Connectome(weights, lengths, names, centres)
