@@ -16,6 +16,7 @@ def test_it_lowers(platform, members):
     def loss(state):
         return jnp.sum(network.march(state, 70, every=10, mean=True).states ** 2)
 
-    state = network.initial_state(members).astype(jnp.float32)
+    network = jax.tree.map(lambda leaf: leaf.astype(jnp.float32) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf, network)
+    state = network.initial_state(members)
     exported = jax.export.export(jax.jit(jax.value_and_grad(loss)), platforms=[platform])(state)
     assert exported.platforms == (platform,)
