@@ -3,8 +3,8 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from physics.cell_model import CellModel, Cells, Gates, Others, Scalar, Stacked, arrays_of
-from physics.parameters import Parameter, ParameterSet
+from physics.cell_model import CellModel, Cells, Gates, Others, Scalar, Stacked
+from physics.parameters import Parameter, ParameterSet, arrays_of
 from solvers import rows_of
 
 _PAPER = "Aliev and Panfilov 1996, Chaos Solitons Fractals 7, 293, as used in the literature; not read in print"

@@ -7,7 +7,8 @@ from jax.nn import sigmoid
 from jaxtyping import Array, Float
 
 from physics.bueno_orovio_parameters import BUENO_OROVIO_2008_ENDO, BUENO_OROVIO_2008_EPI, BUENO_OROVIO_2008_MID
-from physics.cell_model import CellModel, Cells, Gates, Others, Scalar, Stacked, arrays_of
+from physics.cell_model import CellModel, Cells, Gates, Others, Scalar, Stacked
+from physics.parameters import arrays_of
 from solvers import stack_rows
 
 FRONT = 9.1  # front time over the constant of the fast inward current, measured on cables at spacings of 0.9 and 1.2 sqrt(D ms)

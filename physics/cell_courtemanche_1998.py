@@ -5,9 +5,10 @@ from jax.nn import sigmoid
 from jaxtyping import Array, Float
 
 from physics.calcium_buffer import buffered
-from physics.cell_model import CellModel, Cells, Gates, Others, Scalar, Stacked, arrays_of
+from physics.cell_model import CellModel, Cells, Gates, Others, Scalar, Stacked
 from physics.courtemanche_parameters import COURTEMANCHE_1998, COURTEMANCHE_NAMES, COURTEMANCHE_REST
 from physics.exponential_ratio import over_expm1
+from physics.parameters import arrays_of
 from solvers import stack_rows
 
 FARADAY, GAS = 96.4867, 8.3143  # C/mmol and J/mol/K, as the model has them

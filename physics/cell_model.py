@@ -9,7 +9,6 @@ from jaxtyping import Array, Float
 
 from physics.cell_state import RANGES, SCALED_VOLTAGE, CellState, examine_cells
 from physics.equation import Equation
-from physics.parameters import ParameterSet
 from solvers import GatedRate, MarkovChain, RushLarsen, Stepper
 
 Scalar = Float[Array, ""]
@@ -176,8 +175,3 @@ class StimulatedCells(GatedRate):
         """See :class:`solvers.GatedRate`."""
         del time
         return self.cell.channels(state)
-
-
-def arrays_of(parameters: ParameterSet) -> dict[str, Scalar]:
-    """The values of a parameter set as arrays, by name."""
-    return {name: jnp.asarray(parameters[name].value, dtype=float) for name in parameters}

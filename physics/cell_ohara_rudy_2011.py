@@ -9,7 +9,7 @@ from jax.nn import sigmoid
 from jaxtyping import Array, Float
 
 from physics.calcium_buffer import buffered
-from physics.cell_model import CellModel, Cells, Gates, Others, Scalar, Stacked, arrays_of
+from physics.cell_model import CellModel, Cells, Gates, Others, Scalar, Stacked
 from physics.exponential_ratio import constant_field
 from physics.ohara_rudy_exchange import exchanged, pumped
 from physics.ohara_rudy_gates import calcium_gates, outward_gates, potassium_gates, rapid_potassium_gates, sodium_gates
@@ -20,6 +20,7 @@ from physics.ohara_rudy_parameters import (
     OHARA_RUDY_NAMES,
     OHARA_RUDY_START,
 )
+from physics.parameters import arrays_of
 from solvers import stack_rows
 
 FARADAY, GAS = 96.485, 8.314  # C/mmol and J/mol/K, as the model has them

@@ -8,8 +8,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from physics.boltzmann import Boltzmann
-from physics.cell_model import CellModel, Cells, Gates, Others, Scalar, Stacked, arrays_of
+from physics.cell_model import CellModel, Cells, Gates, Others, Scalar, Stacked
 from physics.exponential_ratio import over_expm1
+from physics.parameters import arrays_of
 from physics.quotient import Quotient, divided
 from physics.sodium_inactivation import sodium_inactivation
 from physics.ten_tusscher_parameters import (

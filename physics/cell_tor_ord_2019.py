@@ -9,10 +9,11 @@ from jax.nn import sigmoid
 from jaxtyping import Array, Float
 
 from physics.calcium_buffer import buffered
-from physics.cell_model import CellModel, Cells, Gates, Others, Scalar, Stacked, arrays_of
+from physics.cell_model import CellModel, Cells, Gates, Others, Scalar, Stacked
 from physics.exponential_ratio import constant_field
 from physics.ohara_rudy_exchange import exchanged, pumped
 from physics.ohara_rudy_gates import outward_gates, potassium_gates
+from physics.parameters import arrays_of
 from physics.tor_ord_gates import tor_ord_calcium_gates, tor_ord_rapid_channel, tor_ord_sodium_gates
 from physics.tor_ord_parameters import TOR_ORD_2019_ENDO, TOR_ORD_2019_EPI, TOR_ORD_2019_MID, TOR_ORD_NAMES, TOR_ORD_START
 from solvers import MarkovChain, stack_rows

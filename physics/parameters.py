@@ -5,6 +5,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
 
 @dataclass(frozen=True)
 class Parameter:
@@ -54,3 +57,8 @@ class ParameterSet(Mapping[str, Parameter]):
 
     def __repr__(self) -> str:
         return f"ParameterSet({self.name}: {', '.join(self._parameters)})"
+
+
+def arrays_of(parameters: ParameterSet) -> dict[str, Float[Array, ""]]:
+    """The values of a parameter set as arrays, by name."""
+    return {name: jnp.asarray(parameters[name].value, dtype=float) for name in parameters}

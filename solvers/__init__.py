@@ -2,6 +2,13 @@
 
 from typing import Any
 
+from solvers.delays.delayed_block import DelayedNode as DelayedNode
+from solvers.delays.delayed_block import Forcing as Forcing
+from solvers.delays.delayed_edges import DelayedEdges as DelayedEdges
+from solvers.delays.delayed_edges import delayed_edges as delayed_edges
+from solvers.delays.delayed_march import DelayedSolution as DelayedSolution
+from solvers.delays.delayed_march import delayed_march as delayed_march
+from solvers.delays.delayed_march import delayed_march_forward_mode as delayed_march_forward_mode
 from solvers.devices.members import map_members as map_members
 from solvers.devices.members import vmap_members as vmap_members
 from solvers.devices.sharding import decomposed as decomposed

@@ -1,0 +1,213 @@
+"""A whole brain: neural masses coupled over the tracts of a connectome, with delays and noise."""
+
+import time
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import xarray as xr
+
+from physics import NEURAL_MASSES, BrainNetwork, Connectome, NeuralMass, WhiteNoise, usual_coupling
+from solvers import DelayedSolution, SimulationError
+from twinsim.cli import run_script
+from twinsim.connectome_file import read_connectome
+from twinsim.errors import InputError, near_misses
+from twinsim.experiment import Result
+from twinsim.figure_style import BLUE, SOFT, new_figure, quiet
+from twinsim.option_checks import check_options
+from twinsim.report import Report
+from twinsim.workspace import Workspace
+
+SHOWN = 12  # regions in the figure
+SPREAD = 0.01  # of the first states of regions, so that they are not all alike
+FINEST = 2**24  # numbers that result.h5 may hold
+
+
+@dataclass(frozen=True)
+class Config:
+    """Options; parameters of the masses are those of their papers unless they are set."""
+
+    model: str = "montbrio_pazo_roxin"
+    """epileptor, epileptor_plane, generic_oscillator, hopf, jansen_rit, kuramoto, montbrio_pazo_roxin, reduced_wong_wang, wilson_cowan."""
+    set: tuple[str, ...] = ()
+    """Parameters of the mass in all regions, as name=value; in the units of its docstring."""
+    connectome: str = "synthetic"
+    """synthetic (76 regions of nobody), or a ZIP, NPZ, CSV or folder; see docs/theory/brain_networks.md."""
+    duration_ms: float = 1000.0
+    """Simulated time, in ms; a multiple of save_ms."""
+    dt_ms: float = 0.05
+    """Time step, in ms."""
+    save_ms: float = 1.0
+    """From one saved state to the next, in ms; a multiple of dt_ms."""
+    save: Literal["last", "mean"] = "last"
+    """The state at the end of each of these stretches, or the mean over it."""
+    conduction_speed_mm_per_ms: float = 4.0
+    """Along tracts, in mm/ms; 0 stands for no delays."""
+    coupling: float = 0.01
+    """Global strength of the coupling that the mass is used with."""
+    noise: float = 0.0
+    """Intensity D of additive white noise in every variable, per ms: increments have the variance 2 D dt."""
+    seed: int = 0
+    """Of the noise and of the first states."""
+    precision: Literal["float32", "float64"] = "float64"
+    """Floating-point precision."""
+
+
+def run(config: Config, workspace: Workspace) -> Result:
+    """Compiles the march, runs it, and shows what the regions do."""
+    mass = _mass(config)
+    steps, every = _steps(config)
+    connectome = read_connectome(config.connectome)
+    numbers = steps // every * connectome.regions * len(mass.names)
+    if numbers > FINEST:
+        raise InputError(f"{numbers} numbers to save", f"at most {FINEST}", "use a larger save-ms or a shorter duration-ms")
+    speed = config.conduction_speed_mm_per_ms or np.inf
+    network = BrainNetwork(mass, usual_coupling(config.model, config.coupling), connectome.edges(speed, config.dt_ms), config.dt_ms)
+    state = network.initial_state()
+    state = state + SPREAD * jax.random.normal(jax.random.key(config.seed), state.shape, state.dtype)
+    noise = None
+    if config.noise > 0:
+        intensity = jnp.full(len(mass.names), config.noise, state.dtype)
+        noise = WhiteNoise(jax.random.fold_in(jax.random.key(config.seed), 1), intensity, state.shape, config.dt_ms)
+    network, state, noise = _in_precision(config, (network, state, noise))
+    began = time.perf_counter()
+    compiled = eqx.filter_jit(_march).lower(network, state, noise, steps, every, config.save == "mean").compile()
+    compile_seconds = time.perf_counter() - began
+    workspace.message(f"{connectome.regions} regions, {network.edges.weights.size} tracts, {steps} steps")
+    began = time.perf_counter()
+    solution = jax.block_until_ready(compiled(network, state, noise, steps, every, config.save == "mean"))
+    seconds = time.perf_counter() - began
+    try:
+        solution.raise_for_status()
+    except SimulationError as error:
+        raise InputError(f"dt-ms {config.dt_ms:g} with {config.model}: {error}", "activity that stays finite", "shorten dt-ms") from None
+    states, final = np.asarray(solution.states), np.asarray(solution.final)
+    notes = _notes(config, connectome)
+    summary: dict[str, Any] = {
+        "model": config.model,
+        "regions": connectome.regions,
+        "tracts": int(network.edges.weights.size),
+        "isolated_regions": len(connectome.isolated),
+        "longest_delay_ms": network.edges.reach * config.dt_ms,
+        "steps": steps,
+        **{f"final_{name}_mean": float(row.mean()) for name, row in zip(mass.names, final, strict=True)},
+        **{f"final_{name}_sd": float(row.std()) for name, row in zip(mass.names, final, strict=True)},
+        "simulated_ms_per_second": config.duration_ms / seconds,
+        "compile_seconds": compile_seconds,
+        "run_seconds": seconds,
+    }
+    times = (np.arange(len(states)) + (0.5 if config.save == "mean" else 1.0)) * every * config.dt_ms
+    dataset = xr.Dataset(
+        {"state": (("time", "region", "variable"), states.transpose(0, 2, 1), {"units": "those of the coordinate unit"})},
+        coords={
+            "time": ("time", times, {"units": "ms"}),
+            "region": list(connectome.names),
+            "variable": list(mass.names),
+            "unit": ("variable", list(mass.units)),
+        },
+    )
+    return Result(summary, _report(config, mass, connectome, summary, times, states, notes), dataset, notes=notes)
+
+
+def _march(network: BrainNetwork, state: jax.Array, noise: WhiteNoise | None, steps: int, every: int, mean: bool) -> DelayedSolution:
+    return network.march(state, steps, noise=noise, every=every, mean=mean)
+
+
+def _in_precision(config: Config, parts: Any) -> Any:
+    """Everything in the precision that was asked for: parameters, weights, states."""
+    kind = jnp.dtype(config.precision)
+    return jax.tree.map(lambda leaf: leaf.astype(kind) if eqx.is_inexact_array(leaf) else leaf, parts)
+
+
+def _mass(config: Config) -> NeuralMass:
+    """The mass with its options; refuses what no run can be made of."""
+    check_options(
+        config,
+        {
+            "duration_ms": (1e-3, 1e7),
+            "dt_ms": (1e-4, 10.0),
+            "save_ms": (1e-4, 1e6),
+            "conduction_speed_mm_per_ms": (0.0, 1e3),
+            "coupling": (-1e6, 1e6),
+            "noise": (0.0, 1e3),
+        },
+    )
+    if config.model not in NEURAL_MASSES:
+        raise InputError(f"model {config.model!r}", "a neural mass", near_misses(config.model, NEURAL_MASSES))
+    if 0 < config.conduction_speed_mm_per_ms < 0.1:
+        raise InputError(f"conduction-speed-mm-per-ms {config.conduction_speed_mm_per_ms:g}", "0.1 to 1000, or 0", "use m/s, which it is")
+    mass = NEURAL_MASSES[config.model]()
+    for one in config.set:
+        name, mark, text = one.partition("=")
+        if not hasattr(mass, name) or not eqx.is_inexact_array(getattr(mass, name)):
+            raise InputError(f"set {one!r}", f"a parameter of {config.model}", near_misses(name, vars(mass)))
+        try:
+            value = float(text)
+        except ValueError:
+            value = np.nan
+        if not mark or not np.isfinite(value):
+            raise InputError(f"set {one!r}", "name=number", f"write {name}={float(getattr(mass, name)):g}")
+        mass = eqx.tree_at(lambda mass, name=name: getattr(mass, name), mass, jnp.asarray(value, dtype=float))
+    return mass
+
+
+def _steps(config: Config) -> tuple[int, int]:
+    every, saves = config.save_ms / config.dt_ms, config.duration_ms / config.save_ms
+    if every < 0.5 or abs(every - round(every)) > 1e-6 * every:
+        raise InputError(f"save-ms {config.save_ms:g} with dt-ms {config.dt_ms:g}", "a multiple of the step", "change one of them")
+    if saves < 0.5 or abs(saves - round(saves)) > 1e-6 * saves:
+        raise InputError(f"duration-ms {config.duration_ms:g} with save-ms {config.save_ms:g}", "a multiple of it", "change one of them")
+    return round(every) * round(saves), round(every)
+
+
+def _notes(config: Config, connectome: Connectome) -> list[str]:
+    notes = []
+    if connectome.isolated:
+        notes.append(f"{len(connectome.isolated)} regions have no tract and hear nobody: {', '.join(connectome.isolated[:6])}.")
+    if config.conduction_speed_mm_per_ms > 0 and (count := connectome.without_delay(config.conduction_speed_mm_per_ms, config.dt_ms)):
+        notes.append(f"{count} tracts are shorter than half a step and act without delay.")
+    return notes
+
+
+def _report(
+    config: Config,
+    mass: NeuralMass,
+    connectome: Connectome,
+    summary: dict[str, Any],
+    times: np.ndarray,
+    states: np.ndarray,
+    notes: list[str],
+) -> Report:
+    report = Report("Whole brain", f"{config.model}, {connectome.regions} regions, coupling {config.coupling:g}, {config.duration_ms:g} ms")
+    for note in notes:
+        report.warn(note)
+    figure = new_figure(4.2)
+    left, right = figure.subplots(1, 2, width_ratios=(3, 2))
+    chosen = np.linspace(0, connectome.regions - 1, min(SHOWN, connectome.regions)).round().astype(int)
+    traces = states[:, 0, chosen]
+    apart = 1.1 * max(float(np.ptp(traces)), 1e-12)
+    for row, trace in enumerate(traces.T):
+        left.plot(times, trace + apart * row, color=BLUE if row % 2 == 0 else SOFT, linewidth=0.7)
+    left.set_yticks(apart * np.arange(len(chosen)) + traces.mean(axis=0), [connectome.names[one] for one in chosen], fontsize=7)
+    left.set_xlabel("time (ms)")
+    left.set_title(f"{mass.names[0].replace('_', ' ')} ({mass.units[0]})", fontsize=10)
+    quiet(left)
+    drawn = np.where(connectome.weights > 0, np.log10(np.maximum(connectome.weights, 1e-300)), np.nan)
+    image = right.imshow(drawn, cmap="viridis")
+    figure.colorbar(image, ax=right, label="log10 of the weight", shrink=0.7)
+    right.set_xlabel("from region")
+    right.set_ylabel("to region")
+    report.figure(
+        figure, "Regions over time, each on a line of its own; the connectome.", "activity", alt="Traces and the matrix of weights"
+    )
+    report.table(["Quantity", "Value"], [[name, value if isinstance(value, str) else f"{value:.6g}"] for name, value in summary.items()])
+    if config.connectome == "synthetic":
+        report.text("The connectome is synthetic: of nobody, for trying things out.")
+    return report
+
+
+if __name__ == "__main__":
+    run_script(__spec__)

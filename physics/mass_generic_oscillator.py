@@ -1,0 +1,86 @@
+"""The generic planar oscillator of whole-brain models, of FitzHugh's and Nagumo's kind."""
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from physics.neural_mass import Coupled, NeuralMass, PerRegion, Variables
+from physics.parameters import Parameter, ParameterSet, arrays_of
+
+_SOURCE = "Sanz-Leon et al. 2015, NeuroImage 111, 385, equations of the generic 2-D oscillator; default values in common use"
+
+
+def _one(value: float, unit: str = "1") -> Parameter:
+    return Parameter(value, unit, (-1e3, 1e3), _SOURCE)
+
+
+GENERIC_OSCILLATOR = ParameterSet(
+    "GenericOscillator",
+    time_scale=Parameter(1.0, "1", (1e-3, 1e3), f"{_SOURCE}, tau"),
+    input=_one(0.0),
+    linear_offset=_one(-2.0),
+    linear=_one(-10.0),
+    quadratic=_one(0.0),
+    speed=Parameter(0.02, "1/ms", (1e-6, 10.0), f"{_SOURCE}, d"),
+    potential_quadratic=_one(3.0),
+    potential_cubic=_one(1.0),
+    potential_linear=_one(0.0),
+    recovery_effect=_one(1.0),
+    recovery_decay=_one(1.0),
+    input_effect=_one(1.0),
+)
+
+
+class GenericOscillator(NeuralMass):
+    r"""$$\dot V = d\tau\left(-fV^3 + eV^2 + gV + \alpha W + \gamma(I + c)\right),\qquad
+    \dot W = \tfrac{d}{\tau}\left(\mathsf cV^2 + bV - \beta W + a\right)$$
+
+    with $a$ ``linear_offset``, $b$ ``linear``, $\mathsf c$ ``quadratic``, $d$ ``speed`` (1/ms), $e, f, g$ the polynomial of the
+    potential, $\alpha$
+    ``recovery_effect``, $\beta$ ``recovery_decay``, $\gamma$ ``input_effect``, and $c$ what others do. Without units. Good values:
+    :data:`GENERIC_OSCILLATOR` (excitable), and $a=0.5$ near a saddle-node. A phenomenon, not a mechanism: no variable is measured.
+    """
+
+    time_scale: PerRegion
+    input: PerRegion
+    linear_offset: PerRegion
+    linear: PerRegion
+    quadratic: PerRegion
+    speed: PerRegion
+    potential_quadratic: PerRegion
+    potential_cubic: PerRegion
+    potential_linear: PerRegion
+    recovery_effect: PerRegion
+    recovery_decay: PerRegion
+    input_effect: PerRegion
+
+    @classmethod
+    def published(cls) -> "GenericOscillator":
+        """With :data:`GENERIC_OSCILLATOR`."""
+        return cls(**arrays_of(GENERIC_OSCILLATOR))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """See :class:`physics.NeuralMass`."""
+        return ("potential", "recovery")
+
+    @property
+    def units(self) -> tuple[str, ...]:
+        """See :class:`physics.NeuralMass`."""
+        return ("1", "1")
+
+    @property
+    def coupled(self) -> tuple[str, ...]:
+        """See :class:`physics.NeuralMass`."""
+        return ("potential",)
+
+    def initial_state(self) -> Float[Array, " variables"]:
+        """Near rest."""
+        return jnp.asarray([0.0, -2.0], self.speed.dtype)
+
+    def rates(self, state: Variables, coupling: Coupled) -> Variables:
+        """See :class:`physics.NeuralMass`."""
+        v, w = state
+        polynomial = v * (self.potential_linear + v * (self.potential_quadratic - self.potential_cubic * v))
+        driven = polynomial + self.recovery_effect * w + self.input_effect * (self.input + coupling[0])
+        recovering = v * (self.linear + self.quadratic * v) - self.recovery_decay * w + self.linear_offset
+        return jnp.stack([self.speed * self.time_scale * driven, self.speed / self.time_scale * recovering])

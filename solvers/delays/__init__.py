@@ -1,0 +1,1 @@
+"""Networks whose nodes hear each other late."""

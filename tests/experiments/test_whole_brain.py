@@ -1,0 +1,58 @@
+"""A whole brain at toy size."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from experiments.neuro import whole_brain
+from physics import NEURAL_MASSES
+from twinsim.errors import InputError
+from twinsim.workspace import Workspace
+
+TOY = whole_brain.Config(duration_ms=10.0, dt_ms=0.1)
+
+
+def test_the_contract():
+    result = whole_brain.run(TOY, Workspace(progress=False))
+    assert result.dataset["state"].dims == ("time", "region", "variable") and result.dataset["state"].shape == (10, 76, 2)
+    last = result.dataset["state"].sel(variable="firing_rate")[-1]
+    assert result.summary["final_firing_rate_mean"] == pytest.approx(float(last.mean()))
+    assert result.summary["simulated_ms_per_second"] > 0 and result.summary["compile_seconds"] > 0
+    assert result.summary["longest_delay_ms"] > 10
+
+
+@pytest.mark.parametrize("name", [name for name in NEURAL_MASSES if name != "montbrio_pazo_roxin"])
+def test_every_mass_runs_and_stays_finite(name):
+    result = whole_brain.run(dataclasses.replace(TOY, model=name, duration_ms=4.0), Workspace(progress=False))
+    assert np.isfinite(result.dataset["state"]).all()
+
+
+def test_noise_follows_its_seed_and_parameters_can_be_set():
+    noisy = dataclasses.replace(TOY, noise=1e-4, duration_ms=4.0, save="mean", save_ms=2.0)
+    one, again, other = (whole_brain.run(dataclasses.replace(noisy, seed=seed), Workspace(progress=False)).summary for seed in (1, 1, 2))
+    key = "final_firing_rate_mean"
+    assert one[key] == again[key] != other[key]
+    changed = whole_brain.run(dataclasses.replace(noisy, seed=1, set=("mean_excitability=-4",)), Workspace(progress=False)).summary
+    assert changed[key] > one[key]
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "words"),
+    [
+        ("model", "jansen_ritt", "did you mean 'jansen_rit'"),
+        ("set", ("mean_excitabilty=1",), "did you mean 'mean_excitability'"),
+        ("set", ("mean_excitability=x",), "name=number"),
+        ("connectome", "nowhere.zip", "correct the path"),
+        ("dt_ms", 0.0, "0.0001 to 10"),
+        ("save_ms", 0.25, "multiple of the step"),
+        ("duration_ms", 10.5, "multiple of it"),
+        ("conduction_speed_mm_per_ms", 0.01, "0.1 to 1000"),
+        ("duration_ms", 1e6, "larger save-ms"),
+        ("coupling", 1e5, "stays finite"),
+    ],
+)
+def test_bad_options_are_one_line(option, value, words):
+    with pytest.raises(InputError, match=words) as caught:
+        whole_brain.run(dataclasses.replace(TOY, **{option: value}), Workspace(progress=False))
+    assert "\n" not in str(caught.value)
