@@ -50,9 +50,9 @@ SEGMENTS = (
     Segment("digital_3", 14, 18, 0.030, 0.000998, 0.000998, 0.007),
 )
 """Lengths and radii of the 116-artery model of Charlton et al. (2019), its table of the left arm and the aorta. Put together here: the
-pieces of the abdominal aorta, and the superficial palmar arch (three pieces of 1 cm) as the node where radial and ulnar artery meet; left
-out: the deep palmar arch with its two digital arteries. Shares: the organs' flow at rest of Guyton and Hall, Textbook of Medical Physiology,
-chapter 17, rounded; kidneys, pelvis and legs behind the abdominal aorta."""
+pieces of the abdominal aorta, and the superficial palmar arch (three pieces of 1 cm) as the node where radial and ulnar artery meet;
+left out: the deep palmar arch with its two digital arteries. Shares: the organs' flow at rest of Guyton and Hall, Textbook of Medical
+Physiology, rounded; kidneys, pelvis and legs behind the abdominal aorta."""
 
 
 def place_of(name: str) -> int:
@@ -82,11 +82,11 @@ def arm_network(
         wall_viscosity: Kelvin-Voigt viscosity, kg/s, of every vessel; None for elastic walls. See :func:`physics.wall_viscosity`.
         cell: Longest cell, m; three per vessel at least.
 
-    Proximal resistances are the vessels' impedances. Waves travel at 4.6 m/s in the aorta and 6 to 10 m/s along the arm. It fails where the
-    lower body's reflections matter: they come from one end at the iliac bifurcation.
+    Proximal resistances are the vessels' impedances. Waves travel at 4.6 m/s in the aorta and 6 to 10 m/s along the arm. It fails where
+    the lower body's reflections matter: they come from one end at the iliac bifurcation.
     Source: Charlton, Mariscal Harana, Vennin, Li, Chowienczyk, Alastruey (2019), Am. J. Physiol. Heart Circ. Physiol. 317, H1062 (geometry,
-    the form of the walls); Mynard, Smolich (2015), Ann. Biomed. Eng. 43, 1443 (k1 to k3); the hand: Alastruey, Parker, Peiró, Sherwin (2006),
-    J. Eng. Math. 55, 1.
+    the form of the walls); Mynard, Smolich (2015), Ann. Biomed. Eng. 43, 1443 (k1 to k3); the hand: its "Alastruey 2006
+    model 2".
     """
     count = len(SEGMENTS)
     start, end = (np.array([getattr(segment, key) for segment in SEGMENTS]) for key in ("start", "end"))

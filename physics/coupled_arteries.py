@@ -118,8 +118,8 @@ class CoupledStepper(StateLimited):
     r"""One step of arteries and circuit together, order two, implicit in the circuit with what the arteries answer.
 
     1. Rates of the arteries at $t_n$ with the circuit's flow $Q_n$ at the ports, and the first stage of Heun's method.
-    2. The outgoing invariant $W = \sigma u + 4c$ at the ports of that stage. It runs out of the vessel, so that the flow that enters in this
-       step does not reach it, and the stage holds it to order two in the step.
+    2. The outgoing invariant $W = \sigma u + 4c$ at the ports of that stage. It runs out of the vessel, so that what enters in this step
+       does not reach it, and the stage holds it to order two in the step.
     3. One step of the generalised-alpha method for the circuit, in whose equations the ports' blocks are the tube law and $W$ (interpolated
        to where the method wants it). The volume that crosses a port is one of its unknowns, $\dot V = Q$.
     4. Rates of the arteries at the stage with the flow $2V/h - Q_n$, and Heun's second half: over the step they receive $V$, to rounding.
@@ -135,11 +135,11 @@ class CoupledStepper(StateLimited):
         crossed: Likewise, the volume that crossed in the last step.
         into: 1 where the circuit's flow enters the artery, -1 where it comes from there.
         ends: 1 where the vessel flows into the port's node, -1 where it starts there.
-        spectral_radius: $\rho$ of the generalised-alpha method: 0 (the backward differences of order two) imposes closed valves at the end of
-            the step and does not ring when they close.
+        spectral_radius: $\rho$ of the generalised-alpha method: 0 (backward differences of order two) imposes closed valves at the end
+            of the step and does not ring when they close.
 
-    It is stable in the circuit for every step; the arteries' Courant number limits it. It fails where a vessel is so short that a wave crosses
-    it within a step, and where the flow at a port is faster than the waves.
+    It is stable in the circuit for every step; the arteries' Courant number limits it. It fails where a wave crosses a vessel within
+    a step, and where the flow at a port is faster than the waves.
     Source: Formaggia, Moura, Nobile (2007), M2AN 41, 743 (energy of coupled models); Jansen, Whiting, Hulbert (2000), Comput. Methods Appl.
     Mech. Engrg. 190, 305.
     """

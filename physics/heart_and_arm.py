@@ -10,18 +10,23 @@ from jaxtyping import Array, Float
 
 from physics.arm_network import AORTA, BRACHIAL, FINGER, ROOT_NODE, arm_network, place_of
 from physics.artery_cycles import MIDDLE, beat_mesh
+from physics.circuit_cycle import SOLVED
 from physics.coupled_arteries import ML_PER_M3, PASCAL_PER_MMHG, CoupledArteries, CoupledState, couple
 from physics.left_heart import ROOT, left_heart, left_heart_parameters, left_heart_values
 from solvers import Status, TimeMesh, simulate
 from solvers.shapes import Index, Scalar
-from physics.circuit_cycle import SOLVED
 
 START = {"volume:left_atrium": 60.0, "volume:left_ventricle": 125.0, f"root:{ROOT}": 1.0, f"pressure:aortic:{ROOT}": 80.0}
 Wave = Float[Array, " times"]
-PERSON = {"period": 0.8, "stiffness": 1.0, "resistance": 1.1, "compliance": 0.6, "contractility": 1.0, "filling_pressure": 12.0, "delay": 0.0}
-"""What differs among persons: time between beats (s), factor on the walls' stiffness, resistance (mmHg s/mL) and compliance (mL/mmHg) of the
-periphery, factor on the ventricle's active elastance, pressure of the pulmonary veins (mmHg), and time from the R wave to the start of
-contraction (s)."""
+PERSON = {
+    "period": 0.8, "stiffness": 1.0, "resistance": 1.0, "compliance": 0.6, "contractility": 1.0, "filling_pressure": 12.0, "delay": -0.04,
+}  # fmt: skip
+"""What differs among persons: time between beats (s), factor on the walls' stiffness, resistance (mmHg s/mL) and compliance (mL/mmHg) of
+the periphery, factor on the ventricle's active elastance, pressure of the pulmonary veins (mmHg), and time from the R wave to the start of the
+activation (s), which rises slowly at first and so begins before the pressure does."""
+SYSTOLE = 1.25
+"""Factor on the ventricle's times of contraction and relaxation in :mod:`physics.left_heart`, with which ejection against arteries in one
+dimension lasts about as long as Weissler (1968) measured."""
 
 
 class Signals(NamedTuple):
@@ -51,8 +56,8 @@ class Signals(NamedTuple):
 class HeartAndArm(eqx.Module):
     r"""A left heart (:mod:`physics.left_heart`) that pumps into :func:`physics.arm_network.arm_network`.
 
-    The plethysmogram is the blood stored behind the digital artery, $C\,p_C = \int Q_{in} - Q_{out}\,dt$, as in Charlton et al. (2019), Am. J.
-    Physiol. Heart Circ. Physiol. 317, H1062; it knows no skin, no light and no venous blood.
+    The plethysmogram is the blood stored behind the digital artery, $C\,p_C = \int Q_{in} - Q_{out}\,dt$, as in Charlton et al. (2019), Am.
+    J. Physiol. Heart Circ. Physiol. 317, H1062; it knows no skin, no light and no venous blood.
 
     Args:
         cell: Longest cell, m.
@@ -82,7 +87,7 @@ class HeartAndArm(eqx.Module):
         values["left_ventricle_contraction_start"] = jnp.asarray(person["delay"]) / period
         # Systole shortens less than the cycle, as the root of the period (Bazett); the values are those of a period of 0.8 s.
         for key in ("contraction_time", "relaxation_time"):
-            values[f"left_ventricle_{key}"] = values[f"left_ventricle_{key}"] * jnp.sqrt(0.8 / period)
+            values[f"left_ventricle_{key}"] = values[f"left_ventricle_{key}"] * (SYSTOLE * jnp.sqrt(0.8 / period))
         circuit = self.base.circuit.with_values(left_heart_parameters(values))
         circuit = eqx.tree_at(lambda c: c.period, circuit, period)
         veins = next(group.inputs[0][0] for group in circuit.groups if group.kind == "pressure_source")
@@ -104,9 +109,8 @@ class HeartAndArm(eqx.Module):
         model = self.model(person)
         network, circuit = model.network, model.circuit
         period = jnp.asarray(person["period"], float)
-        mesh = eqx.tree_at(
-            lambda m: (m.start, m.length, m.times), self.mesh, tuple(part * period for part in (self.mesh.start, self.mesh.length, self.mesh.times))
-        )
+        parts = (self.mesh.start, self.mesh.length, self.mesh.times)
+        mesh = eqx.tree_at(lambda m: (m.start, m.length, m.times), self.mesh, tuple(part * period for part in parts))
         solution = simulate(model.stepper(self.substeps), state, mesh)
         seen, layout = solution.states, network.layout
         area = seen.arteries.flow[0]

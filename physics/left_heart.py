@@ -1,6 +1,7 @@
 """The left heart as a netlist that pumps into arteries in one dimension."""
 
 from collections.abc import Mapping
+from itertools import pairwise
 
 import jax.numpy as jnp
 from jax.typing import ArrayLike
@@ -17,10 +18,6 @@ ROOT = "aortic_root"
 """Name of the port's block."""
 
 _FILLING = "Klabunde (2021), Cardiovascular Physiology Concepts: pulmonary capillary wedge pressure 4 to 12 mmHg at rest"
-_SYSTOLE = (
-    "Weissler, Harris, Schoenfeld (1968), Circulation 37, 149: electromechanical systole 0.546 s less 2.1 ms per beat a minute; "
-    "the split between contraction and relaxation as in Regazzoni et al. (2022), J. Comput. Phys. 457, 111083"
-)
 
 LEFT_HEART = ParameterSet(
     "LeftHeart",
@@ -63,13 +60,15 @@ def left_heart(values: Mapping[str, ArrayLike], step: float | None = None) -> Ci
             for name in ("left_atrium", "left_ventricle")
         ),
         *(
-            Block(name, "valve", {"steepness": VALVE_STEEPNESS} | {k.split(".")[1]: v for k, v in named.items() if k.startswith(f"{name}.")})
+            Block(
+                name, "valve", {"steepness": VALVE_STEEPNESS} | {k.split(".")[1]: v for k, v in named.items() if k.startswith(f"{name}.")}
+            )
             for name in ("mitral", "aortic")
         ),
         Block(ROOT, "to_artery", artery_end(), {"outgoing": 0.0}),
     ]
     chain = ("veins", "inflow", "left_atrium", "mitral", "left_ventricle", "aortic", ROOT)
-    return assemble(blocks, list(zip(chain[:-1], chain[1:])), values["period"], step)
+    return assemble(blocks, list(pairwise(chain)), values["period"], step)
 
 
 def left_heart_parameters(values: Mapping[str, ArrayLike]) -> dict[str, ArrayLike]:

@@ -17,16 +17,22 @@ FEATURES = {
 }  # fmt: skip
 """Names and units, in the order of :func:`features`."""
 
+_KORTEKAAS = "from the R wave, 20 healthy below 50 years, mean 58.5 ms and 2 sd of 13.0: Kortekaas (2018), PLoS One 13, e0204105"
+_WEISSLER = "Weissler, Harris, Schoenfeld (1968), Circulation 37, 149: men, 413 less 1.7 ms per beat a minute, at 50 to 100"
+_MILLASSEAU = "Millasseau, Kelly, Ritter, Chowienczyk (2002), Clin. Sci. 103, 371: 21 to 68 years"
+_WILLIAMS = "not hypertensive: Williams et al. (2018), Eur. Heart J. 39, 3021"
+_KLABUNDE = "at rest: Klabunde (2021), Cardiovascular Physiology Concepts"
+_MCENIERY = "brachial over aortic, 20 to 80 years: McEniery et al. (2005), J. Am. Coll. Cardiol. 46, 1753"
 PUBLISHED = {
-    "pre_ejection_period": (0.0325, 0.0845, "from the R wave, 20 healthy below 50 years, mean 58.5 ms and 2 sd of 13.0: Kortekaas (2018), PLoS One 13, e0204105"),
-    "ejection_time": (0.22, 0.36, "Weissler, Harris, Schoenfeld (1968), Circulation 37, 149: 413 less 1.7 ms per beat a minute, men; 2 sd of 10 ms, heart rates 50 to 100"),
-    "stiffness_index": (5.0, 12.0, "Millasseau, Kelly, Ritter, Chowienczyk (2002), Clin. Sci. 103, 371: 21 to 68 years"),
-    "brachial_systolic": (90.0, 140.0, "not hypertensive: Williams et al. (2018), Eur. Heart J. 39, 3021"),
-    "brachial_diastolic": (60.0, 90.0, "not hypertensive: Williams et al. (2018), Eur. Heart J. 39, 3021"),
-    "cardiac_output": (4.0, 8.0, "at rest: Klabunde (2021), Cardiovascular Physiology Concepts"),
-    "stroke_volume": (50.0, 110.0, "at rest: Klabunde (2021), Cardiovascular Physiology Concepts"),
-    "pulse_pressure_amplification": (1.1, 1.8, "brachial over aortic, 20 to 80 years: McEniery et al. (2005), J. Am. Coll. Cardiol. 46, 1753"),
-}  # fmt: skip
+    "pre_ejection_period": (0.0325, 0.0845, _KORTEKAAS),
+    "ejection_time": (0.22, 0.36, _WEISSLER),
+    "stiffness_index": (5.0, 12.0, _MILLASSEAU),
+    "brachial_systolic": (90.0, 140.0, _WILLIAMS),
+    "brachial_diastolic": (60.0, 90.0, _WILLIAMS),
+    "cardiac_output": (4.0, 8.0, _KLABUNDE),
+    "stroke_volume": (50.0, 110.0, _KLABUNDE),
+    "pulse_pressure_amplification": (1.1, 1.8, _MCENIERY),
+}
 """Lowest and highest of healthy adults at rest, and where it is from; features without a range that we know are not judged."""
 
 

@@ -1,0 +1,141 @@
+"""Circuits at the ends of arteries: closed forms, balances of volume and energy, the limit of no artery, an order in time."""
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from physics import Block, assemble, couple, run_cycles
+from physics.coupled_arteries import ML_PER_M3, PASCAL_PER_MMHG, artery_end
+from tests.arteries import artery
+from tests.coupled import PERIOD, RESISTANCE, driven, loop, loop_start, march, pulse, without_inlet
+from tests.problems import slope
+
+STEPS = 400
+
+
+def history(model, state, steps, every, time=PERIOD):
+    """States at ``every`` part of the time, one program."""
+    found = [state]
+    for k in range(every):
+        found.append(march(shifted(model, k * time / every), found[-1], jnp.asarray(time / every), jnp.asarray(steps // every)))
+    return found
+
+
+def shifted(model, start):
+    """The model whose sources are a time further on."""
+
+    def move(wave):
+        return wave if wave.constant else eqx.tree_at(lambda w: w.times, wave, wave.times - start)
+
+    return eqx.tree_at(lambda m: m.circuit.inputs, model, tuple(move(wave) for wave in model.circuit.inputs))
+
+
+def at_root(model, state):
+    circuit = model.circuit
+    return (float(state.circuit[circuit.index(f"{what}:feed:root")]) for what in ("pressure", "flow"))
+
+
+def test_a_tube_that_absorbs_is_its_characteristic_impedance():
+    r"""Small waves: $P = P_s\,Z/(Z+R)$ and $Q = P_s/(Z+R)$, $Z = \rho c/A$."""
+    height = 1e-3
+    model = driven(height)
+    wall = model.network.flow().ends
+    impedance = float(wall.resting_impedance[0, 0]) / (PASCAL_PER_MMHG * ML_PER_M3)
+    state = march(model, model.initial_state(), jnp.asarray(0.03), jnp.asarray(STEPS))
+    pressure, flow = at_root(model, state)
+    assert pressure == pytest.approx(height * impedance / (impedance + RESISTANCE), rel=1e-4)
+    assert flow == pytest.approx(height / (impedance + RESISTANCE), rel=1e-4)
+
+
+def test_a_closed_loop_keeps_its_blood():
+    model = loop()
+    start = loop_start(model)
+    state = march(model, start, jnp.asarray(2 * PERIOD), jnp.asarray(2 * STEPS))
+    assert float(model.volume(state)) == pytest.approx(float(model.volume(start)), rel=1e-12)
+    moved = np.asarray(state.arteries.flow[0]) / np.asarray(start.arteries.flow[0])
+    assert moved.max() > 1.02 and float(state.circuit[-1]) < 1e-6
+
+
+def energy(model, state):
+    r"""$\int \tfrac12\rho Au^2 + \psi(A)\,dx$ with $\psi' = p$, J."""
+    rate = model.network.flow()
+    area, velocity, _ = (np.asarray(part) for part in state.arteries.flow)
+    wall, length = rate.cells, 1 / np.asarray(rate.per_length)
+    resting, stiffness = np.asarray(wall.reference_area), np.asarray(wall.stiffness)
+    stored = stiffness * (2 / 3 * area**1.5 / np.sqrt(resting) - area + resting / 3)
+    return float((length * (0.5 * float(wall.density) * area * velocity**2 + stored)).sum())
+
+
+@pytest.mark.parametrize("total", [True, False])
+def test_power_leaves_the_circuit_and_enters_the_artery(total):
+    """The far end is closed and nothing rubs: what the circuit gave is in the artery, with total pressure at the port; with static
+    pressure the kinetic part of it is missing, and the same budget shows that."""
+    vessel = {"reflection": 1.0, "radius_start": 3e-3}
+    model = driven(60.0, total, 40, **vessel)
+    states = history(model, model.initial_state(), 1600, 80, 0.08)
+    roots = np.array([[*at_root(model, state)] for state in states])
+    times = np.linspace(0.0, 0.08, 81)
+    given = np.trapezoid(roots[:, 0] * roots[:, 1], times) * PASCAL_PER_MMHG / ML_PER_M3
+    gained = energy(model, states[-1]) - energy(model, states[0])
+    kinetic = np.trapezoid(0.5 * 1060 * (roots[:, 1] / ML_PER_M3) ** 3 / (np.pi * 9e-6) ** 2, times)
+    if total:
+        assert gained == pytest.approx(given, rel=2e-3)
+    else:
+        assert gained - given == pytest.approx(kinetic, rel=0.15)
+        assert kinetic > 3e-3 * given
+
+
+def test_a_short_artery_is_not_there():
+    """Between a source's resistance and a windkessel: the circuit without the artery, up to what is proportional to its length."""
+    values = {"proximal": 1.0, "distal": 4.0, "compliance": 0.02}
+    unit = PASCAL_PER_MMHG * ML_PER_M3
+    ends = {"proximal": values["proximal"] * unit, "distal": values["distal"] * unit, "compliance": values["compliance"] / unit}
+    blocks = [
+        Block("source", "pressure_source", inputs={"pressure": pulse(10.0)}),
+        Block("feed", "vessel", {"resistance": RESISTANCE}),
+        Block("bed", "windkessel", {f"{k}_resistance" if k != "compliance" else k: v for k, v in values.items()}, {"distal_pressure": 0.0}),
+    ]
+    alone = assemble(blocks, [("source", "feed"), ("feed", "bed")], PERIOD)
+    run = run_cycles(alone, alone.start(), 4000, period=PERIOD)
+    expected = float(np.asarray(run.states)[1000, alone.index("flow:feed:bed")])
+    errors = []
+    for length in (4e-3, 2e-3):
+        model = driven(10.0, cells=3, outlet="windkessel", length=length, **ends)
+        state = march(model, model.initial_state(), jnp.asarray(0.05), jnp.asarray(4000))
+        errors.append(float(state.circuit[model.circuit.index("flow:feed:root")]) / expected - 1)
+    assert abs(errors[1]) < 0.01
+    assert errors[0] / errors[1] == pytest.approx(2, rel=0.15)
+
+
+def test_second_order_in_time():
+    model = driven(30.0)
+    start = model.initial_state()
+
+    def areas(steps):
+        state = march(model, start, jnp.asarray(0.06), jnp.asarray(steps))
+        return np.append(np.asarray(state.arteries.flow[0]) / np.asarray(start.arteries.flow[0]), [*at_root(model, state)])
+
+    reference = areas(8000)
+    counts = (50, 70, 100, 140, 200)
+    errors = [np.abs(areas(count) - reference)[:-2].max() for count in counts]
+    assert slope([1 / count for count in counts], errors) == pytest.approx(2, abs=0.2), errors
+
+
+def test_refusals():
+    model = driven()
+    circuit, network = model.circuit, model.network
+    with pytest.raises(ValueError, match="got port 'rot'"):
+        couple(network, circuit, {"rot": 1})
+    with pytest.raises(ValueError, match="got no node for 'root'"):
+        couple(network, circuit, {})
+    with pytest.raises(ValueError, match="has an inlet or outlet"):
+        couple(network, circuit, {"root": 2})
+    with pytest.raises(ValueError, match="got node 7"):
+        couple(network, circuit, {"root": 7})
+    with pytest.raises(ValueError, match="expected a known kind"):
+        assemble([Block("root", "to_arterie", artery_end(), {"outgoing": 0.0})], [])
+    with pytest.raises(ValueError, match="openBF"):
+        couple(
+            without_inlet(artery([{"ends": (1, 2), "cells": 4, "outlet": "reflection"}], scheme="openbf")), circuit, {"root": 1}
+        ).stepper()
