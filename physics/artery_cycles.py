@@ -8,7 +8,6 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from physics.artery_flow import FlowState
 from physics.artery_network import ArteryNetwork
 from physics.artery_stepper import ArteryState
 from solvers import SimulationError, Status, TimeMesh, simulate, time_mesh
@@ -19,6 +18,7 @@ MIDDLE = 2
 """Station half way along a vessel."""
 
 Waveform = Float[Array, "vessels stations times"]
+RecordedFlow = tuple[Float[Array, "times cells"], Float[Array, "times cells"], Float[Array, "times nodes"]]
 
 
 class Beat(eqx.Module):
@@ -91,7 +91,7 @@ def beat(network: ArteryNetwork, state: ArteryState, mesh: TimeMesh, substeps: i
     return recorded(network, solution.states.flow, solution.final, solution.status, longest)
 
 
-def recorded(network: ArteryNetwork, flow: FlowState, final: ArteryState, status: Index, longest: Scalar | None) -> Beat:
+def recorded(network: ArteryNetwork, flow: RecordedFlow, final: ArteryState, status: Index, longest: Scalar | None) -> Beat:
     """A beat from its states.
 
     Args:

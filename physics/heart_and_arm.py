@@ -22,8 +22,8 @@ PERSON = {
     "period": 0.8, "stiffness": 1.0, "resistance": 1.0, "compliance": 0.6, "contractility": 1.0, "filling_pressure": 12.0, "delay": -0.04,
 }  # fmt: skip
 """What differs among persons: time between beats (s), factor on the walls' stiffness, resistance (mmHg s/mL) and compliance (mL/mmHg) of
-the periphery, factor on the ventricle's active elastance, pressure of the pulmonary veins (mmHg), and time from the R wave to the start of the
-activation (s), which rises slowly at first and so begins before the pressure does."""
+the periphery, factor on the ventricle's active elastance, pressure of the pulmonary veins (mmHg), and time from the R wave to the start of
+the activation (s), which rises slowly at first and so begins before the pressure does."""
 SYSTOLE = 1.25
 """Factor on the ventricle's times of contraction and relaxation in :mod:`physics.left_heart`, with which ejection against arteries in one
 dimension lasts about as long as Weissler (1968) measured."""

@@ -22,17 +22,17 @@ def without_inlet(network):
     return replace(network, inlet_nodes=(), inlet_flow=jnp.zeros((0, network.inlet_times.size)))
 
 
-def pulse(height=10.0, samples=2001):
+def pulse(height=10.0, centre=0.03, width=0.008, samples=2001):
     """A smooth pulse of pressure, mmHg."""
     times = np.linspace(0.0, PERIOD, samples)
-    return waveform(times, height * np.exp(-(((times - 0.03) / 0.008) ** 2)))
+    return waveform(times, height * np.exp(-(((times - centre) / width) ** 2)))
 
 
-def driven(height=10.0, total=True, cells=16, **vessel):
+def driven(source=None, total=True, cells=16, **vessel):
     """A pulse of pressure through a resistance into an inviscid artery, whose end absorbs unless ``vessel`` says otherwise."""
     row = {"ends": (1, 2), "cells": cells, "outlet": "reflection", "reflection": 0.0, **vessel}
     blocks = [
-        Block("source", "pressure_source", inputs={"pressure": pulse(height)}),
+        Block("source", "pressure_source", inputs={"pressure": pulse() if source is None else source}),
         Block("feed", "vessel", {"resistance": RESISTANCE}),
         Block("root", "to_artery", artery_end(), {"outgoing": 0.0}),
     ]

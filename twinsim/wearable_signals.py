@@ -1,6 +1,7 @@
 """From the signals of one beat of heart and arm to what a wearable reports."""
 
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from physics.heart_and_arm import Signals
@@ -36,7 +37,7 @@ PUBLISHED = {
 """Lowest and highest of healthy adults at rest, and where it is from; features without a range that we know are not judged."""
 
 
-def features(signals: Signals, height: float = 1.75) -> Float[Array, " features"]:
+def features(signals: Signals, height: ArrayLike = 1.75) -> Float[Array, " features"]:
     """The values of :data:`FEATURES` for one beat; differentiable.
 
     Args:

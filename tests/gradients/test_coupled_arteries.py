@@ -8,7 +8,7 @@ import pytest
 
 from physics import beat_mesh, coupled_beat
 from solvers import fixed_point, simulate
-from tests.coupled import PERIOD, driven, loop, loop_start
+from tests.coupled import PERIOD, driven, loop, loop_start, pulse
 from tests.problems import quick_jit
 
 MESH = beat_mesh(PERIOD, 4)
@@ -24,6 +24,7 @@ def scaled(model, factors):
     return eqx.tree_at(where, model, (model.network.youngs_modulus * factors[0], circuit.with_values(values)))
 
 
+@pytest.mark.slow
 def test_reverse_mode_against_central_differences():
     model = loop(8)
 
@@ -45,7 +46,7 @@ def test_reverse_mode_against_central_differences():
 def test_the_periodic_state_and_its_gradient():
     """Found by accelerated beats; marching on from it, it repeats; its gradient is that of converged states."""
     unit = 133.322e6
-    model = driven(20.0, cells=8, outlet="windkessel", proximal=unit, distal=4 * unit, compliance=0.02 / unit)
+    model = driven(pulse(20.0), cells=8, outlet="windkessel", proximal=unit, distal=4 * unit, compliance=0.02 / unit)
     start = model.initial_state()
 
     def over_a_beat(factor, state):

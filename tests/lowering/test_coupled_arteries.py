@@ -13,8 +13,9 @@ PLATFORMS = ("cpu", "cuda", "tpu")
 
 def test_a_coupled_beat_lowers_for_every_platform():
     model = loop(5)
+    start = loop_start(model)
     with jax.enable_x64(False):
-        mesh, model, start = as_type((beat_mesh(PERIOD, 4), model, loop_start(model)), jnp.float32)
+        mesh, model, start = as_type((beat_mesh(PERIOD, 4), model, start), jnp.float32)
         exported = export.export(jax.jit(lambda state: coupled_beat(model, state, mesh, 3).circuit), platforms=PLATFORMS)(start)
         text = exported.mlir_module()
     assert exported.platforms == PLATFORMS
