@@ -232,7 +232,10 @@ def _dataset(signals: Any, intervals: np.ndarray, followed: np.ndarray) -> xr.Da
     found["interval"] = ("beat", intervals, {"units": "s"})
     for column, (name, unit) in enumerate(FEATURES.items()):
         found[f"rhythm_{name}"] = ("beat", followed[:, column], {"units": unit})
-    return xr.Dataset(found, coords={"time": ("time", np.asarray(signals.times), {"units": "s"}), "beat": np.arange(len(intervals))})
+    return xr.Dataset(
+        found,
+        coords={"time": ("time", np.asarray(signals.times), {"units": "s"}), "beat": ("beat", np.arange(len(intervals)), {"units": "1"})},
+    )
 
 
 if __name__ == "__main__":
