@@ -91,18 +91,18 @@ def beat(network: ArteryNetwork, state: ArteryState, mesh: TimeMesh, substeps: i
     return recorded(network, solution.states.flow, solution.final, solution.status, longest)
 
 
-def recorded(network: ArteryNetwork, flow: RecordedFlow, final: ArteryState, status: Index, longest: Scalar | None) -> Beat:
+def recorded(network: ArteryNetwork, flows: RecordedFlow, final: ArteryState, status: Index, longest: Scalar | None) -> Beat:
     """A beat from its states.
 
     Args:
         network: The vessels.
-        flow: At the recorded times, stacked along a new first axis.
+        flows: At the recorded times, stacked along a new first axis.
         final: State at the end.
         status: Of the simulation.
         longest: Step taken, s; None where the state chose it.
     """
     layout = network.layout
-    areas, velocities, _ = flow
+    areas, velocities, _ = flows
     area, velocity = areas[:, layout.stations], velocities[:, layout.stations]
     vessel = np.repeat(np.arange(len(network.labels)), layout.stations.shape[1])
     walls = network.walls(vessel, layout.cell_place[layout.stations.ravel()])

@@ -39,7 +39,7 @@ def foot(times: Wave, values: Wave) -> tuple[Number, Number]:
     its rise: start the beat at the R wave.
     """
     step = times[1] - times[0]
-    rate = jnp.gradient(values) / step
+    rate = jnp.asarray(jnp.gradient(values)) / step
     held = lax.stop_gradient(values)
     steepest = jnp.argmax(lax.stop_gradient(rate))
     time, slope = extremum(times, rate, steepest)
@@ -67,7 +67,7 @@ def diastolic_wave(times: Wave, values: Wave) -> tuple[Number, Number]:
     Source: Millasseau, Kelly, Ritter, Chowienczyk (2002), Clin. Sci. 103, 371.
     """
     period = times[-1] - times[0]
-    rate = jnp.gradient(values) / (times[1] - times[0])
+    rate = jnp.asarray(jnp.gradient(values)) / (times[1] - times[0])
     top = times[jnp.argmax(lax.stop_gradient(values))]
     here = (times > top + DIASTOLE_FROM * period) & (times < top + DIASTOLE_UNTIL * period)
     slowest = jnp.argmax(jnp.where(here, lax.stop_gradient(rate), -jnp.inf))

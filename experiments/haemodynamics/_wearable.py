@@ -89,13 +89,14 @@ def settle(model: HeartAndArm, person: Person, beats: int, height: float) -> tup
     Raises:
         InputError: A beat that failed.
     """
-    given, former, change = as_arrays(person), None, None
-    state = model.start(given)
-    for _ in range(beats):
-        state, signals, status, values = one_beat(model, given, state, jnp.asarray(height))
-        check(status)
-        change = None if former is None else float(settled(signals, former))
+    given, tall, change = as_arrays(person), jnp.asarray(height), None
+    state, signals, status, values = one_beat(model, given, model.start(given), tall)
+    check(status)
+    for _ in range(beats - 1):
         former = signals
+        state, signals, status, values = one_beat(model, given, state, tall)
+        check(status)
+        change = float(settled(signals, former))
     return state, signals, np.asarray(values), change
 
 
@@ -121,8 +122,10 @@ def slopes_of(model: HeartAndArm, person: Person, keys: tuple[str, ...], beats: 
     given = as_arrays(person)
     towards = {key: jnp.stack([given[key] * (key == one) for one in keys]) for key in given}
     state, pushed = jax.vmap(lambda one: jax.jvp(model.start, (given,), (one,)), out_axes=(None, 0))(towards)
-    for _ in range(beats):
-        state, values, pushed, slopes = one_beat_with_slopes(model, given, state, jnp.asarray(height), (towards, pushed))
+    tall = jnp.asarray(height)
+    state, values, pushed, slopes = one_beat_with_slopes(model, given, state, tall, (towards, pushed))
+    for _ in range(beats - 1):
+        state, values, pushed, slopes = one_beat_with_slopes(model, given, state, tall, (towards, pushed))
     return np.asarray(values), np.asarray(slopes)
 
 
