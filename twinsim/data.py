@@ -135,6 +135,15 @@ DATASETS: dict[str, Dataset] = {
             contents="*.yaml",
         ),
         Dataset(
+            name="pwdb",
+            path="haemodynamics/pwdb",
+            what="velocity of blood at two places of an artery by Doppler ultrasound, 100 Hz for 10 s, of two people",
+            source="github.com/peterhcharlton/pwdb, commit 5a0d472, test data of TTAlgorithm; Charlton 2019, Gaddum 2013",
+            licence="BSD-2-Clause (TTAlgorithm_license.txt beside them)",
+            size_mib=0.05,
+            contents="TestData*_Doppler.mat",
+        ),
+        Dataset(
             name="wfdb",
             path="signals/wfdb",
             what="electrocardiograms and pressures: MIT-BIH 100, PTB s0010, MIMIC 037 and 041, an alarm of ventricular tachycardia",

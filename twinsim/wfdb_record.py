@@ -8,6 +8,7 @@ import numpy as np
 
 from twinsim.errors import InputError, near_misses
 
+RECORDS = {"ptb_s0010": "s0010_re", "mit_bih_100": "100"}  # how twinsim calls records of the data set wfdb, and their files
 FIELD = re.compile(r"^(?P<gain>[-+0-9.eE]+)?(\((?P<baseline>-?\d+)\))?(/(?P<unit>\S+))?$")
 
 

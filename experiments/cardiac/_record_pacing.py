@@ -15,7 +15,7 @@ from twinsim.data import locate
 from twinsim.errors import InputError
 from twinsim.figure_style import BLUE, SOFT, VERMILION, new_figure, quiet
 from twinsim.wfdb_beats import read_beats
-from twinsim.wfdb_record import read_wfdb
+from twinsim.wfdb_record import RECORDS, read_wfdb
 from twinsim.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -78,9 +78,11 @@ def beat_times(name: str, most: int) -> tuple[np.ndarray, np.ndarray]:
     Raises:
         InputError: No data set, no record, no annotations, or intervals that no heart has.
     """
-    folder = locate("wfdb")
+    folder, name = locate("wfdb"), RECORDS.get(name, name)
     rate = read_wfdb(folder / name).signals[0].rate
     samples, kinds = read_beats(folder, name)
+    if most + 1 > len(samples):
+        raise InputError(f"record-beats {most}", f"at most {len(samples) - 1}, the intervals of record {name}", "ask for fewer beats")
     samples, kinds = samples[: most + 1], kinds[: most + 1]
     intervals = np.diff(samples) / rate * 1000
     if len(intervals) < 2 or intervals.min() < SHORTEST_MS or intervals.max() > LONGEST_MS:

@@ -117,7 +117,10 @@ def _report(config: Config, summary: dict[str, Any], angles: list[float], values
         report.warn("On these voxels no wave travels in some direction: finer voxels, or the scheme lattice, are needed.")
     figure = new_figure(3.0)
     axes = figure.subplots(1, 1)
-    axes.plot(angles, values["converged"], color=BLUE, linewidth=1.4, label="converged")
+    along, across = summary["converged_along_m_per_s"], summary["converged_across_m_per_s"]
+    fine = np.linspace(min(angles), max(angles), 181)
+    exact = np.hypot(along * np.cos(np.radians(fine)), across * np.sin(np.radians(fine)))
+    axes.plot(fine, exact, color=BLUE, linewidth=1.4, label="converged")
     axes.plot(angles, values["velocity"], "o", color=VERMILION, markersize=4, label="on the voxels")
     axes.set_xlabel("wave to fibres (degrees)")
     axes.set_ylabel("velocity (m/s)")

@@ -22,10 +22,9 @@ from twinsim.figure_style import BLUE, SOFT, VERMILION
 from twinsim.gauss_newton import minimise
 from twinsim.option_checks import check_options
 from twinsim.report import Report
-from twinsim.wfdb_record import read_wfdb
+from twinsim.wfdb_record import RECORDS, read_wfdb
 from twinsim.workspace import Workspace
 
-RECORDS = {"ptb_s0010": "s0010_re"}
 CORRELATED_MS = 10.0  # over which the model's errors are alike: so many samples count as one
 STARTS = ((0.0, 0.0), (40.0, 0.0), (0.0, 40.0))  # ms later of the right place, of the left ones
 DIPOLES = 3
@@ -138,7 +137,7 @@ def _recorded(name: str) -> tuple[AveragedBeat, np.ndarray, tuple[str, ...]]:
     wanted = tuple(lead.lower() for lead in LEADS)
     present = {one.name.lower(): one for one in record.signals}
     if missing := [lead for lead in wanted if lead not in present]:
-        raise InputError(f"record {name} without {', '.join(missing[:4])}", "the twelve leads", f"use one of {', '.join(RECORDS)}")
+        raise InputError(f"record {name} without {', '.join(missing[:4])}", "the twelve leads", "use ptb_s0010")
     held = FRANK_LEADS if set(FRANK_LEADS) <= set(present) else ()
     beat = averaged_beat(np.stack([present[lead].values for lead in wanted + held], axis=1), present["i"].rate)
     return beat, beat.values[12:], record.comments

@@ -76,7 +76,10 @@ def run(config: Config, workspace: Workspace) -> Result:
     )
     shade = Overlay(angle, "angle", "degrees", "heat", floor=0.5, limits=(0.0, 45.0))
     figure = orthogonal_slices(np.asarray(written.heart.transmural), written.heart.grid.spacing, [shade])
-    caption = "Angle between fibres by rule from the labels alone and the analytic ones."
+    caption = (
+        "Angle between fibres by rule from the labels alone and the analytic ones. Planes are those of the voxels, turned with the "
+        "heart (z is its long axis), not the body's."
+    )
     report.figure(figure, caption, "fibre_angle", alt="Angle between the two fibre fields")
     report.table(["Quantity", "Value"], [[name, f"{value:.4g}"] for name, value in summary.items()])
     report.text(

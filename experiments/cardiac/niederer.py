@@ -64,7 +64,7 @@ class Config:
 
 def run(config: Config, workspace: Workspace) -> Result:
     """Runs until every voxel has been activated, and reads the nine points off."""
-    _check(config)
+    check(config)
     shape = tuple(round(length / config.dx_mm) for length in BOX_MM)
     grid = VoxelGrid(np.ones(shape, bool), config.dx_mm)
     cell = CELL_MODELS[config.cell_model]()
@@ -143,7 +143,7 @@ def at_point(times: np.ndarray, spacing: tuple[float, float, float], point: tupl
     return float(value)
 
 
-def _check(config: Config) -> None:
+def check(config: Config) -> None:
     """Refuses what the slab cannot be made of."""
     check_options(config, {"fibre_angle_deg": (-360.0, 360.0), "limit_ms": (CHUNK_MS, 1e4)})
     check_cell_and_step(config.cell_model, config.dt_ms)
@@ -167,9 +167,11 @@ def _report(config: Config, summary: dict[str, Any], times: np.ndarray) -> Repor
     axes = figure.subplots(1, 1)
     middle = times[:, :, times.shape[2] // 2]
     image = axes.imshow(middle.T, origin="lower", extent=(0, BOX_MM[0], 0, BOX_MM[1]), cmap="viridis")
-    levels = np.arange(0, np.nanmax(np.where(np.isfinite(middle), middle, np.nan)), 5)
-    x, y = ((np.arange(n) + 0.5) * config.dx_mm for n in middle.shape)
-    axes.contour(x, y, np.where(np.isfinite(middle), middle, np.nan).T, levels=levels, colors="white", linewidths=0.6)
+    reached = np.where(np.isfinite(middle), middle, np.nan)
+    if np.isfinite(middle).sum() > 1:
+        levels = np.arange(0, np.nanmax(reached), 5)
+        x, y = ((np.arange(n) + 0.5) * config.dx_mm for n in middle.shape)
+        axes.contour(x, y, reached.T, levels=levels, colors="white", linewidths=0.6)
     figure.colorbar(image, ax=axes, label="activation (ms)")
     axes.set_xlabel("x (mm)")
     axes.set_ylabel("y (mm)")

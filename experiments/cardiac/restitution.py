@@ -38,10 +38,10 @@ class Config:
     protocol: Literal["s1s2", "dynamic", "record"] = "s1s2"
     """Premature beats after pacing at one cycle length (s1s2), one cycle length after another (dynamic), or the annotated beats of a real
     record after pacing at its mean interval (record)."""
-    record: str = "100"
-    """Record of the data set wfdb whose beats pace the cell, for that protocol."""
+    record: str = "mit_bih_100"
+    """mit_bih_100, or another record of the data set wfdb with annotated beats, which pace the cell in that protocol."""
     record_beats: int = 300
-    """How many of its beats."""
+    """Its first so many beats."""
     beats: int = 100
     """Beats at each cycle length; the last one is measured."""
     cycle_length_ms: float = 1000.0

@@ -37,6 +37,8 @@ class Config:
     """The same for waves across fibres, both along axes of the voxels, as in slabs. In percent."""
     directions: int = 226
     """Waves at each edge: those of cardiac/velocity_table first, then others by chance."""
+    screened: int = 0
+    """So many more waves by chance at each edge are tried with the first table, and the twentieth that it serves worst is fitted too."""
     rounds: int = 20
     """Linear programs, one after another."""
     trust: float = 0.05
@@ -60,6 +62,9 @@ def run(config: Config, workspace: Workspace) -> Result:
     table = Table(np.array(SPACINGS), np.asarray(front_fit(cell).table, float))
     with workspace.progress(config.rounds + 1, "linear programs", "rounds") as bar:
         scaled, answers = responses(cell, table, along, config.dt_ms)
+        if config.screened:
+            more, added = _cases(config, along, across, front, config.screened)
+            cases, stencils = cases + _worst(more, errors(cell, table, more, scaled, config.dt_ms)), stencils + added
         first = found = errors(cell, table, cases, scaled, config.dt_ms)
         slopes, allowed, trust = derivatives(table, cases, answers, front), np.array([case.allowed for case in cases]), config.trust
         history = [_largest_ratio(found, allowed)]
@@ -106,12 +111,24 @@ def _largest_ratio(found: np.ndarray, allowed: np.ndarray) -> float:
     return float(np.nan_to_num(np.abs(found / allowed), nan=np.inf).max())
 
 
-def _cases(config: Config, along: float, across: float, front: float) -> tuple[list[Case], list[Stencil]]:
-    """Waves with what they may err, and all stencils on which the second exchange has to stay positive."""
-    drawn = zip(in_sheets(config.seed + 1), in_volumes(config.seed + 1), strict=False)
-    waves: list[Wave] = [*in_sheets(), *in_volumes(), *(wave for pair in drawn for wave in pair)]
-    if config.directions < len(waves):
-        waves = [waves[i] for i in np.linspace(0, len(waves) - 1, config.directions).round().astype(int)]
+def _worst(cases: list[Case], found: np.ndarray) -> list[Case]:
+    """The twentieth with the largest ratio of error and allowance, blocked waves first."""
+    ratios = np.nan_to_num(np.abs(found / np.array([case.allowed for case in cases])), nan=np.inf)
+    return [cases[i] for i in np.argsort(-ratios)[: -(-len(cases) // 20)]]
+
+
+def _spread(waves: list[Wave], count: int) -> list[Wave]:
+    """So many of them, evenly over the list; all where there are fewer."""
+    return waves if count >= len(waves) else [waves[i] for i in np.linspace(0, len(waves) - 1, count).round().astype(int)]
+
+
+def _cases(config: Config, along: float, across: float, front: float, screened: int = 0) -> tuple[list[Case], list[Stencil]]:
+    """Waves with what they may err, and all stencils on which the second exchange has to stay positive; or those to be screened."""
+    seed = config.seed + screened + 1
+    drawn = zip(in_sheets(seed), in_volumes(seed), strict=False)
+    first: list[Wave] = [] if screened else [*in_sheets(), *in_volumes()]
+    waves = _spread(first, config.directions)
+    waves += _spread([wave for pair in drawn for wave in pair], (screened or config.directions) - len(waves))
     known: dict[tuple[Any, ...], Stencil] = {}
     cases = []
     for edge, allowed, on_axes in zip(config.spacings_mm, config.allowed_percent, config.allowed_on_axes_percent, strict=True):
@@ -142,6 +159,7 @@ def _check(config: Config) -> None:
             "allowed_percent": (0.1, 100.0),
             "allowed_on_axes_percent": (0.1, 100.0),
             "directions": (1, 1000),
+            "screened": (0, 5000),
             "rounds": (0, 1000),
             "trust": (1e-4, 1.0),
             "smoothness": (0.0, 10.0),

@@ -242,7 +242,7 @@ def _check(config: Config) -> None:
     if not config.electrode_mm + 2 * config.dx_mm < _out_of_reach(config):
         raise InputError(
             f"electrode-mm {config.electrode_mm:g} in a sheet of edge-mm {config.edge_mm:g}",
-            "that no wave from the rim comes near the electrode",
+            f"below {_out_of_reach(config) - 2 * config.dx_mm:.3g} mm, where no wave from the rim comes",
             "use a larger edge-mm or a shorter watch-ms",
         )
 

@@ -1,6 +1,6 @@
 """States that a map returns to itself: periodic states of driven systems, with gradients by the implicit function theorem."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 from jax.flatten_util import ravel_pytree
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import Array, Bool, Float, PyTree
 
 from solvers.shapes import Index, Scalar, State
 
@@ -111,14 +111,7 @@ def _anderson(
     function: Callable[[Float[Array, " n"]], Float[Array, " n"]], start: Float[Array, " n"], tolerance: float, limit: int, memory: int
 ) -> _Search:
     def mix(search: _Search) -> Float[Array, " n"]:
-        known = jnp.arange(memory) <= search.evaluations
-        residuals = search.residuals
-        products = residuals @ residuals.T
-        weight = jnp.max(jnp.where(known, jnp.diag(products), 0))
-        products = products / jnp.where(weight > 0, weight, 1) + 1e-14 * jnp.eye(memory, dtype=products.dtype)
-        products = jnp.where(known[:, None] & known[None], products, jnp.eye(memory, dtype=products.dtype))
-        share = jnp.linalg.solve(products, known.astype(products.dtype))
-        return (share / jnp.sum(share)) @ search.images
+        return _mixed(search.images, search.residuals, jnp.arange(memory) <= search.evaluations)
 
     def body(search: _Search) -> _Search:
         image = function(search.point)
@@ -134,3 +127,32 @@ def _anderson(
 
     empty = jnp.zeros((memory, start.size), start.dtype)
     return lax.while_loop(going, body, _Search(jnp.asarray(0), start, empty, empty, jnp.asarray(jnp.inf, start.dtype)))
+
+
+def _mixed(images: Float[Array, "memory n"], residuals: Float[Array, "memory n"], known: Bool[Array, " memory"]) -> Float[Array, " n"]:
+    """The images weighted so that the residuals, weighted alike, are smallest; of those known."""
+    products = residuals @ residuals.T
+    weight = jnp.max(jnp.where(known, jnp.diag(products), 0))
+    products = products / jnp.where(weight > 0, weight, 1) + 1e-14 * jnp.eye(len(products), dtype=products.dtype)
+    products = jnp.where(known[:, None] & known[None], products, jnp.eye(len(products), dtype=products.dtype))
+    share = jnp.linalg.solve(products, known.astype(products.dtype))
+    return (share / jnp.sum(share)) @ images
+
+
+def anderson_step(points: Sequence[State], images: Sequence[State]) -> State:
+    r"""The next point of Anderson's acceleration, $\sum_i\alpha_i\Phi(x_i)$ as in :func:`fixed_point`, for a map that is evaluated
+    elsewhere: a program of its own, or a laboratory.
+
+    Args:
+        points: $x_i$ of the last evaluations, the newest last; one or more.
+        images: $\Phi(x_i)$.
+
+    Each leaf counts over its own root mean square in the newest image. One evaluation gives the plain iteration. It keeps linear
+    invariants of the images and no signs: the caller checks what has to be positive. Source: Walker, Ni (2011), SIAM J. Numer. Anal. 49,
+    1715.
+    """
+    _, restore = ravel_pytree(images[-1])
+    scale = _scales(images[-1])
+    values = jnp.stack([ravel_pytree(image)[0] for image in images]) / scale[None]
+    residuals = values - jnp.stack([ravel_pytree(point)[0] for point in points]) / scale[None]
+    return restore(_mixed(values, residuals, jnp.ones(len(images), bool)) * scale)

@@ -74,6 +74,7 @@ TOYS: dict[str, dict] = {
     "psa_calibration": {"patients": 3, "iterations": 3, "repeats": 1},
     "sparse_masks": {"edge_voxels": 8, "fill_fractions": (0.2, 0.5), "applications": 2, "repeats": 1},
     "closed_loop": {"cores": 0, "steps": 50, "beats": 5, "batch": 4, "repeats": 1, "peers": False},
+    "arterial_network": {"network": "cca", "cell_mm": 12.0, "cycles": 1, "repeats": 1, "peers": False},
     "stiff_kinetics": {"cores": 0, "cells": 5, "batch": 4, "repeats": 1, "peers": False},
     "substrate_transport": {
         "edge_voxels": 12, "spacing_um": 166.0, "substrates": (1, 2), "mask_reference_steps": 16, "repeats": 1
@@ -105,6 +106,8 @@ def test_the_options_of_a_benchmark_are_documented_and_its_own(name):
 def test_every_benchmark_runs_small_with_finite_numbers_and_a_time(name, dataset):
     if name in ("psa_calibration", "assimilation_latency"):
         dataset("psa_iadt")
+    if name == "arterial_network":
+        dataset("openbf")
     config = dataclasses.replace(catalogue.load(SCRIPTS[name]).Config(), **TOYS[name])
     numbers = run_benchmark(name, config)
     assert finite(numbers)

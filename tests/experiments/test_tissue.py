@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from experiments.cardiac import conduction_velocity, niederer, velocity_fit, velocity_table
+from experiments.cardiac import conduction_velocity, niederer, niederer_convergence, velocity_fit, velocity_table
 from twinsim.errors import InputError
 from twinsim.workspace import Workspace
 
@@ -22,6 +22,7 @@ FIT = velocity_fit.Config(
     allowed_percent=(2.0,),
     allowed_on_axes_percent=(2.0,),
     directions=8,
+    screened=20,
     rounds=1,
     dt_ms=0.1,
 )
@@ -34,6 +35,16 @@ def test_the_slab_has_the_nine_points_and_costs(tmp_path):
     assert times[0] < times[2] < times[1] < times[7] and max(times) == times[7]
     assert summary["activation_ms_x20_y0_z0"] == pytest.approx(18.5 / (1.08 * np.sqrt(0.0953)), rel=0.1)
     assert all(summary[name] > 0 for name in ("cell_steps_per_second", "run_seconds", "peak_memory_mib"))
+
+
+def test_finer_voxels_come_nearer_to_the_limit(tmp_path):
+    config = niederer_convergence.Config(spacings_mm=(0.5, 1.0), dt_ms=0.05, cell_model="mitchell_schaeffer", precision="float64")
+    result = niederer_convergence.run(config, Workspace(tmp_path, progress=False))
+    summary = result.summary
+    assert summary["limit_from"] == "lattice, 0.5 mm" and summary["largest_difference_ms_lattice_dx_0_5"] == 0
+    assert 0 < summary["largest_difference_ms_finite_volume_dx_0_5"] < summary["largest_difference_ms_finite_volume_dx_1"]
+    assert 0 < summary["largest_difference_ms_lattice_dx_1"] < summary["largest_difference_ms_finite_volume_dx_1"]
+    assert result.dataset["activation"].shape == (2, 2, 9)
 
 
 def test_turned_fibres_turn_the_wave(tmp_path):
@@ -71,6 +82,7 @@ def test_a_linear_program_lowers_the_largest_error_of_a_cell_that_was_not_fitted
     result = velocity_fit.run(FIT, Workspace(tmp_path, progress=False))
     assert result.summary["largest_ratio"] < 0.8 * result.summary["largest_ratio_before"]
     assert result.dataset is not None and result.dataset["table"].shape == (4, 10)
+    assert result.summary["waves"] == 8 + 1
     assert result.summary["largest_error_percent_volumes_dx_0_3"] < result.summary["largest_error_percent_volumes_dx_0_3_before"]
 
 

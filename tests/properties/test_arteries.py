@@ -48,6 +48,19 @@ def test_a_member_fails_alone():
     assert 0 < float(together.final.collapse[1, 1]) < PERIOD
 
 
+@pytest.mark.slow
+def test_accelerated_beats_repeat_sooner_and_are_the_same():
+    """Windkessels that fill in six beats: plain beats need eighty of them, accelerated ones nine."""
+    network = eqx.tree_at(lambda n: n.compliance, tree(6), 3.5 * tree(6).compliance)
+    program = quick_jit(lambda network, state: beat(network, state, MESH, 48))
+    plain, quick = (
+        run_to_period(network, limit=120, tolerance=1e-3, samples=5, program=program, settle=settle) for settle in ("plain", "anderson")
+    )
+    assert plain.converged and quick.converged and quick.difference < 1e-3
+    assert quick.cycles < 0.2 * plain.cycles
+    np.testing.assert_allclose(quick.beat.pressure, plain.beat.pressure, atol=0.02)
+
+
 def test_failures_name_vessel_and_time():
     network = tree(8)
     sucked = eqx.tree_at(lambda n: n.inlet_flow, network, -60 * network.inlet_flow)

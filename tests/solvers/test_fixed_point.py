@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from solvers import fixed_point
+from solvers import anderson_step, fixed_point
 from tests.problems import quick_jit
 
 SIZE = 12
@@ -51,3 +51,25 @@ def test_gradients_of_a_nonlinear_fixed_point():
     for place in range(4):
         ahead, behind = (quick_jit(value)(at.at[place].add(sign * 1e-5)) for sign in (1, -1))
         assert float(gradient[place]) == pytest.approx(float(ahead - behind) / 2e-5, rel=1e-7)
+
+
+def test_steps_taken_one_by_one_reach_the_same_point():
+    """Two unknowns of very different size: a linear map is solved once three evaluations are known."""
+    matrix, shift = np.array([[0.9, 0.2], [-0.1, 0.8]]), np.array([1.0, 2.0])
+
+    def mapped(state):
+        moved = matrix @ np.array([state["a"][0], 1e-6 * state["b"][0]]) + shift
+        return {"a": jnp.asarray(moved[:1]), "b": jnp.asarray(1e6 * moved[1:])}
+
+    points = [{"a": jnp.ones(1), "b": jnp.ones(1)}]
+    images = [mapped(points[0])]
+    for _ in range(3):
+        points.append(anderson_step(points, images))
+        images.append(mapped(points[-1]))
+    exact = np.linalg.solve(np.eye(2) - matrix, shift)
+    np.testing.assert_allclose([points[-1]["a"][0], 1e-6 * points[-1]["b"][0]], exact, rtol=1e-7)
+
+
+def test_one_evaluation_is_a_plain_iteration():
+    image = linear((MATRIX, SHIFT), START)
+    np.testing.assert_allclose(_flat(anderson_step([START], [image])), _flat(image), rtol=1e-14)

@@ -1,0 +1,5 @@
+"""`python -m twinsim` is `twinsim`."""
+
+from twinsim.cli import main
+
+main()
