@@ -6,6 +6,7 @@ from physics.activation import ActivationRecord as ActivationRecord
 from physics.activation import Observed as Observed
 from physics.activation import RecordActivation as RecordActivation
 from physics.activation import until_activated as until_activated
+from physics.arm_network import arm_network as arm_network
 from physics.artery_cycles import Beat as Beat
 from physics.artery_cycles import Periodic as Periodic
 from physics.artery_cycles import beat as beat
@@ -61,6 +62,12 @@ from physics.circuit_waveform import fourier as fourier
 from physics.circuit_waveform import waveform as waveform
 from physics.connectome import Connectome as Connectome
 from physics.connectome import synthetic_connectome as synthetic_connectome
+from physics.coupled_arteries import CoupledArteries as CoupledArteries
+from physics.coupled_arteries import CoupledState as CoupledState
+from physics.coupled_arteries import artery_end as artery_end
+from physics.coupled_arteries import couple as couple
+from physics.coupled_cycles import CoupledBeat as CoupledBeat
+from physics.coupled_cycles import coupled_beat as coupled_beat
 from physics.courtemanche_parameters import COURTEMANCHE_1998 as COURTEMANCHE_1998
 from physics.drug_block import CHANNELS as CHANNELS
 from physics.drug_block import HergBinding as HergBinding
@@ -85,6 +92,7 @@ from physics.glioma_parameters import BAKER_1999 as BAKER_1999
 from physics.glioma_parameters import PEDICINI_2014 as PEDICINI_2014
 from physics.glioma_parameters import SWANSON_2000 as SWANSON_2000
 from physics.glucose_minimal import GlucoseMinimal as GlucoseMinimal
+from physics.heart_and_arm import HeartAndArm as HeartAndArm
 from physics.indirect_response import IndirectResponse as IndirectResponse
 from physics.lead_field import ELECTRODES as ELECTRODES
 from physics.lead_field import LEADS as LEADS
@@ -93,6 +101,7 @@ from physics.lead_field import point_sources as point_sources
 from physics.lead_field import solve_torso as solve_torso
 from physics.lead_field import torso_sources as torso_sources
 from physics.lead_field import twelve_leads as twelve_leads
+from physics.left_heart import left_heart as left_heart
 from physics.logistic_log_kill import LogisticLogKill as LogisticLogKill
 from physics.logistic_log_kill import bernoulli as bernoulli
 from physics.mass_coupling import DifferenceCoupling as DifferenceCoupling

@@ -24,6 +24,7 @@ MIDDLE = 2
 _mixed = eqx.filter_jit(anderson_step)
 
 Waveform = Float[Array, "vessels stations times"]
+RecordedFlow = tuple[Float[Array, "times cells"], Float[Array, "times cells"], Float[Array, "times nodes"]]
 
 
 class Beat(eqx.Module):
@@ -91,9 +92,23 @@ def beat(network: ArteryNetwork, state: ArteryState, mesh: TimeMesh, substeps: i
         mesh: From :func:`beat_mesh`, of the network's period.
         substeps: Short steps between two recorded times; None takes as many as needed, which has no reverse mode.
     """
-    layout = network.layout
     solution = simulate(network.stepper(substeps), state, mesh)
-    areas, velocities, _ = solution.states.flow
+    longest = None if substeps is None else jnp.max(mesh.length) / substeps
+    return recorded(network, solution.states.flow, solution.final, solution.status, longest)
+
+
+def recorded(network: ArteryNetwork, flows: RecordedFlow, final: ArteryState, status: Index, longest: Scalar | None) -> Beat:
+    """A beat from its states.
+
+    Args:
+        network: The vessels.
+        flows: At the recorded times, stacked along a new first axis.
+        final: State at the end.
+        status: Of the simulation.
+        longest: Step taken, s; None where the state chose it.
+    """
+    layout = network.layout
+    areas, velocities, _ = flows
     area, velocity = areas[:, layout.stations], velocities[:, layout.stations]
     vessel = np.repeat(np.arange(len(network.labels)), layout.stations.shape[1])
     walls = network.walls(vessel, layout.cell_place[layout.stations.ravel()])
@@ -104,13 +119,13 @@ def beat(network: ArteryNetwork, state: ArteryState, mesh: TimeMesh, substeps: i
     if viscous is not None:
         pressure = pressure + jax.vmap(viscous.pressure)(areas, velocities)[:, layout.stations]
     courant = jnp.zeros((), area.dtype)
-    if substeps is not None:
+    if longest is not None:
         rate = network.flow()
-        courant = jnp.nanmax(jax.vmap(rate.fastest)(areas, velocities)) * jnp.max(mesh.length) / substeps
-    status = jnp.where(solution.final.collapse[0] >= 0, Status.OUT_OF_RANGE, solution.status)
+        courant = jnp.nanmax(jax.vmap(rate.fastest)(areas, velocities)) * longest
+    status = jnp.where(final.collapse[0] >= 0, Status.OUT_OF_RANGE, status)
     status = jnp.where(courant > 1, Status.UNSTABLE_STEP, status).astype(int)
     pressure, flow, area, velocity = (jnp.transpose(part, (1, 2, 0)) for part in (pressure, area * velocity, area, velocity))
-    return Beat(pressure, flow, area, velocity, solution.final, status, courant)
+    return Beat(pressure, flow, area, velocity, final, status, courant)
 
 
 def run_to_period(

@@ -116,8 +116,11 @@ class ArteryFlow(Rate):
 
     def evaluate(self, state: FlowState, time: Scalar) -> FlowState:
         """See :class:`solvers.rate.Rate`."""
+        return self.rates(state, self.sides(*state[:2]), time)
+
+    def rates(self, state: FlowState, sides: tuple[Float[Array, " faces"], ...], time: Scalar) -> FlowState:
+        """As :meth:`evaluate`, with the result of :meth:`sides` at hand."""
         area, velocity, stored = state
-        sides = self.sides(area, velocity)
         node, _, distal = self.nodes(sides, stored, time)
         pressure, speed = self.between(*sides)
         pressure = pressure.at[self.end_face].set(node.pressure, mode="drop")

@@ -49,18 +49,27 @@ class ArteryStepper(StateLimited):
 
     def advance(self, state: ArteryState, time: Scalar, length: Scalar) -> ArteryState:
         """See :class:`solvers.stepper.Stepper`."""
-        area, velocity, stored = state.flow
         first = lax.optimization_barrier(self.rate.evaluate(state.flow, time))
-        relaxation = self.rate.relaxation()
-        one, two = _weights(relaxation * length)
-        filled = stored + length * one * first[2]
-        stage = (area + length * first[0], velocity + length * first[1], filled)
+        stage = self.predicted(state.flow, first, length)
         second = lax.optimization_barrier(self.rate.evaluate(stage, time + length))
-        half = 0.5 * length
+        return self.corrected(state, first, stage, second, time, length)
+
+    def predicted(self, flow: FlowState, first: FlowState, length: Scalar) -> FlowState:
+        """The first stage, at the end of the step to order one."""
+        one, _ = _weights(self.rate.relaxation() * length)
+        return flow[0] + length * first[0], flow[1] + length * first[1], flow[2] + length * one * first[2]
+
+    def corrected(
+        self, state: ArteryState, first: FlowState, stage: FlowState, second: FlowState, time: Scalar, length: Scalar
+    ) -> ArteryState:
+        """The end of the step from the rates at its start and at the first stage."""
+        area, velocity, stored = state.flow
+        relaxation, half = self.rate.relaxation(), 0.5 * length
+        _, two = _weights(relaxation * length)
         flow = (
             area + half * (first[0] + second[0]),
             velocity + half * (first[1] + second[1]),
-            filled + length * two * (second[2] - first[2] + relaxation * (filled - stored)),
+            stage[2] + length * two * (second[2] - first[2] + relaxation * (stage[2] - stored)),
         )
         return ArteryState(flow, first_collapse(self.rate, state.collapse, flow[0], time + length))
 

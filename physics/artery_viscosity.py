@@ -92,12 +92,8 @@ class ViscoelasticStepper(StateLimited):
 
     def advance(self, state: ArteryState, time: Scalar, length: Scalar) -> ArteryState:
         """See :class:`solvers.stepper.Stepper`."""
-        after = self.elastic.advance(self._relaxed(state, 0.5 * length), time, length)
-        return self._relaxed(after, 0.5 * length)
-
-    def _relaxed(self, state: ArteryState, length: Scalar) -> ArteryState:
-        area, velocity, stored = state.flow
-        return ArteryState((area, self.wall.relax(area, velocity, length), stored), state.collapse)
+        after = self.elastic.advance(relaxed(self.wall, state, 0.5 * length), time, length)
+        return relaxed(self.wall, after, 0.5 * length)
 
     def longest_step(self, state: ArteryState) -> Scalar:
         """See :class:`solvers.StateLimited`."""
@@ -106,6 +102,14 @@ class ViscoelasticStepper(StateLimited):
     def stable(self, length: Scalar) -> Flag:
         """As the elastic step: viscosity sets no limit."""
         return self.elastic.stable(length)
+
+
+def relaxed(wall: ViscousWall | None, state: ArteryState, length: Scalar) -> ArteryState:
+    """The state after a time of viscosity alone; the same where there is none."""
+    if wall is None:
+        return state
+    area, velocity, stored = state.flow
+    return ArteryState((area, wall.relax(area, velocity, length), stored), state.collapse)
 
 
 def _jumps(part: PerCell) -> PerFace:

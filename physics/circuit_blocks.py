@@ -143,6 +143,20 @@ def _flow_source(p: Values, u: Values, r: Values, s: Values) -> list[Array]:
     return [u[1] - s[0]]
 
 
+def _artery_end(p: Values, u: Values, r: Values, s: Values) -> list[Array]:
+    area, stiffness, external, speed, density, dynamic = p
+    pressure, flow, _, root = u
+    towards = s[0] - 4 * speed * root  # velocity in the artery towards its end
+    inside = external + stiffness * (root * root - 1) + 0.5 * dynamic * density * towards * towards
+    return [pressure - inside, flow + area * root**4 * towards, flow - r[2]]
+
+
+def _artery_start(p: Values, u: Values, r: Values, s: Values) -> list[Array]:
+    pressure, flow, crossed, root = u
+    level, balance, _ = _artery_end(p, [pressure, -flow, crossed, root], r, s)
+    return [level, balance, flow - r[2]]
+
+
 def junction(inlets: int, outlets: int) -> BlockKind:
     """One pressure for all terminals, flows that add up to zero."""
 
@@ -154,6 +168,7 @@ def junction(inlets: int, outlets: int) -> BlockKind:
 
 
 VESSEL = ("resistance", "compliance", "inertance", "stenosis")
+ARTERY_END = ("reference_area", "stiffness", "external_pressure", "wave_speed", "density", "dynamic")
 ACTIVATION = ("contraction_start", "contraction_time", "relaxation_time")
 
 KINDS: dict[str, BlockKind] = {
@@ -194,6 +209,14 @@ KINDS: dict[str, BlockKind] = {
             _coronary, stored=lambda p, u: p[3] * (u[0] - p[0] * u[1]) + u[2], internal=("intramyocardial_volume",),
             inputs=("intramyocardial_pressure", "venous_pressure"), positive=("venous_resistance", "intramyocardial_compliance"),
         ),
+        BlockKind(
+            "to_artery", 1, 0, ARTERY_END, _artery_end, internal=("crossed_volume", "root"), inputs=("outgoing",),
+            positive=ARTERY_END[:2], signed=("external_pressure",), optional=("dynamic",),
+        ),
+        BlockKind(
+            "from_artery", 0, 1, ARTERY_END, _artery_start, internal=("crossed_volume", "root"), inputs=("outgoing",),
+            positive=ARTERY_END[:2], signed=("external_pressure",), optional=("dynamic",),
+        ),
         BlockKind("pressure_source", 0, 1, (), _pressure_source, inputs=("pressure",)),
         BlockKind("flow_source", 0, 1, (), _flow_source, inputs=("flow",)),
     )
@@ -218,6 +241,9 @@ KINDS: dict[str, BlockKind] = {
 ``resistance``, ``windkessel``, ``coronary``
     Ends: $P - P_d = RQ$; proximal resistance, compliance, distal resistance; and the same twice, the second compliance standing on the
     pressure of the heart muscle.
+``to_artery``, ``from_artery``
+    The end of a 1-D artery, from which the invariant $W$ comes (:mod:`physics.coupled_arteries`): $Q + A_0a^4(W - 4c_0a) = 0$ and
+    $P = p_{ext} + \\beta(a^2-1) + \\tfrac\\theta2\\rho(W-4c_0a)^2$, the flow $Q$ into the artery, or out of it.
 
 Sources: Young and Tsai (1973), J. Biomech. 6, 395 ($S = K_t\\frac{\\rho}{2A_0^2}(A_0/A_s-1)^2$); Vignon and Taylor (2004), Wave Motion 39,
 361; Kim et al. (2010), Ann. Biomed. Eng. 38, 3195 (coronary); Mynard et al. (2012), Int. J. Numer. Meth. Biomed. Engng. 28, 626

@@ -38,6 +38,7 @@ def test_a_beat_looks_like_one(beat):
         assert int(np.isfinite(result["activation"].values).sum()) == summary["active_voxels"]
 
 
+@pytest.mark.slow
 def test_a_folder_of_the_same_heart_in_a_torso(beat, tmp_path):
     """The same activation as without a folder; a torso keeps the current in: limb leads are larger than in an infinite conductor."""
     folder = save_heart(analytic_record(2.0), tmp_path / "heart")

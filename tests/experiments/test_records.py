@@ -38,6 +38,7 @@ def test_psa_refuses(records, options, words):
     assert words in str(caught.value)
 
 
+@pytest.mark.slow
 def test_tumour_volumes_of_every_twentieth_series(records):
     config = tumour_volume.Config(every=20, folds=2, draws=10)
     summary = tumour_volume.run(config, Workspace(progress=False)).summary

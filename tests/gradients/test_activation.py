@@ -63,7 +63,7 @@ def check_voxels_and_factors(seen, shape, step=1e-6):
         assert exact == pytest.approx(difference, rel=1e-6)
 
 
-@pytest.mark.parametrize("name", CHANNEL)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * (name != "mitchell_schaeffer")) for name in CHANNEL])
 @pytest.mark.parametrize(("grid", "fibres"), [(SHEET, IN_PLANE), (SLAB, OBLIQUE)], ids=["sheet", "slab"])
 def test_activation_times_against_central_differences(name, grid, fibres):
     record = times_of(name, grid, fibres)
@@ -75,6 +75,7 @@ def test_activation_times_against_central_differences(name, grid, fibres):
     check_voxels_and_factors(seen, grid.shape)
 
 
+@pytest.mark.slow
 def test_repolarisation_times_at_two_levels():
     """Of cells that repolarise soon, by a large rapid potassium current.
 

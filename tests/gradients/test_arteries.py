@@ -37,6 +37,7 @@ def test_reverse_mode_against_central_differences_and_forward_mode():
     assert float(along) == pytest.approx(float(gradient @ np.asarray(direction)), rel=1e-9)
 
 
+@pytest.mark.slow
 def test_the_gradient_through_viscous_walls():
     def pressures(viscosity):
         network = eqx.tree_at(lambda n: n.wall_viscosity, NETWORK, viscosity, is_leaf=lambda leaf: leaf is None)

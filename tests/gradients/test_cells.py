@@ -24,7 +24,7 @@ def duration(cell):
 @pytest.mark.parametrize(
     ("name", "first", "second"),
     [
-        ("ten_tusscher_2006_epi", "rapid_potassium_conductance", "calcium_permeability"),
+        pytest.param("ten_tusscher_2006_epi", "rapid_potassium_conductance", "calcium_permeability", marks=pytest.mark.slow),
         pytest.param("ohara_rudy_2011_endo", "rapid_potassium_conductance", "calcium_permeability", marks=pytest.mark.slow),
         pytest.param("tor_ord_2019_endo", "rapid_potassium_conductance", "calcium_permeability", marks=pytest.mark.slow),
         ("mitchell_schaeffer", "outward_constant", "closing_constant"),
