@@ -21,15 +21,17 @@ def run(given: dict[str, Any]) -> dict[str, Any]:
 
     with np.load(given["connectome"]) as held:
         weights, lengths = jnp.asarray(held["weights"]), jnp.asarray(held["tract_lengths"])
-    numbers: dict[str, Any] = {}
-    for strategy in ("roll", "circular", "preallocated"):
+
+    def milliseconds_per_second(strategy: str) -> float:
         coupling = DelayedLinearCoupling(incoming_states="r", G=0.01, buffer_strategy=strategy)
         graph = SparseDelayGraph(weights, lengths / given["speed"])
         network = Network(dynamics=MontbrioPazoRoxin(eta=-4.6), coupling={"delayed": coupling}, graph=graph)
         simulate, parameters = prepare(network, Heun(), t0=0.0, t1=given["duration_ms"], dt=given["dt_ms"])
         program = jax.jit(lambda parameters: [one for one in jax.tree.leaves(simulate(parameters)) if getattr(one, "ndim", 0) >= 2][-1])
         best, _ = warm(lambda: program(parameters), given["repeats"])
-        numbers[f"{strategy}_ms_per_second"] = given["duration_ms"] / best
+        return given["duration_ms"] / best
+
+    numbers = {f"{strategy}_ms_per_second": milliseconds_per_second(strategy) for strategy in ("roll", "circular", "preallocated")}
     return numbers | {"best_ms_per_second": max(numbers.values())}
 
 

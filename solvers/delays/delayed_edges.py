@@ -97,14 +97,17 @@ def delayed_edges(
     Raises:
         ValueError: Shapes differ, delays are negative or no whole numbers, weights are traced without a pattern, or a block is below 1.
     """
-    if pattern is None and isinstance(weights, Tracer):
-        raise ValueError("got traced weights and no pattern; expected to know which edges there are; do: give pattern")
-    pattern = np.asarray(weights) != 0 if pattern is None else np.asarray(pattern, bool)
+    if pattern is None:
+        if isinstance(weights, Tracer):
+            raise ValueError("got traced weights and no pattern; expected to know which edges there are; do: give pattern")
+        there = np.asarray(weights) != 0
+    else:
+        there = np.asarray(pattern, bool)
     delays = np.asarray(delays)
-    if not (weights.ndim == 2 and weights.shape[0] == weights.shape[1] and pattern.shape == delays.shape == weights.shape):
-        shapes = f"weights {weights.shape}, delays {delays.shape}, pattern {pattern.shape}"
+    if not (weights.ndim == 2 and weights.shape[0] == weights.shape[1] and there.shape == delays.shape == weights.shape):
+        shapes = f"weights {weights.shape}, delays {delays.shape}, pattern {there.shape}"
         raise ValueError(f"got {shapes}; expected three alike, as many rows as columns; do: give [to, from] matrices of all nodes")
-    to, source = np.nonzero(pattern)
+    to, source = np.nonzero(there)
     steps = delays[to, source]
     if steps.size and (not np.isfinite(steps).all() or (steps < 0).any() or (steps != np.rint(steps)).any()):
         raise ValueError("got delays that are negative or no whole numbers; expected steps; do: round lengths over speed and step")
