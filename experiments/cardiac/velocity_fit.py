@@ -25,21 +25,21 @@ SETTINGS = ((1.0, 0.01), (2.0, 0.03), (4.0, 0.1), (12.0, 0.3))  # anisotropies a
 
 @dataclass(frozen=True)
 class Config:
-    """Options; the diffusivities are those of Niederer 2011. Starts from the table in use."""
+    """Options; the diffusivities are those of Niederer 2011. Starts from the table in use, whose last fit these are; takes half an hour."""
 
     cell_model: str = "ten_tusscher_2006_epi"
     """Cell; see cardiac/conduction_velocity. The table is one of its own front, in units of its time."""
     spacings_mm: tuple[float, ...] = (0.1, 0.15, 0.2, 0.25, 0.3)
     """Edges of the voxels, in mm."""
-    allowed_percent: tuple[float, ...] = (2.0, 2.8, 3.0, 4.3, 5.0)
+    allowed_percent: tuple[float, ...] = (1.8, 2.6, 3.0, 4.2, 5.0)
     """Error allowed at each edge: the fit makes the largest ratio of error and allowance least. In percent."""
     allowed_on_axes_percent: tuple[float, ...] = (0.9, 1.2, 1.3, 2.5, 4.0)
     """The same for waves across fibres, both along axes of the voxels, as in slabs. In percent."""
-    directions: int = 226
+    directions: int = 360
     """Waves at each edge: those of cardiac/velocity_table first, then others by chance."""
-    screened: int = 0
+    screened: int = 600
     """So many more waves by chance at each edge are tried with the first table, and the twentieth that it serves worst is fitted too."""
-    rounds: int = 20
+    rounds: int = 10
     """Linear programs, one after another."""
     trust: float = 0.05
     """How far a number of the table may move in a round; divided by 1.6 where a round makes it worse."""
@@ -47,7 +47,7 @@ class Config:
     """Cost of a bend of the table, beside the largest ratio."""
     dt_ms: float = 0.04
     """Time step, in ms; of the velocity without voxels as well."""
-    seed: int = 7
+    seed: int = 40
     """Of the waves drawn by chance."""
     precision: str = "float64"
     """Floating-point precision: float64."""
