@@ -1,5 +1,7 @@
 """Sparse sums over late neighbours, laid out so that many steps of a sum are read at once."""
 
+import math
+
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
@@ -11,6 +13,7 @@ from solvers.shapes import Index
 
 LONGEST_BLOCK = 32  # steps: beyond, what a block reads leaves the first cache
 SHARE_PROMPT = 0.08  # of the edges that may be shorter than a block: these are read step by step
+WIDE = 8  # numbers that every step of a node has in the ring: from there on edge after edge is added, so that members fill vectors
 BINS = 4  # of nodes by their number of edges; every bin is padded to its own fullest node
 
 Ring = Float[Array, "entries rows *members"]
@@ -141,12 +144,21 @@ def late_sums(
     gathering: Gathering, padded: Float[Array, " edges_1"], ring: Ring, length: int, first: Index, sign: int, count: int
 ) -> Window:
     """The sums of ``count`` steps, each edge's from one stretch of the doubled ring: from time ``first + sign * delay`` on."""
+    wide = math.prod(ring.shape[1:]) >= WIDE
+    offset = tuple(range(1 if wide else 2, ring.ndim + (1 if wide else 2)))
+    dimensions = lax.GatherDimensionNumbers(offset_dims=offset, collapsed_slice_dims=(), start_index_map=(0,))
+
+    def stretches(start: Int[Array, "*edges"]) -> Array:
+        return lax.gather(ring, start[..., None], dimensions, (count, *ring.shape[1:]), mode="promise_in_bounds")
+
     sums = []
-    dimensions = lax.GatherDimensionNumbers(offset_dims=tuple(range(2, 2 + ring.ndim)), collapsed_slice_dims=(), start_index_map=(0,))
     for read, delay, edge in zip(gathering.read, gathering.delay, gathering.edge, strict=True):
-        start = read * (2 * length) + jnp.remainder(first + sign * delay, length)
-        found = lax.gather(ring, start[..., None], dimensions, (count, *ring.shape[1:]), mode="promise_in_bounds")
-        sums.append(jnp.sum(_beside(padded[edge], found) * found, axis=1))
+        start, weights = read * (2 * length) + jnp.remainder(first + sign * delay, length), padded[edge]
+        if wide:
+            sums.append(sum(_beside(weights[:, k], found := stretches(start[:, k])) * found for k in range(read.shape[1])))
+        else:
+            found = stretches(start)
+            sums.append(jnp.sum(_beside(weights, found) * found, axis=1))
     return jnp.concatenate(sums)[gathering.place]
 
 
@@ -161,8 +173,8 @@ def prompt_sums(
     return jnp.concatenate(sums)[gathering.place]
 
 
-def _beside(weights: Float[Array, "nodes most"], found: Array) -> Array:
-    return weights.reshape(weights.shape + (1,) * (found.ndim - 2)).astype(found.dtype)
+def _beside(weights: Float[Array, "..."], found: Array) -> Array:
+    return weights.reshape(weights.shape + (1,) * (found.ndim - weights.ndim)).astype(found.dtype)
 
 
 def _block(steps: np.ndarray) -> int:

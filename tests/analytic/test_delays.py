@@ -49,10 +49,10 @@ def test_what_is_saved(start, every, mean):
 
 def test_members_along_the_last_axis_are_marches_of_their_own(start):
     edges = delayed_edges(*network(NODES, 20), block=8)
-    states = start[..., None] * jnp.asarray([[[1.0, 0.5, -0.3]]])
-    together = delayed_march(toy(NODES, 3), edges, states, 30).states
-    for member in range(3):
-        own = jax.tree.map(lambda leaf, m=member: leaf[:, m], toy(NODES, 3))
+    states = start[..., None] * jnp.asarray([[[1.0, 0.5, -0.3, 0.8]]])
+    together = delayed_march(toy(NODES, 4), edges, states, 30).states
+    for member in range(4):
+        own = jax.tree.map(lambda leaf, m=member: leaf[:, m], toy(NODES, 4))
         np.testing.assert_allclose(together[..., member], delayed_march(own, edges, states[..., member], 30).states, rtol=0, atol=1e-13)
 
 

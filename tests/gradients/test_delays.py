@@ -64,7 +64,7 @@ def test_forward_mode_is_reverse_mode():
 
 
 def test_members_have_gradients_of_their_own():
-    loss, parts = problem(20, 8, 16, members=2)
+    loss, parts = problem(20, 8, 16, members=4)
     flat, restore = jax.flatten_util.ravel_pytree(parts)
     value = jax.jit(lambda flat: loss(restore(flat)))
     gradient = jax.jit(jax.grad(value))(flat)
