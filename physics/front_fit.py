@@ -21,10 +21,10 @@ TABLE = (
 class FrontFit(eqx.Module):
     r"""$b = b_0(s) + P\,b_1(s)$, $\rho = P\,(r_0(s) + P\,r_1(s))$ of :class:`solvers.LatticeDiffusion` over $s/\sqrt{t_f}$, linear between.
 
-    Constant beyond the table. What remains, by ``twinsim run cardiac/velocity_fit --rounds 0`` (plane waves into ten Tusscher 2006 at rest,
-    four in ten of the directions not among those fitted): errors of up to 2.0 % in sheets and 2.5 % in volumes at 0.1 mm, 3.0 and 3.5 % at
-    0.2 mm, 5.0 and 7.7 % at 0.3 mm. Waves across fibres that lie along an axis are 1.3 % fast at 0.2 mm, 2.2 % at 0.3 mm. Other cells are
-    scaled by one time only.
+    Constant beyond the table. What remains, by ``twinsim run cardiac/velocity_table --dt-ms 0.04`` (plane waves into ten Tusscher 2006 at
+    rest, 168 orientations of fibres and waves): errors of up to 1.7 % in sheets and 2.0 % in volumes at 0.1 mm, 3.3 and 3.5 % at 0.2 mm,
+    4.9 and 5.8 % at 0.3 mm; of waves across fibres, both along axes, 1.2 % at 0.2 mm and 4.6 % at 0.3 mm. Other cells are scaled by one
+    time only: Mitchell and Schaeffer's are up to 0.2, 1.6 and 2.7 % fast.
 
     Args:
         front_time: $t_f$ in ms, the square of the width of the front over $D$; 1 for ten Tusscher 2006.
