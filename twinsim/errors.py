@@ -25,7 +25,7 @@ class InputError(ValueError):
 def near_misses(name: str, known: Iterable[str], count: int = 3) -> str:
     """A clause such as ``"did you mean 'a' or 'b'?"`` for an unknown name; the names known, at most 30, when nothing is close."""
     known = sorted(known)
-    close = get_close_matches(name, known, n=count, cutoff=0.6)
+    close = get_close_matches(name, known, n=count, cutoff=0.5)
     if close:
         return "did you mean " + " or ".join(repr(match) for match in close) + "?"
     more = f" and {len(known) - 30} more" if len(known) > 30 else ""
