@@ -14,10 +14,10 @@ from solvers.shapes import Index
 LONGEST_BLOCK = 32  # steps: beyond, what a block reads leaves the first cache
 SHARE_PROMPT = 0.08  # of the edges that may be shorter than a block: these are read step by step
 WIDE = 8  # numbers that every step of a node has in the ring: from there on edge after edge is added, so that members fill vectors
-BINS = 4  # of nodes by their number of edges; every bin is padded to its own fullest node
+BINS = 4  # of nodes by their number of late edges, each padded to its own fullest node; of the few prompt ones a bin more costs more
 
-Ring = Float[Array, "entries rows *members"]
-Window = Float[Array, "nodes count rows *members"]
+Ring = Float[Array, "entries *each"]
+Window = Float[Array, "nodes count *each"]
 
 
 class Gathering(eqx.Module):
@@ -121,18 +121,18 @@ def delayed_edges(
     nodes, late = len(weights), steps >= block
     within = int(steps[~late].max(initial=0))
 
-    def gathering(hears: np.ndarray, heard: np.ndarray, chosen: np.ndarray) -> Gathering:
-        return _gathering(nodes, hears[chosen], heard[chosen], steps[chosen], np.flatnonzero(chosen), len(to))
+    def gathering(hears: np.ndarray, heard: np.ndarray, chosen: np.ndarray, bins: int) -> Gathering:
+        return _gathering(nodes, hears[chosen], heard[chosen], steps[chosen], np.flatnonzero(chosen), len(to), bins)
 
     return DelayedEdges(
         jnp.asarray(weights)[to, source],
         _integers(to),
         _integers(source),
         _integers(steps),
-        gathering(to, source, late),
-        gathering(source, to, late),
-        gathering(to, source, ~late),
-        gathering(source, to, ~late),
+        gathering(to, source, late, BINS),
+        gathering(source, to, late, BINS),
+        gathering(to, source, ~late, 1),
+        gathering(source, to, ~late, 1),
         nodes,
         block,
         int(steps.max(initial=0)),
@@ -144,6 +144,9 @@ def late_sums(
     gathering: Gathering, padded: Float[Array, " edges_1"], ring: Ring, length: int, first: Index, sign: int, count: int
 ) -> Window:
     """The sums of ``count`` steps, each edge's from one stretch of the doubled ring: from time ``first + sign * delay`` on."""
+    if math.prod(ring.shape[1:]) == 1 and ring.ndim > 1:  # axes of one at the end of a stretch keep it from being read in vectors
+        flat = late_sums(gathering, padded, ring.reshape(-1), length, first, sign, count)
+        return flat.reshape(*flat.shape, *ring.shape[1:])
     wide = math.prod(ring.shape[1:]) >= WIDE
     offset = tuple(range(1 if wide else 2, ring.ndim + (1 if wide else 2)))
     dimensions = lax.GatherDimensionNumbers(offset_dims=offset, collapsed_slice_dims=(), start_index_map=(0,))
@@ -159,7 +162,7 @@ def late_sums(
         else:
             found = stretches(start)
             sums.append(jnp.sum(_beside(weights, found) * found, axis=1))
-    return jnp.concatenate(sums)[gathering.place]
+    return _in_place(sums, gathering)
 
 
 def prompt_sums(
@@ -170,7 +173,11 @@ def prompt_sums(
     for read, delay, edge in zip(gathering.read, gathering.delay, gathering.edge, strict=True):
         found = recent.at[time + sign * delay, read].get(mode="promise_in_bounds")
         sums.append(jnp.sum(_beside(padded[edge], found) * found, axis=1))
-    return jnp.concatenate(sums)[gathering.place]
+    return _in_place(sums, gathering)
+
+
+def _in_place(sums: list[Array], gathering: Gathering) -> Array:
+    return sums[0] if len(sums) == 1 else jnp.concatenate(sums)[gathering.place]
 
 
 def _beside(weights: Float[Array, "..."], found: Array) -> Array:
@@ -184,13 +191,15 @@ def _block(steps: np.ndarray) -> int:
     return int(np.clip(positive[int(SHARE_PROMPT * len(positive))], 1, LONGEST_BLOCK))
 
 
-def _gathering(nodes: int, hears: np.ndarray, heard: np.ndarray, steps: np.ndarray, numbers: np.ndarray, padding: int) -> Gathering:
+def _gathering(
+    nodes: int, hears: np.ndarray, heard: np.ndarray, steps: np.ndarray, numbers: np.ndarray, padding: int, bins: int
+) -> Gathering:
     counts = np.bincount(hears, minlength=nodes)
-    order = np.argsort(-counts, kind="stable")
+    order = np.argsort(-counts, kind="stable") if bins > 1 else np.arange(nodes)
     read, delay, edge = [], [], []
     by_node = np.argsort(hears, kind="stable")
     ends = np.cumsum(counts)
-    for members in np.array_split(order, min(BINS, nodes)):
+    for members in np.array_split(order, min(bins, nodes)):
         most = max(int(counts[members].max()), 1)
         rows = np.zeros((3, len(members), most), np.int64)
         rows[1] = steps.min(initial=0) if steps.size else 0  # padding reads what is there
