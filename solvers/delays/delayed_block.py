@@ -64,19 +64,19 @@ def summary(sizes: Sizes, after: Steps) -> Array:
 def march_blocks(given: Given, edges: DelayedEdges, steps: int, keep: Callable[[Steps, Heard], PyTree]) -> tuple[Nodes, Ring, PyTree]:
     """All steps; the last state, the last ring, and what ``keep`` gives of the states after the steps of a block and what was heard."""
     whole, rest = divmod(steps, edges.block)
-    carry, parts = (given.state, first_ring(given, edges)), []
+    state, ring, parts = given.state, first_ring(given, edges), []
     if whole:
 
         def one(carry: tuple[Nodes, Ring], number: Index) -> tuple[tuple[Nodes, Ring], PyTree]:
             state, ring, after, heard = march_block(given, edges, *carry, number * edges.block, edges.block)
             return (state, ring), keep(after, heard)
 
-        carry, kept = lax.scan(one, carry, jnp.arange(whole))
+        (state, ring), kept = lax.scan(one, (state, ring), jnp.arange(whole))
         parts.append(jax.tree.map(lambda part: part.reshape(-1, *part.shape[2:]), kept))
     if rest:
-        *carry, after, heard = march_block(given, edges, *carry, jnp.asarray(whole * edges.block), rest)
+        state, ring, after, heard = march_block(given, edges, state, ring, jnp.asarray(whole * edges.block), rest)
         parts.append(keep(after, heard))
-    return *carry, jax.tree.map(lambda *pieces: jnp.concatenate(pieces), *parts)
+    return state, ring, jax.tree.map(lambda *pieces: jnp.concatenate(pieces), *parts)
 
 
 def march_block(given: Given, edges: DelayedEdges, state: Nodes, ring: Ring, first: Index, count: int) -> tuple[Nodes, Ring, Steps, Heard]:
