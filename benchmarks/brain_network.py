@@ -66,12 +66,10 @@ def measure(config: Config) -> dict[str, Any]:
 
     connectome = read_connectome(config.connectome)
     steps = round(config.duration_ms / config.dt_ms)
-    kind = jnp.dtype(config.precision)
     mass = eqx.tree_at(lambda one: one.mean_excitability, MontbrioPazoRoxin.published(), jnp.asarray(-4.6))
 
     def network(speed: float, strength: Any) -> BrainNetwork:
-        made = BrainNetwork(mass, LinearCoupling(jnp.asarray(strength)), connectome.edges(speed, config.dt_ms), config.dt_ms)
-        return jax.tree.map(lambda leaf: leaf.astype(kind) if eqx.is_inexact_array(leaf) else leaf, made)
+        return BrainNetwork(mass, LinearCoupling(jnp.asarray(strength)), connectome.edges(speed, config.dt_ms), config.dt_ms)
 
     def final(network: BrainNetwork, state: Any) -> Any:
         return network.march(state, steps, every=steps).final
@@ -84,7 +82,7 @@ def measure(config: Config) -> dict[str, Any]:
     forward, compile_seconds = compiled(final, late, state)
     every_step, _ = compiled(trajectory, late, state)
     without, _ = compiled(final, prompt, state)
-    strengths = jnp.linspace(0.005, 0.015, config.members, dtype=kind)
+    strengths = jnp.linspace(0.005, 0.015, config.members)
     many = network(config.conduction_speed_mm_per_ms, np.asarray(strengths)[None, None])
     batch, _ = compiled(final, many, late.initial_state(config.members))
 

@@ -6,8 +6,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
+from physics.artery_cycles import PASCAL_PER_MMHG
 from physics.artery_network import ArteryNetwork
-from physics.coupled_arteries import ML_PER_M3, PASCAL_PER_MMHG
+from physics.coupled_arteries import ML_PER_M3
 
 ROOT_NODE = 1
 FINGER, BRACHIAL, AORTA = "digital_2", "brachial", "ascending_aorta"

@@ -1,6 +1,5 @@
 """Neural masses of a whole brain, coupled over tracts with delays; Heun's method, with or without noise."""
 
-from collections.abc import Callable
 from typing import Literal
 
 import equinox as eqx
@@ -14,7 +13,6 @@ from solvers import DelayedEdges, DelayedNode, DelayedSolution, Forcing, delayed
 from solvers.shapes import Index
 
 State = Float[Array, "variables regions *members"]
-Method = Callable[..., DelayedSolution]
 
 
 class WhiteNoise(Forcing):
@@ -86,7 +84,7 @@ class BrainNetwork(eqx.Module):
     ) -> DelayedSolution:
         """Steps of ``dt_ms``; arguments as of :func:`solvers.delayed_march`, which says what is kept for which derivatives."""
         node = _Regions(self.mass, self.coupling, _beside(self.edges.total_weight(), state), self.dt_ms)
-        method: Method = delayed_march if derivatives == "reverse" else delayed_march_forward_mode
+        method = delayed_march if derivatives == "reverse" else delayed_march_forward_mode
         return method(node, self.edges, state, steps, history=history, forcing=noise, every=every, mean=mean)
 
 

@@ -83,10 +83,6 @@ class Connectome:
         delays = np.zeros(self.weights.shape, int) if np.isinf(speed_mm_per_ms) else self.delays(speed_mm_per_ms, dt_ms)
         return delayed_edges(self.weights, delays)
 
-    def normalised(self) -> "Connectome":
-        """With the largest weight one."""
-        return Connectome(self.weights / max(self.weights.max(), np.finfo(float).tiny), self.tract_lengths, self.names, self.centres)
-
     def laplacian(self) -> Float[np.ndarray, "regions regions"]:
         """$L = \\mathrm{diag}(\\sum_j w_{ij}) - w$ of the symmetric part: what spreads along tracts in both directions."""
         symmetric = (self.weights + self.weights.T) / 2

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
+from physics.artery_cycles import PASCAL_PER_MMHG
 from physics.artery_flow import ArteryFlow, Inlets
 from physics.artery_network import ArteryNetwork
 from physics.artery_stepper import ArteryState, ArteryStepper
@@ -19,7 +20,7 @@ from solvers import AdaptiveSubsteps, StateLimited, Stepper, Substeps
 from solvers.shapes import Flag, Scalar
 from solvers.steppers.generalised_alpha import GeneralisedAlpha, Memory, Unknowns
 
-PASCAL_PER_MMHG, ML_PER_M3, CM_PER_M = 133.322, 1e6, 1e2
+ML_PER_M3, CM_PER_M = 1e6, 1e2
 INTO = {"to_artery": 1.0, "from_artery": -1.0}
 """Kinds of blocks that stand for an artery's end, and the sign of their flow counted into the artery."""
 

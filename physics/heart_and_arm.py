@@ -9,9 +9,9 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from physics.arm_network import AORTA, BRACHIAL, FINGER, ROOT_NODE, arm_network, place_of
-from physics.artery_cycles import MIDDLE, beat_mesh
+from physics.artery_cycles import MIDDLE, PASCAL_PER_MMHG, beat_mesh
 from physics.circuit_cycle import SOLVED
-from physics.coupled_arteries import ML_PER_M3, PASCAL_PER_MMHG, CoupledArteries, CoupledState, couple
+from physics.coupled_arteries import ML_PER_M3, CoupledArteries, CoupledState, couple
 from physics.left_heart import ROOT, left_heart, left_heart_parameters, left_heart_values
 from solvers import Status, TimeMesh, simulate
 from solvers.shapes import Index, Scalar

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from physics import Connectome, synthetic_connectome
-from twinsim.errors import InputError
+from twinsim.errors import InputError, refused
 
 TABLES = ("weights", "tract_lengths", "centres")
 SYNTHETIC = "synthetic"
@@ -114,5 +114,4 @@ def _checked(path: Path, weights: np.ndarray, lengths: np.ndarray, names: tuple[
     try:
         return Connectome(weights, lengths, names, centres)
     except ValueError as error:
-        got, expected, do = (part.split(" ", 1)[1] for part in str(error).split("; "))
-        raise InputError(f"{path}: {got}", expected, do.removeprefix("do: ")) from None
+        raise refused(error, str(path)) from None

@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from physics.coronary_tree import CoronaryTree, coronary_tree
-from twinsim.errors import InputError, near_misses
+from twinsim.errors import InputError, near_misses, refused
 from twinsim.openbf_fields import parsed
-from twinsim.svzerod_file import refused
 
 COLUMNS = ("name", "parent", "length_mm", "proximal_diameter_mm", "distal_diameter_mm", "stenosis_diameter_mm", "stenosis_length_mm")
 type Row = Mapping[str, Any]

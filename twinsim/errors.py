@@ -30,3 +30,16 @@ def near_misses(name: str, known: Iterable[str], count: int = 3) -> str:
         return "did you mean " + " or ".join(repr(match) for match in close) + "?"
     more = f" and {len(known) - 30} more" if len(known) > 30 else ""
     return "known: " + ", ".join(known[:30]) + more
+
+
+def refused(error: ValueError, where: str = "", remedy: str = "") -> InputError:
+    """A refusal of the layers below with the place in the input that it came from.
+
+    Args:
+        error: Its words are ``got ...; expected ...; do: ...``.
+        where: File or field, put before what was got.
+        remedy: Put behind what to do.
+    """
+    got, _, rest = str(error).removeprefix("got ").partition("; expected ")
+    expected, _, do = rest.partition("; do: ")
+    return InputError(f"{where}: {got}" if where else got, expected, f"{do} {remedy}".rstrip())

@@ -85,17 +85,12 @@ class FlowLattice:
         column = np.broadcast_to(np.arange(self.size)[:, None, None, None], row.shape)
         return sparse.csr_matrix((patch[kept], (row[kept], column[kept])), shape=(int(rows.max()) + 1, self.size))
 
-    def roughness(self) -> sparse.csr_matrix:
-        r"""$P$ with $c^\top P c = \sum|\nabla\nabla c|^2$ of nodes, second differences with all their nodes in the lattice.
+    def differences(self) -> sparse.csr_matrix:
+        r"""Second differences with all their nodes in the lattice; the sum of their squares is $\sum|\nabla\nabla c|^2$ of nodes.
 
         For a field without divergence on all space the sum over second derivatives is $\int|\nabla^2 w|^2$, the square of the viscous force
         over viscosity. Straight and linear fields cost nothing, so that nothing is pulled to zero and no wall is felt.
         """
-        stacked = self.differences()
-        return (stacked.T @ stacked).tocsr()
-
-    def differences(self) -> sparse.csr_matrix:
-        """The second differences whose squares :meth:`roughness` sums."""
         unit = np.eye(3, dtype=int)
         parts = []
         for a in range(3):

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from physics import Block, Circuit, Waveform, assemble, constant, waveform
-from twinsim.errors import InputError, near_misses
+from twinsim.errors import InputError, near_misses, refused
 
 type Item = Mapping[str, Any]
 
@@ -95,13 +95,6 @@ def read_svzerod(source: str | Path | Item) -> SvZeroDCase:
     except ValueError as error:
         raise refused(error, where) from error
     return SvZeroDCase(circuit, steps, cycles, float(settings.get("rho_infty", 0.5)), _start(data, circuit))
-
-
-def refused(error: ValueError, where: str) -> InputError:
-    """A refusal of the layers below with the place in the input that it came from."""
-    got, _, rest = str(error).removeprefix("got ").partition("; expected ")
-    expected, _, do = rest.partition("; do: ")
-    return InputError(f"{where}: {got}", expected, do)
 
 
 def _loaded(source: str | Path | Item) -> tuple[Item, str]:

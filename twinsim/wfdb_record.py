@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from twinsim.data import locate
 from twinsim.errors import InputError, near_misses
 
 RECORDS = {"ptb_s0010": "s0010_re", "mit_bih_100": "100"}  # how twinsim calls records of the data set wfdb, and their files
@@ -59,6 +60,15 @@ class WfdbRecord:
                 return one
         names = [one.name for one in self.signals]
         raise InputError(f"channel {name!r} of record {self.name}", "a channel of the record", near_misses(name, names))
+
+
+def record_path(name: str) -> Path:
+    """Where a record of the data set `wfdb` lies, without ending; by the name in :data:`RECORDS` or that of its files.
+
+    Raises:
+        InputError: The data set is not there.
+    """
+    return locate("wfdb") / RECORDS.get(name, name)
 
 
 def read_wfdb(path: str | Path) -> WfdbRecord:

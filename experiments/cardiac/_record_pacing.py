@@ -11,11 +11,10 @@ from jax import Array
 
 from physics import ActionPotential, CellModel, RectangularPulse, action_potential
 from solvers import Status, TimeMesh, simulate, time_mesh
-from twinsim.data import locate
 from twinsim.errors import InputError
 from twinsim.figure_style import BLUE, SOFT, VERMILION, new_figure, quiet
 from twinsim.wfdb_beats import read_beats
-from twinsim.wfdb_record import RECORDS, read_wfdb
+from twinsim.wfdb_record import read_wfdb, record_path
 from twinsim.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -78,9 +77,9 @@ def beat_times(name: str, most: int) -> tuple[np.ndarray, np.ndarray]:
     Raises:
         InputError: No data set, no record, no annotations, or intervals that no heart has.
     """
-    folder, name = locate("wfdb"), RECORDS.get(name, name)
-    rate = read_wfdb(folder / name).signals[0].rate
-    samples, kinds = read_beats(folder, name)
+    path = record_path(name)
+    rate = read_wfdb(path).signals[0].rate
+    samples, kinds = read_beats(path.parent, path.name)
     if most + 1 > len(samples):
         raise InputError(f"record-beats {most}", f"at most {len(samples) - 1}, the intervals of record {name}", "ask for fewer beats")
     samples, kinds = samples[: most + 1], kinds[: most + 1]

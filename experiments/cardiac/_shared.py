@@ -53,6 +53,11 @@ def finite(value: SupportsFloat) -> float | None:
     return float(value) if math.isfinite(float(value)) else None
 
 
+def spacing_mark(spacing_mm: float) -> str:
+    """A spacing as part of a name in a summary."""
+    return f"{spacing_mm:g}".replace(".", "_")
+
+
 def fibre(angle_deg: float) -> tuple[float, float, float]:
     """Unit vector in the plane of the first two axes, exact on the axes."""
     turns = angle_deg % 360

@@ -15,14 +15,13 @@ from experiments.cardiac._shared import check_cell_and_step
 from physics import LEADS
 from twinsim.averaged_beat import EDGE, AveragedBeat, averaged_beat, slopes
 from twinsim.cli import run_script
-from twinsim.data import locate
 from twinsim.errors import InputError
 from twinsim.experiment import Result
 from twinsim.figure_style import BLUE, SOFT, VERMILION
 from twinsim.gauss_newton import minimise
 from twinsim.option_checks import check_options
 from twinsim.report import Report
-from twinsim.wfdb_record import RECORDS, read_wfdb
+from twinsim.wfdb_record import read_wfdb, record_path
 from twinsim.workspace import Workspace
 
 CORRELATED_MS = 10.0  # over which the model's errors are alike: so many samples count as one
@@ -133,7 +132,7 @@ def _check(config: Config) -> None:
 
 def _recorded(name: str) -> tuple[AveragedBeat, np.ndarray, tuple[str, ...]]:
     """The averaged beat of twelve leads and of Frank's where there are any, mV."""
-    record = read_wfdb(locate("wfdb") / RECORDS.get(name, name))
+    record = read_wfdb(record_path(name))
     wanted = tuple(lead.lower() for lead in LEADS)
     present = {one.name.lower(): one for one in record.signals}
     if missing := [lead for lead in wanted if lead not in present]:

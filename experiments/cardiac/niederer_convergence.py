@@ -7,7 +7,7 @@ import numpy as np
 import xarray as xr
 
 from experiments.cardiac import niederer
-from experiments.cardiac._shared import check_cell_and_step, check_scheme
+from experiments.cardiac._shared import check_cell_and_step, check_scheme, finite, spacing_mark
 from twinsim.cli import run_script
 from twinsim.errors import InputError
 from twinsim.experiment import Result
@@ -50,7 +50,7 @@ def run(config: Config, workspace: Workspace) -> Result:
                 found = niederer.run(_slab(config, scheme, spacing), workspace).summary
                 return [found[key] for key in keys]
 
-            found = workspace.stage(f"{scheme}-{_mark(spacing)}", slab)
+            found = workspace.stage(f"{scheme}-{spacing_mark(spacing)}", slab)
             times[row, column] = [np.nan if value is None else value for value in found]
     limit = times[0, -1]
     away = np.abs(times - limit)
@@ -58,9 +58,9 @@ def run(config: Config, workspace: Workspace) -> Result:
     corner = keys[niederer.POINTS_MM.index(DRAWN[-1])]
     for row, scheme in enumerate(config.schemes):
         for column, spacing in enumerate(spacings):
-            mark = f"{scheme}_dx_{_mark(spacing)}"
-            summary[f"{corner}_{mark}"] = _known(times[row, column, keys.index(corner)])
-            summary[f"largest_difference_ms_{mark}"] = _known(float(away[row, column].max()))
+            mark = f"{scheme}_dx_{spacing_mark(spacing)}"
+            summary[f"{corner}_{mark}"] = finite(times[row, column, keys.index(corner)])
+            summary[f"largest_difference_ms_{mark}"] = finite(float(away[row, column].max()))
     coordinates = {"scheme": list(config.schemes), "spacing": ("spacing", spacings, {"units": "mm"}), "point": keys}
     dataset = xr.Dataset({"activation": (("scheme", "spacing", "point"), times, {"units": "ms"})}, coords=coordinates)
     return Result(summary, _report(config, spacings, keys, times), dataset)
@@ -69,14 +69,6 @@ def run(config: Config, workspace: Workspace) -> Result:
 def _slab(config: Config, scheme: str, spacing: float) -> niederer.Config:
     fine: Any = {"scheme": scheme, "precision": config.precision}
     return niederer.Config(dx_mm=spacing, dt_ms=config.dt_ms, cell_model=config.cell_model, **fine)
-
-
-def _mark(spacing: float) -> str:
-    return f"{spacing:g}".replace(".", "_")
-
-
-def _known(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None
 
 
 def _check(config: Config) -> None:

@@ -8,7 +8,7 @@ import xarray as xr
 
 from experiments.cardiac._front_fit import Case, Stencil, Table, derivatives, errors, improved, responses, stencil
 from experiments.cardiac._plane_waves import Wave, in_sheets, in_volumes
-from experiments.cardiac._shared import check_cell_and_step
+from experiments.cardiac._shared import check_cell_and_step, finite, spacing_mark
 from physics import CELL_MODELS, front_fit, niederer_diffusivities
 from physics.front_fit import SPACINGS
 from twinsim.cli import run_script
@@ -80,14 +80,14 @@ def run(config: Config, workspace: Workspace) -> Result:
                 trust /= 1.6
             history.append(ratio)
             bar.advance(1)
-    summary: dict[str, Any] = {"largest_ratio_before": _known(history[0]), "largest_ratio": _known(min(history)), "waves": len(cases)}
+    summary: dict[str, Any] = {"largest_ratio_before": finite(history[0]), "largest_ratio": finite(min(history)), "waves": len(cases)}
     for edge in config.spacings_mm:
         for where, flat in (("sheets", True), ("volumes", False)):
             chosen = [i for i, case in enumerate(cases) if case.edge == edge and case.wave.in_sheet == flat]
             if chosen:
-                mark = f"{edge:g}".replace(".", "_")
-                summary[f"largest_error_percent_{where}_dx_{mark}_before"] = _known(np.abs(first[chosen]).max())
-                summary[f"largest_error_percent_{where}_dx_{mark}"] = _known(np.abs(found[chosen]).max())
+                mark = spacing_mark(edge)
+                summary[f"largest_error_percent_{where}_dx_{mark}_before"] = finite(np.abs(first[chosen]).max())
+                summary[f"largest_error_percent_{where}_dx_{mark}"] = finite(np.abs(found[chosen]).max())
     dataset = xr.Dataset(
         {
             "table": (("row", "spacing"), table.rows, {"units": "1", "meaning": "b0, b1, r0, r1 of physics.FrontFit"}),
@@ -99,11 +99,6 @@ def run(config: Config, workspace: Workspace) -> Result:
         coords={"row": list(ROWS), "spacing": ("spacing", np.array(SPACINGS), {"units": "ms^0.5 over the root of the time of the front"})},
     )
     return Result(summary, _report(config, summary, table, history), dataset)
-
-
-def _known(value: float) -> float | None:
-    """None where a wave is blocked."""
-    return float(value) if np.isfinite(value) else None
 
 
 def _largest_ratio(found: np.ndarray, allowed: np.ndarray) -> float:

@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from experiments.cardiac._plane_waves import Wave, in_sheets, in_volumes, speeds, symbols_of
-from experiments.cardiac._shared import check_cell_and_step
+from experiments.cardiac._shared import check_cell_and_step, spacing_mark
 from physics import CELL_MODELS, CellModel, continuum_symbol, niederer_diffusivities, plane_wave_speeds
 from twinsim.cli import run_script
 from twinsim.errors import InputError
@@ -55,7 +55,7 @@ def run(config: Config, workspace: Workspace) -> Result:
     summary: dict[str, Any] = {"waves_in_sheets": int(sheets.sum()), "waves_in_volumes": int((~sheets).sum())}
     with workspace.progress(len(keys), "velocities", "tables") as bar:
         for name, spacing, scheme in keys:
-            cell, mark = CELL_MODELS[name](), f"{spacing:g}".replace(".", "_")
+            cell, mark = CELL_MODELS[name](), spacing_mark(spacing)
             converged = float(workspace.stage(f"{name}-converged", _converged(cell, along, config.dt_ms)))
             found = workspace.stage(f"{name}-{mark}-{scheme}", _speeds(cell, scheme, spacing, waves, (along, across), config.dt_ms))
             errors[name, spacing, scheme] = 100 * (found / (converged * np.sqrt([wave.diffusivity(along, across) for wave in waves])) - 1)
@@ -118,7 +118,7 @@ def _overall(config: Config, errors: dict[tuple[str, float, str], np.ndarray]) -
     """Over all cells and waves: the largest error, and of how many waves the default errs less than half as much as a scheme."""
     found: dict[str, float | None] = {}
     for spacing in config.spacings_mm:
-        mark = f"{spacing:g}".replace(".", "_")
+        mark = spacing_mark(spacing)
         by_scheme = {scheme: np.concatenate([errors[name, spacing, scheme] for name in config.cell_models]) for scheme in config.schemes}
         for scheme, values in by_scheme.items():
             found[f"largest_error_percent_dx_{mark}_{scheme}"] = _largest(values)

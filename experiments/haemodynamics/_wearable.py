@@ -12,13 +12,12 @@ from matplotlib.figure import Figure
 from physics.coupled_arteries import CoupledState
 from physics.heart_and_arm import PERSON, HeartAndArm, Signals, settled
 from solvers.status import SimulationError, raise_for_status
-from twinsim.data import locate
 from twinsim.errors import InputError
 from twinsim.figure_style import BLUE, INK, SOFT, VERMILION, new_figure, quiet
 from twinsim.pressure_record import r_waves
 from twinsim.wearable_signals import FEATURES, PUBLISHED, features
 from twinsim.wfdb_beats import read_beats
-from twinsim.wfdb_record import read_wfdb
+from twinsim.wfdb_record import read_wfdb, record_path
 
 SHORTEST, LONGEST = 0.4, 1.6
 """s between beats that the model is meant for."""
@@ -35,10 +34,10 @@ def intervals_of(record: str, beats: int, heart_rate: float, variability_ms: flo
         InputError: No data set or record, too few beats, or intervals outside of :data:`SHORTEST` to :data:`LONGEST`.
     """
     if record:
-        folder = locate("wfdb")
-        read = read_wfdb(folder / record)
-        if (folder / f"{record}.atr").is_file():
-            times = read_beats(folder, record)[0] / read.signals[0].rate
+        path = record_path(record)
+        read = read_wfdb(path)
+        if path.with_suffix(".atr").is_file():
+            times = read_beats(path.parent, path.name)[0] / read.signals[0].rate
         else:
             times = r_waves(read.signals[0].values, read.signals[0].rate)
         found = np.diff(times)[:beats]

@@ -27,7 +27,7 @@ from solvers.lattice_boltzmann import (
     lattice_domain,
 )
 from twinsim.cli import run_script
-from twinsim.errors import InputError
+from twinsim.errors import InputError, refused
 from twinsim.experiment import Result
 from twinsim.option_checks import check_options
 from twinsim.report import Report
@@ -180,8 +180,7 @@ def _case(config: Config) -> Case:
         domain = lattice_domain(D3Q19, face_patches(shape.distance[1:-1, 1:-1, 1:-1] > 0, {INLET: (0, 0), OUTLET: (0, 1)}))
         probe = wall_probe(domain, shape.distance, SPARE * config.voxels_per_diameter)
     except ValueError as error:
-        got, expected, do = (part.split(" ", 1)[1] for part in str(error).split("; ", 2))
-        raise InputError(got, expected, f"{do} (--diameter-mm, --length-mm, --voxels-per-diameter, --stenosis)") from error
+        raise refused(error, remedy="(--diameter-mm, --length-mm, --voxels-per-diameter, --stenosis)") from error
     samples = _wave(config, np.arange(128) / 128)
     dtype = jnp.dtype(config.precision)
     law: ViscosityLaw = blood_viscosity(units)

@@ -44,7 +44,7 @@ class Config:
     """Options of the wearable."""
 
     record: str = ""
-    """Record of the data set `wfdb` whose beats time the heart, such as 100 (annotated) or s0010_re; without one, a drawn rhythm."""
+    """Record of the data set `wfdb` that times the heart, such as mit_bih_100 (annotated) or ptb_s0010; without one, a drawn rhythm."""
     heart_rate_per_min: float = 75.0
     """Heart rate of the beat that is read off, and of the drawn rhythm."""
     variability_ms: float = 40.0

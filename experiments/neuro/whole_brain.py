@@ -72,7 +72,6 @@ def run(config: Config, workspace: Workspace) -> Result:
     if config.noise > 0:
         intensity = jnp.full(len(mass.names), config.noise, state.dtype)
         noise = WhiteNoise(jax.random.fold_in(jax.random.key(config.seed), 1), intensity, state.shape, config.dt_ms)
-    network, state, noise = _in_precision(config, (network, state, noise))
     began = time.perf_counter()
     compiled = eqx.filter_jit(_march).lower(network, state, noise, steps, every, config.save == "mean").compile()
     compile_seconds = time.perf_counter() - began
@@ -114,12 +113,6 @@ def run(config: Config, workspace: Workspace) -> Result:
 
 def _march(network: BrainNetwork, state: jax.Array, noise: WhiteNoise | None, steps: int, every: int, mean: bool) -> DelayedSolution:
     return network.march(state, steps, noise=noise, every=every, mean=mean)
-
-
-def _in_precision(config: Config, parts: Any) -> Any:
-    """Everything in the precision that was asked for: parameters, weights, states."""
-    kind = jnp.dtype(config.precision)
-    return jax.tree.map(lambda leaf: leaf.astype(kind) if eqx.is_inexact_array(leaf) else leaf, parts)
 
 
 def _mass(config: Config) -> NeuralMass:

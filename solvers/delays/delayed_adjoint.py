@@ -39,7 +39,7 @@ def backwards(
     carry = (jnp.zeros_like(given.state), ring, node, jnp.zeros_like(given.weights), forcing)
 
     def one(carry: Any, first: Index, count: int) -> Any:
-        cut = [None if part is None else lax.dynamic_slice_in_dim(part, first, count) for part in (before, heard, of_after)]
+        cut = [lax.dynamic_slice_in_dim(part, first, count) for part in (before, heard, of_after)]
         later = None if of_sent is None else lax.dynamic_slice_in_dim(of_sent, first + reach, count)
         return _block_backwards(given, edges, carry, first, count, cut, later, sent)
 
@@ -61,7 +61,7 @@ def _block_backwards(
     """One block: what was heard from it later than it is summed at once, then one step after another from its end."""
     (state, ring, node, weights, forcing), (before, heard, of_after) = carry, cut
     padded = edges.padded(given.weights)
-    late = jnp.moveaxis(late_sums(edges.late_back, padded, ring, edges.ring, first, 1, count), (1, 2), (0, 1))
+    late = late_sums(edges.late_back, padded, ring, edges.ring, first, 1, count)
     late = late if later is None else late + later
     forced, force = (None, None) if given.forcing is None else eqx.filter_vjp(lambda one: one.over(first, count), given.forcing)
     recent = None
@@ -80,7 +80,7 @@ def _block_backwards(
             recent = lax.dynamic_update_index_in_dim(recent, by_node, number, 0)
             prompt = prompt_sums(edges.prompt_back, padded, recent, number, 1)
         _, send = eqx.filter_vjp(lambda node, state: node.sent(state), given.node, before)
-        of_node_sent, of_state_sent = send(of_sent + jnp.moveaxis(prompt, 0, 1))
+        of_node_sent, of_state_sent = send(of_sent + prompt)
         total = jax.tree.map(lambda *parts: sum(parts), total, of_node, of_node_sent)
         return (of_state + of_state_sent, recent, total), (by_node, of_forced)
 
@@ -133,11 +133,10 @@ def _of_history(given: Given, edges: DelayedEdges, ring: Ring) -> PyTree:
     silent = jnp.zeros((block, edges.nodes, *ring.shape[1:]), ring.dtype)
 
     def one(ring: Ring, first: Index) -> tuple[Ring, Array]:
-        late = jnp.moveaxis(late_sums(edges.late_back, padded, ring, edges.ring, first, 1, block), (1, 2), (0, 1))
+        late = late_sums(edges.late_back, padded, ring, edges.ring, first, 1, block)
         if edges.within:
             recent = jnp.concatenate([silent, stretch(edges, ring, first + block, edges.within)])
-            prompt = jax.vmap(lambda number: prompt_sums(edges.prompt_back, padded, recent, number, 1))(jnp.arange(block))
-            late = late + jnp.moveaxis(prompt, 1, 2)
+            late = late + jax.vmap(lambda number: prompt_sums(edges.prompt_back, padded, recent, number, 1))(jnp.arange(block))
         return written(edges, ring, silent, first), late
 
     firsts = -block * np.arange(1, -(-edges.reach // block) + 1)

@@ -86,7 +86,7 @@ def march_block(given: Given, edges: DelayedEdges, state: Nodes, ring: Ring, fir
         The state and the ring after them, the states after each step, and what was heard in it.
     """
     padded = edges.padded(given.weights)
-    late = jnp.moveaxis(late_sums(edges.late, padded, ring, edges.ring, first, -1, count), (1, 2), (0, 1))
+    late = late_sums(edges.late, padded, ring, edges.ring, first, -1, count)
     forced = None if given.forcing is None else given.forcing.over(first, count)
     before = stretch(edges, ring, first - edges.within, edges.within)
     recent = jnp.concatenate([before, jnp.zeros((count, *before.shape[1:]), before.dtype)]) if edges.within else None
@@ -99,7 +99,7 @@ def march_block(given: Given, edges: DelayedEdges, state: Nodes, ring: Ring, fir
         else:
             recent = lax.dynamic_update_index_in_dim(recent, sent, number + edges.within, 0)
             prompt = prompt_sums(edges.prompt, padded, recent, number + edges.within, -1)
-        heard = heard + jnp.moveaxis(prompt, 0, 1)
+        heard = heard + prompt
         state = given.node.advance(state, heard, forced)
         return (state, recent), (sent, state, heard)
 

@@ -142,11 +142,18 @@ def delayed_edges(
 
 def late_sums(
     gathering: Gathering, padded: Float[Array, " edges_1"], ring: Ring, length: int, first: Index, sign: int, count: int
-) -> Window:
+) -> Float[Array, "count rows nodes *members"]:
     """The sums of ``count`` steps, each edge's from one stretch of the doubled ring: from time ``first + sign * delay`` on."""
-    if math.prod(ring.shape[1:]) == 1 and ring.ndim > 1:  # axes of one at the end of a stretch keep it from being read in vectors
-        flat = late_sums(gathering, padded, ring.reshape(-1), length, first, sign, count)
-        return flat.reshape(*flat.shape, *ring.shape[1:])
+    each = ring.shape[1:]
+    if math.prod(each) == 1:  # axes of one at the end of a stretch keep it from being read in vectors
+        ring = ring.reshape(-1)
+    by_node = _late_by_node(gathering, padded, ring, length, first, sign, count)
+    return jnp.moveaxis(by_node.reshape(*by_node.shape[:2], *each), (1, 2), (0, 1))
+
+
+def _late_by_node(
+    gathering: Gathering, padded: Float[Array, " edges_1"], ring: Ring, length: int, first: Index, sign: int, count: int
+) -> Window:
     wide = math.prod(ring.shape[1:]) >= WIDE
     offset = tuple(range(1 if wide else 2, ring.ndim + (1 if wide else 2)))
     dimensions = lax.GatherDimensionNumbers(offset_dims=offset, collapsed_slice_dims=(), start_index_map=(0,))
@@ -167,13 +174,13 @@ def late_sums(
 
 def prompt_sums(
     gathering: Gathering, padded: Float[Array, " edges_1"], recent: Float[Array, "times nodes rows *members"], time: Index, sign: int
-) -> Float[Array, "nodes rows *members"]:
+) -> Float[Array, "rows nodes *members"]:
     """The sums of one step over the prompt edges, at index ``time`` of the recent values."""
     sums = []
     for read, delay, edge in zip(gathering.read, gathering.delay, gathering.edge, strict=True):
         found = recent.at[time + sign * delay, read].get(mode="promise_in_bounds")
         sums.append(jnp.sum(_beside(padded[edge], found) * found, axis=1))
-    return _in_place(sums, gathering)
+    return jnp.moveaxis(_in_place(sums, gathering), 0, 1)
 
 
 def _in_place(sums: list[Array], gathering: Gathering) -> Array:

@@ -1,5 +1,7 @@
 r"""Velocities on the faces of voxels: the divergence of a voxel is what leaves through its six faces, and can be made zero exactly."""
 
+from typing import Any
+
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
@@ -42,7 +44,7 @@ class FaceGrid(eqx.Module):
         mask = np.asarray(grid.mask)
         loss = np.zeros(grid.shape)
         for axis, h in enumerate(grid.spacing):
-            padded = jnp.pad(jnp.asarray(mask, float), [(1, 1) if a == axis else (0, 0) for a in range(3)])
+            padded = _padded(jnp.asarray(mask, float), axis)
             loss += (2 - np.asarray(_slab(padded, axis, 2, None) + _slab(padded, axis, 0, -2))) / h**2
         self.grid = grid
         self.operator = Diffusion(grid, 1.0, loss=jnp.asarray(np.where(mask, loss, 0.0).reshape(-1)))
@@ -59,10 +61,7 @@ class FaceGrid(eqx.Module):
     def gradient(self, field: Volume) -> FaceField:
         """Per face, of a field that is zero outside of the mask: minus the transpose of :meth:`divergence`."""
         field = jnp.where(self.grid.mask, field, 0)
-        x, y, z = (
-            jnp.diff(jnp.pad(field, [(1, 1) if a == axis else (0, 0) for a in range(3)]), axis=axis) / h
-            for axis, h in enumerate(self.grid.spacing)
-        )
+        x, y, z = (jnp.diff(_padded(field, axis), axis=axis) / h for axis, h in enumerate(self.grid.spacing))
         return x, y, z
 
     def projected(self, faces: FaceField, tolerance: float = 1e-10) -> tuple[FaceField, EllipticSolution]:
@@ -88,7 +87,7 @@ class FaceGrid(eqx.Module):
         total = jnp.zeros(self.grid.shape, faces[0].dtype)
         for axis, (u, h) in enumerate(zip(faces, self.grid.spacing, strict=True)):
             area = self.grid.voxel_volume / h
-            closed = jnp.pad(self.grid.mask, [(1, 1) if a == axis else (0, 0) for a in range(3)], constant_values=True)
+            closed = _padded(self.grid.mask, axis, constant_values=True)
             above, below = ~_slab(closed, axis, 2, None), ~_slab(closed, axis, 0, -2)
             total = total + area * (jnp.where(above, _slab(u, axis, 1, None), 0) - jnp.where(below, _slab(u, axis, 0, -1), 0))
         return jnp.where(self.grid.mask, total, 0)
@@ -96,8 +95,13 @@ class FaceGrid(eqx.Module):
 
 def between(volume: Volume, axis: int) -> Array:
     """Values of voxels on the faces of one axis: the mean of both sides, at the ends of the box the one side's."""
-    padded = jnp.pad(volume, [(1, 1) if a == axis else (0, 0) for a in range(3)], mode="edge")
+    padded = _padded(volume, axis, mode="edge")
     return (_slab(padded, axis, 0, -1) + _slab(padded, axis, 1, None)) / 2
+
+
+def _padded(volume: Array, axis: int, **how: Any) -> Array:
+    """One more voxel at both ends of an axis, zero unless ``how`` (of ``jnp.pad``) says otherwise."""
+    return jnp.pad(volume, [(1, 1) if a == axis else (0, 0) for a in range(3)], **how)
 
 
 def _slab(array: Array, axis: int, low: int, high: int | None) -> Array:

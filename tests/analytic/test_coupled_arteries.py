@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from physics import Block, assemble, couple, run_cycles
-from physics.coupled_arteries import ML_PER_M3, PASCAL_PER_MMHG, artery_end
+from physics.artery_cycles import PASCAL_PER_MMHG
+from physics.coupled_arteries import ML_PER_M3, artery_end
 from tests.arteries import DENSITY, artery
 from tests.coupled import PERIOD, RESISTANCE, driven, loop, loop_start, march, pulse, without_inlet
 from tests.problems import quick_jit, slope

@@ -131,6 +131,15 @@ def test_wilson_cowan_has_the_published_limit_cycle():
     assert np.ptp(np.asarray(quiet.march(quiet.initial_state(), 10_000, every=10).states)[500:, 0, 0]) < 1e-6
 
 
+def test_a_network_with_delays_settles_where_its_rates_vanish():
+    network = BrainNetwork(
+        MontbrioPazoRoxin.published(), usual_coupling("montbrio_pazo_roxin", 0.5), synthetic_connectome(8).edges(4.0, 0.05), 0.05
+    )
+    final = network.march(network.initial_state(), 8000, every=8000).final
+    assert np.abs(network.rates(final)).max() < 1e-10 and float(final[0].std()) > 1e-4
+    assert np.abs(network.rates(final * 1.01)).max() > 1e-3
+
+
 def test_hopf_has_its_radius_and_frequency():
     mass = changed(Hopf.published(), bifurcation=0.04, angular_frequency=0.06)
     network = BrainNetwork(mass, usual_coupling("hopf", 0.0), synthetic_connectome(2).edges(), 0.05)
