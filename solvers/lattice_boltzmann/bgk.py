@@ -3,7 +3,7 @@
 import equinox as eqx
 from jaxtyping import Array, Bool
 
-from solvers.lattice_boltzmann.collision import Collision, Vector
+from solvers.lattice_boltzmann.collision import Collision, Hold, Vector, fused
 from solvers.lattice_boltzmann.lattice import Lattice, Rows
 from solvers.lattice_boltzmann.trt import relax_pairs
 from solvers.lattice_boltzmann.viscosity import ViscosityLaw
@@ -29,6 +29,6 @@ class BGK(Collision):
         """See :class:`Collision`."""
         return lattice.name in ("D3Q19", "D3Q27")
 
-    def collide(self, lattice: Lattice, rows: Rows, fluid: Bool[Array, "*cells"], force: Vector | None) -> Rows:
+    def collide(self, lattice: Lattice, rows: Rows, fluid: Bool[Array, "*cells"], force: Vector | None, hold: Hold = fused) -> Rows:
         """See :class:`Collision`."""
-        return relax_pairs(lattice, rows, fluid, force, self.viscosity, None, self.compressible)
+        return relax_pairs(lattice, rows, fluid, force, self.viscosity, None, self.compressible, hold)

@@ -1,6 +1,8 @@
 """What every collision is: populations before, populations after, voxel by voxel."""
 
 from abc import abstractmethod
+from collections.abc import Callable
+from typing import Any
 
 import equinox as eqx
 from jaxtyping import Array, Bool
@@ -9,6 +11,13 @@ from solvers.lattice_boltzmann.lattice import Lattice, Rows, momentum, second_mo
 from solvers.lattice_boltzmann.viscosity import ViscosityLaw
 
 Vector = tuple[Array, Array, Array]
+Hold = Callable[[Any], Any]
+"""Called with what several populations need: the sweep over tiles has it computed and kept once, else all of it is fused."""
+
+
+def fused(values: Any) -> Any:
+    """The values as they are: what an accelerator likes, and what is differentiated."""
+    return values
 
 
 class Collision(eqx.Module):
@@ -29,7 +38,7 @@ class Collision(eqx.Module):
         """Whether it is made for a lattice."""
 
     @abstractmethod
-    def collide(self, lattice: Lattice, rows: Rows, fluid: Bool[Array, "*cells"], force: Vector | None) -> Rows:
+    def collide(self, lattice: Lattice, rows: Rows, fluid: Bool[Array, "*cells"], force: Vector | None, hold: Hold = fused) -> Rows:
         """Populations after collision with a body force per volume (voxel/step² at density one); zero where there is no fluid."""
 
 

@@ -4,7 +4,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Bool
 
-from solvers.lattice_boltzmann.collision import Collision, Vector, nonequilibrium_stress, velocity_of
+from solvers.lattice_boltzmann.collision import Collision, Hold, Vector, fused, nonequilibrium_stress, velocity_of
 from solvers.lattice_boltzmann.lattice import Lattice, Rows
 from solvers.lattice_boltzmann.viscosity import ViscosityLaw, relaxation_time
 
@@ -37,7 +37,7 @@ class Cumulant(Collision):
         """See :class:`Collision`."""
         return lattice.name == "D3Q27"
 
-    def collide(self, lattice: Lattice, rows: Rows, fluid: Bool[Array, "*cells"], force: Vector | None) -> Rows:
+    def collide(self, lattice: Lattice, rows: Rows, fluid: Bool[Array, "*cells"], force: Vector | None, hold: Hold = fused) -> Rows:
         """See :class:`Collision`."""
         rows = tuple(jnp.where(fluid, row, 0) for row in rows)
         density, velocity = velocity_of(lattice, rows, force, True)
@@ -52,7 +52,8 @@ class Cumulant(Collision):
             # Half of the push is in the velocity already; collision gives the other half (exact difference in the moving frame).
             x, y, z = (u + f / (2 * (1 + density)) for u, f in zip(velocity, force))
             mean = x, y, z
-        after = _populations(lattice, _gaussian_moments(1 + density, spread, shear), mean)
+        mass, spread, shear, mean = hold((1 + density, spread, shear, mean))
+        after = _populations(lattice, _gaussian_moments(mass, spread, shear), mean, hold)
         return tuple(jnp.where(fluid, row - weight, 0) for row, weight in zip(after, lattice.weights))
 
 
@@ -69,7 +70,7 @@ def _gaussian_moments(mass: Array, spread: list[Array], shear: list[Array]) -> d
     }  # fmt: skip
 
 
-def _populations(lattice: Lattice, moments: dict[Order, Array], mean: Vector) -> Rows:
+def _populations(lattice: Lattice, moments: dict[Order, Array], mean: Vector, hold: Hold) -> Rows:
     """Axis by axis from central moments (0, 1, 2) to populations of the velocities (-1, 0, 1)."""
     parts: dict[tuple[int, ...], Array] = {**moments}
     for axis in (2, 1, 0):
@@ -81,7 +82,7 @@ def _populations(lattice: Lattice, moments: dict[Order, Array], mean: Vector) ->
                 terms = _back(step, u, zero, one, two)
                 if terms is not None:
                     found[(*other[:axis], step, *other[axis:])] = terms
-        parts = found
+        parts = hold(found)
     return tuple(parts[step] for step in lattice.velocities)
 
 

@@ -33,6 +33,7 @@ class LatticeDomain(eqx.Module):
         has_behind: Whether there is one.
         beyond: The voxel that is no fluid.
         slots: Flat places in the populations: that leave, that leave the voxel behind, that stay opposite, and that come back.
+        wraps: Flat places in the populations: that leave through a periodic face, and of the padding opposite, where they come in from.
         open_cell: Fluid voxels beside openings, each once.
         open_place: Where in ``open_cell`` the voxel of each link of an opening is.
     """
@@ -49,6 +50,7 @@ class LatticeDomain(eqx.Module):
     has_behind: Bool[Array, " links"]
     beyond: Int[Array, " links"]
     slots: Int[Array, "4 links"]
+    wraps: Int[Array, "2 wraps"]
     open_cell: Int[Array, " open_cells"]
     open_place: Int[Array, " open_links"]
 
@@ -152,14 +154,33 @@ def lattice_domain(lattice: Lattice, labels: np.ndarray, periodic: tuple[bool, b
     open_cell, open_place = np.unique(cell[order][ends[0] :], return_inverse=True)
     size, opposite = flat.size, lattice.opposite[direction]
     slots = np.stack([direction * size + cell, direction * size + behind, opposite * size + cell, opposite * size + beyond])
+    wraps = _wraps(lattice, fluid.reshape(shape), periodic)
     if lattice.size * size >= 2**31:
         raise ValueError(f"got {size} voxels with {lattice.size} populations; expected less than 2^31 in all; do: crop or coarsen")
     return LatticeDomain(
         lattice, shape, periodic, patches, ends, jnp.asarray(fluid), jnp.asarray(cell[order], jnp.int32),
         jnp.asarray(direction[order], jnp.int32), jnp.asarray(behind[order], jnp.int32), jnp.asarray(there[order]),
         jnp.asarray(beyond[order], jnp.int32), jnp.asarray(slots[:, order], jnp.int32),
-        jnp.asarray(open_cell, jnp.int32), jnp.asarray(open_place, jnp.int32),
+        jnp.asarray(wraps, jnp.int32), jnp.asarray(open_cell, jnp.int32), jnp.asarray(open_place, jnp.int32),
     )  # fmt: skip
+
+
+def _wraps(lattice: Lattice, fluid: np.ndarray, periodic: tuple[bool, bool, bool]) -> np.ndarray:
+    """Where the populations that enter the fluid from the padding of periodic axes are, and where in the padding they belong."""
+    shape, number = np.array(fluid.shape), np.arange(fluid.size).reshape(fluid.shape)
+    outer = np.zeros(fluid.shape, bool)
+    for axis, wrap in enumerate(periodic):
+        if wrap:
+            outer[(slice(None),) * axis + ([0, -1],)] = True
+    places = np.argwhere(outer)
+    source = np.where(np.array(periodic), (places - 1) % (shape - 2) + 1, places)
+    found = [np.zeros((2, 0), int)]
+    for i, step in enumerate(lattice.velocities):
+        target = places + np.array(step)
+        inside = ((target > 0) & (target < shape - 1)).all(axis=1)
+        inside[inside] = fluid[tuple(target[inside].T)]
+        found.append(i * fluid.size + np.stack([number[tuple(p[inside].T)] for p in (source, places)]))
+    return np.concatenate(found, axis=1)
 
 
 def wall_fractions(domain: LatticeDomain, distance: Float[Array, "x y z"]) -> Float[Array, " walls"]:

@@ -4,7 +4,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Bool
 
-from solvers.lattice_boltzmann.collision import Collision, Vector, nonequilibrium_stress, velocity_of
+from solvers.lattice_boltzmann.collision import Collision, Hold, Vector, fused, nonequilibrium_stress, velocity_of
 from solvers.lattice_boltzmann.lattice import Lattice, Rows, along
 from solvers.lattice_boltzmann.viscosity import ViscosityLaw, relaxation_time
 
@@ -39,9 +39,9 @@ class TRT(Collision):
         """See :class:`Collision`."""
         return lattice.name in ("D3Q19", "D3Q27")
 
-    def collide(self, lattice: Lattice, rows: Rows, fluid: Bool[Array, "*cells"], force: Vector | None) -> Rows:
+    def collide(self, lattice: Lattice, rows: Rows, fluid: Bool[Array, "*cells"], force: Vector | None, hold: Hold = fused) -> Rows:
         """See :class:`Collision`."""
-        return relax_pairs(lattice, rows, fluid, force, self.viscosity, self.magic, self.compressible)
+        return relax_pairs(lattice, rows, fluid, force, self.viscosity, self.magic, self.compressible, hold)
 
 
 def relax_pairs(
@@ -52,6 +52,7 @@ def relax_pairs(
     law: ViscosityLaw,
     magic: float | None,
     compressible: bool,
+    hold: Hold = fused,
 ) -> Rows:
     """The collision of two relaxation times; of one where ``magic`` is None."""
     rows = tuple(jnp.where(fluid, row, 0) for row in rows)  # so that what lies in walls never divides or overflows
@@ -62,9 +63,10 @@ def relax_pairs(
     even_time = relaxation_time(law, stress)
     even = 1 / even_time
     odd = even if magic is None else 1 / (0.5 + magic / (even_time - 0.5))
-    scale = 1 + density if compressible else 1.0
+    scale = 1 + density if compressible else jnp.ones((), density.dtype)
     square = 1.5 * (velocity[0] ** 2 + velocity[1] ** 2 + velocity[2] ** 2)
     rest = density - scale * square
+    rest, scale, velocity, even, odd = hold((rest, scale, velocity, even, odd))
     push = None if force is None else 3 * (velocity[0] * force[0] + velocity[1] * force[1] + velocity[2] * force[2])
 
     def gained(row: Array, weight: float) -> Array:
