@@ -69,6 +69,7 @@ from physics.coupled_arteries import couple as couple
 from physics.coupled_cycles import CoupledBeat as CoupledBeat
 from physics.coupled_cycles import coupled_beat as coupled_beat
 from physics.courtemanche_parameters import COURTEMANCHE_1998 as COURTEMANCHE_1998
+from physics.depth_electrodes import depth_electrode_gain as depth_electrode_gain
 from physics.drug_block import CHANNELS as CHANNELS
 from physics.drug_block import HergBinding as HergBinding
 from physics.drug_block import PoreBlock as PoreBlock

@@ -161,6 +161,15 @@ DATASETS: dict[str, Dataset] = {
             size_mib=3.0,
             contents="041s/041s01.dat",
         ),
+        Dataset(
+            name="ieeg_ictal",
+            path="signals/ieeg_ictal",
+            what="84 intracranial channels from 1 s before to 2 s after the onset of a seizure, 10 named by clinicians; a fragility map",
+            source="github.com/Jiefei-Wang/EZFragility, commit 98dc002; OpenNeuro ds003029, Li 2021, 10.1038/s41593-021-00901-w",
+            licence="CC0 (recording, recalled); the map from a GPL package",
+            size_mib=1.0,
+            contents="pt01_seizure1_ecog_84x3001.npz",
+        ),
     )
 }
 
