@@ -158,6 +158,7 @@ from physics.reaction_eikonal import squared_velocity as squared_velocity
 from physics.rule_fibres import Surroundings as Surroundings
 from physics.rule_fibres import WallCoordinates as WallCoordinates
 from physics.rule_fibres import rule_fibres as rule_fibres
+from physics.seizure_onset import onset_times as onset_times
 from physics.shock import Shock as Shock
 from physics.shock import patches as patches
 from physics.spline import spline_coefficients as spline_coefficients
