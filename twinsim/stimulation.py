@@ -62,8 +62,8 @@ class Regions(eqx.Module):
         InputError: The target or the region to avoid has no conducting voxel.
     """
 
-    chosen: tuple[np.ndarray, np.ndarray, np.ndarray] = eqx.field(static=True)
-    weights: tuple[np.ndarray, np.ndarray, np.ndarray] = eqx.field(static=True)
+    chosen: tuple[np.ndarray, np.ndarray, np.ndarray]
+    weights: tuple[np.ndarray, np.ndarray, np.ndarray]
 
     def __init__(self, mask: np.ndarray, target: np.ndarray, avoided: np.ndarray, voxel_volume: float) -> None:
         flat, inside, away = mask.reshape(-1), target.reshape(-1), avoided.reshape(-1)

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 EFFECTIVE_SITE_MNI = (12.58, -13.41, -5.87)
-"""Mean place of effective contacts, mm, right side; the left one has -x. Caire, Ranoux, Guehl, Burbaud, Cuny (2013), Acta Neurochir. 155, 1647
-(a review, in coordinates of the commissures), brought to MNI space by Horn, Kühn, Merkl, Shih, Alterman, Fox (2017), NeuroImage 150, 395."""
+"""Mean place of effective contacts, mm, right side; the left one has -x. Caire et al. (2013), Acta Neurochir. 155, 1647 (a review, in
+coordinates of the commissures), brought to MNI space by Horn et al. (2017), NeuroImage 150, 395."""
 
 _NORMAL = np.array([0.87, 0.5, 0.0]) / np.hypot(0.87, 0.5)  # lateral and anterior: from the nucleus to the capsule beside it
 

@@ -40,13 +40,9 @@ def plane_figure(view: View, milliampere: np.ndarray) -> Figure:
     aside /= np.linalg.norm(aside)
     on_axis = np.asarray(view.lead.tip) + ((centre - np.asarray(view.lead.tip)) @ up) * up
     image = None
-    planes = (
-        (aside, up, "towards the capsule (mm)", "up the lead (mm)"),
-        (aside, np.cross(up, aside), "towards the capsule (mm)", "across (mm)"),
-    )
-    for axes, (first, second, below, left) in zip(panels, planes, strict=True):
-        image = _plane(axes, view, on_axis, first, second, milliampere)
-        axes.set(xlabel=below, ylabel=left)
+    for axes, second, name in zip(panels, (up, np.cross(up, aside)), ("up the lead (mm)", "across (mm)"), strict=True):
+        image = _plane(axes, view, on_axis, aside, second, milliampere)
+        axes.set(xlabel="towards the capsule (mm)", ylabel=name)
     if image is not None:
         figure.colorbar(image, ax=list(panels), label="field (V/mm)", shrink=0.75, extend="max")
     kinds = (("target", GREEN), ("internal capsule", VERMILION), (f"above {view.threshold:g} V/mm", "#FFFFFF"))
