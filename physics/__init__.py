@@ -83,6 +83,8 @@ from physics.drug_block import HergBinding as HergBinding
 from physics.drug_block import PoreBlock as PoreBlock
 from physics.drug_block import net_current as net_current
 from physics.drug_block import open_share as open_share
+from physics.eeg_sphere import average_reference as average_reference
+from physics.eeg_sphere import sphere_lead_field as sphere_lead_field
 from physics.effective_conductivity import effective_conductivity as effective_conductivity
 from physics.electric_field import activating_function as activating_function
 from physics.electric_field import electric_field as electric_field
@@ -179,6 +181,9 @@ from physics.reaction_eikonal import squared_velocity as squared_velocity
 from physics.rule_fibres import Surroundings as Surroundings
 from physics.rule_fibres import WallCoordinates as WallCoordinates
 from physics.rule_fibres import rule_fibres as rule_fibres
+from physics.sensor_gain import dipole_gain as dipole_gain
+from physics.sensor_gain import monopole_gain as monopole_gain
+from physics.sensor_gain import region_gain as region_gain
 from physics.shock import Shock as Shock
 from physics.shock import patches as patches
 from physics.spline import spline_coefficients as spline_coefficients

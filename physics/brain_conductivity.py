@@ -83,7 +83,7 @@ def conductivity_from_diffusion(
 
 
 def fibre_conductivity(
-    isotropic: Float[ArrayLike, "*voxels"], direction: Float[ArrayLike, "3"], ratio: ArrayLike
+    isotropic: Float[ArrayLike, "*voxels"], direction: Float[ArrayLike, "3"] | tuple[float, float, float], ratio: ArrayLike
 ) -> Float[Array, "*voxels 3 3"]:
     r"""Volume-normalised tensors of one direction: $\rho^{2/3}\sigma$ along and $\rho^{-1/3}\sigma$ across, of ratio $\rho$."""
     along = jnp.asarray(direction, dtype=float)

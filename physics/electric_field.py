@@ -34,25 +34,30 @@ def electric_field(
     if not isotropic:
         flat = conductor.conductivity.reshape(grid.size, 3, 3)
         conducted = conducted / jnp.where(v.layer.reshape(-1)[v.cell], conductor.layer_conductivity, flat[v.cell, v.axis, v.axis])
-    entering = (volts[..., v.contact] - potential[..., v.cell]) * conducted / own[v.cell]
+    entering = (volts[..., v.contact] - potential[..., v.cell]) * _row(conducted / own[v.cell], potential)
     found = []
     for axis, stride in enumerate(grid.strides):
         h, is_open = grid.spacing[axis], grid.interior_faces(axis)
-        step = (jnp.roll(potential, -stride, -1) - potential) / h * faces[axis]
+        step = (jnp.roll(potential, -stride, -1) - potential) / h * _row(faces[axis], potential)
         slopes, lengths = [], []
         for side, opened, inner in ((1, is_open, step), (-1, jnp.roll(is_open, stride), jnp.roll(step, stride, -1))):
             chosen = (v.axis == axis) & (v.side == side)
-            linked = jnp.zeros_like(potential).at[..., v.cell].add(jnp.where(chosen, side * entering, 0))
+            linked = jnp.zeros_like(potential).at[..., v.cell].add(jnp.where(_row(chosen, potential), side * entering, 0))
             weight = jnp.zeros(grid.size).at[v.cell].add(jnp.where(chosen, v.share, 0))
             length = jnp.zeros(grid.size).at[v.cell].add(jnp.where(chosen, v.share * v.length, 0))
-            slopes.append(jnp.where(opened, inner / own, linked))
+            slopes.append(jnp.where(_row(opened, potential), inner / _row(own, potential), linked))
             lengths.append(jnp.where(opened, h, jnp.where(weight > 0, length / jnp.where(weight > 0, weight, 1), jnp.inf)))
         above, below = lengths
         shut = jnp.isinf(above) & jnp.isinf(below)
         share = jnp.where(jnp.isinf(below), 1.0, jnp.where(jnp.isinf(above), 0.0, below / (above + below)))
-        slope = share * slopes[0] + (1 - share) * slopes[1]
-        found.append(-jnp.where(shut, 0.0, slope))
+        slope = _row(share, potential) * slopes[0] + _row(1 - share, potential) * slopes[1]
+        found.append(-jnp.where(_row(shut, potential), 0.0, slope))
     return jnp.stack(found, axis=-2)
+
+
+def _row(values: Array, field: Array) -> Array:
+    """With as many leading axes as the field has."""
+    return jnp.expand_dims(values, range(field.ndim - 1))
 
 
 def field_per_milliampere(conductor: Conductor, fields: UnitFields) -> Float[Array, "contacts 3 cells"]:
@@ -73,7 +78,7 @@ def potential_along(
 
     What a model of a cable takes as the potential outside of it; twice continuously differentiable in the points.
     """
-    return spline_values(coefficients, (points - jnp.asarray(origin)) / jnp.asarray(grid.spacing))
+    return spline_values(coefficients, (points - jnp.asarray(origin)[None]) / jnp.asarray(grid.spacing)[None])
 
 
 def activating_function(
@@ -92,7 +97,7 @@ def activating_function(
 
     Source: Rattay (1986), IEEE Trans. Biomed. Eng. 33, 974. Positive values depolarise: cathodic currents at the near node.
     """
-    along = step_mm * direction / jnp.linalg.norm(direction)
+    along = (step_mm * direction / jnp.linalg.norm(direction))[None]
     before, here, after = (potential_along(coefficients, grid, origin, points + shift * along) for shift in (-1, 0, 1))
     return (before - 2 * here + after) / step_mm**2
 

@@ -71,7 +71,8 @@ class ElectrodeVoxels(eqx.Module):
         share: Of the face that belongs to the contact, 0 to 1.
         length: From the centre to the surface, mm.
         layered: That part of it that lies in the layer round the body, mm.
-        cosine: Of the angle between line and normal of the surface.
+        cosine: Of the angle between line and normal of the surface, times a factor near one per contact: share, cosine and face
+            together add up to the contact's area.
         halves: Per axis and side (0 below, 1 above) the part of the line from a centre to the face that lies in the layer, as a
             fraction of the voxel's edge, 0 to 0.5.
         areas: Of each contact, mm², of the body and not of the voxels.
@@ -141,6 +142,9 @@ def voxel_electrode(
             f"got contact {number} beside {reached[number]} conducting voxels; expected four or more; "
             "do: move the electrode inside of the conductor, or use smaller voxels"
         )
+    # The faces of voxels add up to the area of the contact only in the mean: so that an impedance per area is right, they are made to.
+    faces = joined["share"] * joined["cosine"] * steps.prod() / steps[joined["axis"]]
+    joined["cosine"] = joined["cosine"] * (areas / np.bincount(joined["contact"], faces, len(areas)))[joined["contact"]]
     halves = np.stack([_halves(points, distance, steps, axis, electrode, layer_mm) for axis in range(3)])
     halves = np.where(conducts.reshape(-1), halves, 0.0)
     grid = VoxelGrid(conducts, box.spacing)

@@ -167,7 +167,7 @@ class UnitFields(eqx.Module):
     @property
     def resistance(self) -> Float[Array, "contacts contacts"]:
         r"""$R = G^{-1}$, kΩ: potentials of the contacts per mA; its diagonal are the impedances against the ground, others floating."""
-        return jnp.linalg.inv(self.conductance)
+        return inverse_of_positive(self.conductance)
 
     @property
     def per_milliampere(self) -> Float[Array, "contacts cells"]:
@@ -194,7 +194,7 @@ class UnitFields(eqx.Module):
         held = jnp.asarray(np.where(free, 0.0, volts))
         if free.any():
             inside = self.conductance[np.ix_(free, free)]
-            floating = -jnp.linalg.solve(inside, (self.conductance @ held)[free])
+            floating = -inverse_of_positive(inside) @ (self.conductance @ held)[free]
             held = held.at[np.flatnonzero(free)].set(floating)
         return held, self.conductance @ held
 
@@ -221,6 +221,17 @@ def unit_fields(
     conductance = volume * (jnp.diag(own) - source @ solution.field.T)
     ground = operator.loss - source.sum(axis=0)
     return UnitFields(solution.field, conductance, volume * (solution.field @ ground), solution.status, solution.iterations)
+
+
+def inverse_of_positive(matrix: Float[Array, "n n"]) -> Float[Array, "n n"]:
+    """Inverse of a small symmetric positive definite matrix by Gauss and Jordan, without pivots, as these need none, and without LAPACK."""
+    unit = jnp.eye(matrix.shape[0], dtype=matrix.dtype)
+    joined = jnp.concatenate([matrix, unit], axis=1)
+    for number in range(matrix.shape[0]):
+        row = joined[number] / joined[number, number]
+        joined = joined - jnp.outer(joined[:, number] - unit[:, number], row)
+        joined = joined.at[number].set(row)
+    return joined[:, matrix.shape[0] :]
 
 
 def check_conductivity(grid: VoxelGrid, conductivity: Array, what: str = "a conductivity") -> None:

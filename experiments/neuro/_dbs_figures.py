@@ -57,7 +57,7 @@ def _plane(axes: Axes, view: View, origin: np.ndarray, first: np.ndarray, second
     across, along = np.meshgrid(steps, steps)
     points = origin + across[..., None] * first + along[..., None] * second
     index = np.moveaxis(view.anatomy.index_of_world(points), -1, 0)
-    known = np.isfinite(view.field) & (view.field > 0)
+    known = view.field > 1e-9  # zero inside of the lead
     nearest = ndimage.distance_transform_edt(~known, return_distances=False, return_indices=True)
     logarithm = np.log(np.maximum(view.field, 1e-9))[tuple(nearest)]
     field = np.exp(ndimage.map_coordinates(logarithm, index, order=1, mode="nearest"))
