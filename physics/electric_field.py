@@ -1,5 +1,6 @@
 r"""The field $E = -\nabla\varphi$ at voxels' centres, and the potential along fibres."""
 
+import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
@@ -9,6 +10,7 @@ from physics.spline import spline_coefficients, spline_values
 from solvers import VoxelGrid
 
 
+@eqx.filter_jit  # one program: step by step it moves each field through memory dozens of times
 def electric_field(
     conductor: Conductor, potential: Float[Array, "*batch cells"], volts: Float[Array, "*batch contacts"]
 ) -> Float[Array, "*batch 3 cells"]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import product
 
 import equinox as eqx
@@ -17,8 +18,8 @@ type Values = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 SOFTNESS = 0.1
 """Width of the smooth step in the logarithm of the field over the threshold that currents are optimised with."""
-SPILL_STRIDE = 2
-"""Every how manieth voxel along each axis stands for the tissue outside of the target while optimising."""
+SAMPLED = 2000
+"""Voxels of each region, drawn at random, that stand for all of it while optimising; volumes are reported from all of them."""
 
 
 class Exposure(eqx.Module):
@@ -27,7 +28,7 @@ class Exposure(eqx.Module):
     Attributes:
         target: V/mm per mA in the voxels of the target, ``(scenarios, contacts, 3, voxels)``.
         avoided: The same in the region to be left alone.
-        outside: The same in a sample of all voxels outside of the target.
+        outside: The same in all other tissue.
         weights: Volume of each voxel of the three, mm³.
         threshold: V/mm.
     """
@@ -50,7 +51,7 @@ class Exposure(eqx.Module):
 
 
 class Regions(eqx.Module):
-    """Which voxels of a box count: the target, what is to be left alone, and a sample of all others.
+    """Which voxels of a box count: the target, what is to be left alone, and all others; of each a sample.
 
     Args:
         mask: Voxels that conduct, ``(x, y, z)``.
@@ -70,12 +71,13 @@ class Regions(eqx.Module):
         for name, region in (("target", inside), ("avoided region", away)):
             if not (region[flat] > 0).any():
                 raise InputError(f"a {name} without a conducting voxel in the box", "some of it in the box", "move the lead or the box")
-        sampled = np.zeros(mask.shape, bool)
-        sampled[::SPILL_STRIDE, ::SPILL_STRIDE, ::SPILL_STRIDE] = True
-        first, second = (np.flatnonzero(flat & (region > 0)) for region in (inside, away))
-        third = np.flatnonzero(flat & sampled.reshape(-1) & (inside < 1))
-        self.chosen = first, second, third
-        self.weights = voxel_volume * inside[first], voxel_volume * away[second], voxel_volume * SPILL_STRIDE**3 * (1 - inside[third])
+        chosen, weights = [], []
+        for share, count in ((inside, SAMPLED), (away, SAMPLED), (1 - inside, 2 * SAMPLED)):
+            every = np.flatnonzero(flat & (share > 0))
+            some = np.sort(np.random.default_rng(0).permutation(every)[:count])
+            chosen.append(some)
+            weights.append(voxel_volume * share[some] * share[every].sum() / share[some].sum())
+        self.chosen, self.weights = (chosen[0], chosen[1], chosen[2]), (weights[0], weights[1], weights[2])
 
     def pick(self, field: Float[Array, "contacts 3 cells"]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The field in these voxels."""
@@ -143,7 +145,7 @@ def optimise_currents(exposed: Exposure, limits: Limits, starts: Sequence[np.nda
     r"""Maximises the worst scenario: $\max_{I,t}\,t$ with $g_s(I)\ge t$, $a_s(I)\le\bar a$, $|I_k|\le I_k^{max}$, $\sum_k|I_k|\le\bar I$.
 
     Sequential quadratic programming (SLSQP) with exact gradients by superposition from several starts, since neither $g$ nor the limits
-    are convex: each contact alone and all together at two strengths, unless starts are given.
+    are convex: each contact alone, and all together at two strengths, unless starts are given.
 
     Raises:
         InputError: Limits that are not positive.
@@ -158,13 +160,23 @@ def optimise_currents(exposed: Exposure, limits: Limits, starts: Sequence[np.nda
     # Scaled so that all unknowns are of order one: a fraction of the largest useful current each.
     scale = float(min(limits.total, largest.max()))
 
-    def values(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    @lru_cache(maxsize=4)
+    def values_at(key: bytes) -> tuple[np.ndarray, np.ndarray]:
+        x = np.frombuffer(key)
         first, second = gains(exposed, jnp.asarray(-scale * x[:count]), weight)
         return np.asarray(first), np.asarray(second)
 
-    def slopes(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    @lru_cache(maxsize=4)
+    def slopes_at(key: bytes) -> tuple[np.ndarray, np.ndarray]:
+        x = np.frombuffer(key)
         first, second = _slopes(exposed, jnp.asarray(-scale * x[:count]), weight)
         return -scale * np.asarray(first), -scale * np.asarray(second)
+
+    def values(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return values_at(np.asarray(x, float)[:count].tobytes())
+
+    def slopes(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return slopes_at(np.asarray(x, float)[:count].tobytes())
 
     def magnitude(x: np.ndarray) -> np.ndarray:
         return np.sqrt(x[:count] ** 2 + 1e-12) if limits.mixed else x[:count]
@@ -220,9 +232,8 @@ def _kept(x: np.ndarray, limits: Limits, top: np.ndarray, scale: float, values: 
 
 def _starts(largest: np.ndarray, limits: Limits) -> list[np.ndarray]:
     count, found = largest.size, []
-    for strength in (0.15, 0.5):
-        found += [-strength * np.minimum(limits.total, largest) * unit for unit in np.eye(count)]
-        found.append(-strength * np.minimum(limits.total / count, largest))
+    found += [-0.25 * np.minimum(limits.total, largest) * unit for unit in np.eye(count)]
+    found += [-strength * np.minimum(limits.total / count, largest) for strength in (0.15, 0.5)]
     return found
 
 

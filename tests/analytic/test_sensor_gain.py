@@ -104,6 +104,6 @@ def test_gains_of_depth_electrodes_and_regions():
     ],
 )
 def test_bad_input_is_refused_in_one_line(call):
-    with pytest.raises(ValueError, match="^got .*; expected .*; do: ") as caught:
+    with pytest.raises(ValueError, match=r"^got .*; expected .*; do: ") as caught:
         call()
     assert "\n" not in str(caught.value)

@@ -66,7 +66,7 @@ def test_the_optimum_is_that_of_all_combinations_on_a_grid(mixed):
     coarse = brute_force(exposed, limits, levels.tolist())
     found = optimise_currents(exposed, limits)
     assert found.feasible and coarse.feasible
-    assert found.objective >= coarse.objective - 1e-9
+    assert found.objective >= coarse.objective - 1e-6  # the search ends at 1e-7
     assert found.objective - coarse.objective < 0.03  # the grid is this coarse
     if not mixed:
         assert np.abs(found.milliampere - coarse.milliampere).max() <= step

@@ -56,7 +56,7 @@ CALLS = {
 
 @pytest.mark.parametrize("name", CALLS)
 def test_bad_input_is_refused_in_one_line(name):
-    with pytest.raises(ValueError, match="^got .*; expected .*; do: ") as caught:
+    with pytest.raises(ValueError, match=r"^got .*; expected .*; do: ") as caught:
         CALLS[name]()
     assert "\n" not in str(caught.value)
 
