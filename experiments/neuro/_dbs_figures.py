@@ -70,12 +70,12 @@ def _plane(axes: Axes, view: View, origin: np.ndarray, first: np.ndarray, second
     if field.max() > view.threshold > field.min():
         axes.contour(steps, steps, field, levels=[view.threshold], colors=["white"], linewidths=1.6)
     distance = view.lead.signed_distance(points)
-    axes.contourf(steps, steps, distance, levels=[-1e3, 0], colors=["#e8eaec"])
+    axes.contourf(steps, steps, distance, levels=[-1e3, 0], colors=["#e8eaec"], zorder=3)
     shell = (distance <= 0) & (distance > -0.35)
     number = np.where(shell, view.lead.contact_at(points), -1)
     for contact in np.unique(number[number >= 0]):
         colour = METAL["active"] if abs(milliampere[contact]) > 0.01 else METAL["floating"]
-        axes.contourf(steps, steps, (number == contact).astype(float), levels=[0.5, 1.5], colors=[colour])
+        axes.contourf(steps, steps, (number == contact).astype(float), levels=[0.5, 1.5], colors=[colour], zorder=4)
     axes.tick_params(colors=SOFT, labelsize=8)
     return image
 
