@@ -3,7 +3,7 @@ r"""Currents from electrodes into a conductor of voxels: $-\nabla\cdot(\sigma\na
 Units: mm, V, mA, conductivities in S/m, which is mS/mm; so mS times V is mA, and V over mA is kΩ.
 """
 
-from typing import Literal
+from typing import Literal, cast
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -219,8 +219,8 @@ def unit_fields(
     volume = conductor.voxels.grid.voxel_volume
     own = source.sum(axis=1)
     conductance = volume * (jnp.diag(own) - source @ solution.field.T)
-    ground = operator.loss - source.sum(axis=0)
-    return UnitFields(solution.field, conductance, volume * (solution.field @ ground), solution.status, solution.iterations)
+    to_ground = volume * (solution.field @ (cast(Array, operator.loss) - source.sum(axis=0)))
+    return UnitFields(solution.field, conductance, to_ground, solution.status, solution.iterations)
 
 
 def inverse_of_positive(matrix: Float[Array, "n n"]) -> Float[Array, "n n"]:

@@ -41,6 +41,7 @@ from twinsim.workspace import Workspace
 
 TISSUES = ("grey", "white", "csf", "encapsulation")
 RANGES = {
+    "contact_at_target": (0, 7),
     "voxel_mm": (0.2, 1.2),
     "box_mm": (16.0, 60.0),
     "roll_degrees": (-360.0, 360.0),
