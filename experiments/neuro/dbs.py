@@ -16,6 +16,7 @@ from physics import (
     Conductor,
     Lead,
     UnitFields,
+    activated_volume,
     charge_density,
     fibre_conductivity,
     field_per_milliampere,
@@ -28,7 +29,7 @@ from physics import (
     voxel_electrode,
 )
 from physics.electrode_voxels import ElectrodeVoxels
-from solvers import Components, SimulationError
+from solvers import Components, SimulationError, multigrid
 from twinsim.anatomy import Anatomy, mni152
 from twinsim.cli import run_script
 from twinsim.errors import InputError
@@ -170,6 +171,8 @@ def run(config: Config, workspace: Workspace) -> Result:
     for note in notes:
         workspace.message(f"note: {note}")
     summary = _summary(config, scene, solved, plan, effects)
+    if (np.abs(plan.milliampere) > 1e-3).any():
+        summary |= workspace.stage("slopes", lambda: _slopes(config, scene, plan))
     affine = scene.anatomy.affine
     return Result(
         summary,
@@ -315,6 +318,27 @@ def _effects(config: Config, scene: Scene, plan: Plan, workspace: Workspace) -> 
     return found, shown if shown is not None else np.zeros(grid.shape)
 
 
+def _slopes(config: Config, scene: Scene, plan: Plan) -> dict[str, float]:
+    r"""$\partial\ln/\partial\ln\sigma$ of the impedance and of the activated volume for each tissue, by the adjoint."""
+    nominal = jnp.asarray(_scenarios(config)["nominal"])
+    frame = _conductor(config, scene, nominal)
+    preconditioner, current, grid = multigrid(frame.operator(), dtype=jnp.float32), jnp.asarray(plan.milliampere), scene.voxels.grid
+
+    def logarithms(logs: jax.Array) -> tuple[jax.Array, jax.Array]:
+        conductor = _conductor(config, scene, nominal * jnp.exp(logs), frame.components)
+        unit = unit_fields(conductor, preconditioner)
+        field = jnp.einsum("k,kcp->cp", current, field_per_milliampere(conductor, unit))
+        volume = activated_volume(strength(field, grid.mask), config.threshold_v_per_mm, grid.mask, grid.voxel_volume)
+        return jnp.log(current @ unit.resistance @ current), jnp.log(jnp.maximum(volume, 1e-12))
+
+    _, pull = jax.vjp(logarithms, jnp.zeros(len(TISSUES)))
+    found = {}
+    for what, weights in (("impedance", (1.0, 0.0)), ("activated", (0.0, 1.0))):
+        (slopes,) = pull((jnp.asarray(weights[0]), jnp.asarray(weights[1])))
+        found |= {f"{what}_slope_{name}": float(value) for name, value in zip(TISSUES, slopes, strict=True)}
+    return found
+
+
 def _summary(config: Config, scene: Scene, solved: Solved, plan: Plan, effects: list[Effect]) -> dict[str, Any]:
     names, current = scene.lead.shape.names, plan.milliampere
     areas = scene.lead.areas()
@@ -399,6 +423,10 @@ def _report(
             [name, "none" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)]
             for name, value in summary.items()
         ],
+    )
+    report.text(
+        "Slopes say by how many per cent the impedance or the activated volume changes if one conductivity rises by one per cent; those "
+        "of the impedance add up to minus one without an impedance of the contacts."
     )
     report.text("Target and internal capsule are ellipsoids from the literature in an average brain, of nobody. No advice for treatment.")
     return report

@@ -28,6 +28,10 @@ def test_the_contract(result):
     assert 300 < summary["impedance_1_ohm"] < 1500  # what clinics measure: 500 to 1500 ohm
     assert summary["impedance_ohm_highest"] == pytest.approx(1.25 * summary["impedance_ohm"], rel=1e-6)  # all 20 % low
     assert summary["impedance_ohm_lowest"] == pytest.approx(summary["impedance_ohm"] / 1.2, rel=1e-6)
+    slopes = [summary[f"impedance_slope_{name}"] for name in dbs.TISSUES]
+    assert max(slopes) < 0 and sum(slopes) == pytest.approx(-1, abs=1e-5)  # the impedance is homogeneous in all conductivities
+    by_scenario = result.dataset["activated_mm3"].sel(scenario=["grey high", "grey low"]).values
+    assert summary["activated_slope_grey"] == pytest.approx(np.log(by_scenario[0] / by_scenario[1]) / np.log(1.2 / 0.8), abs=0.05)
     assert summary["total_current_ma"] <= 8.0 + 1e-6
     assert summary["agreeing_starts"] >= 2
     density = np.asarray(charge_density(result.dataset["current"].values, np.pi * 1.27 * 1.5, 60.0)).max()
