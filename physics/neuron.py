@@ -5,6 +5,7 @@ from typing import Literal
 
 import equinox as eqx
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
@@ -95,7 +96,7 @@ class Neuron(Equation):
             breakpoints: More times where steps end.
         """
         edges = [edge for stimulus in self.stimuli for edge in stimulus.waveform.edges()]
-        onsets = [float(onset) for synapses in self.synapses for onset in synapses.onset]
+        onsets = [float(onset) for synapses in self.synapses for onset in np.asarray(synapses.onset)]
         return time_mesh(start, save, longest, breakpoints=[*edges, *onsets, *breakpoints])
 
 

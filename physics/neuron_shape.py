@@ -1,5 +1,7 @@
 """A neuron in compartments: areas, and what resists current along them."""
 
+from collections.abc import Sequence
+
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
@@ -60,7 +62,9 @@ class NeuronShape(eqx.Module):
         return int(np.argmin(np.where(np.asarray(self.area) > 0, gaps, np.inf)))
 
 
-def cable_shape(length_um: ArrayLike, diameter_um: ArrayLike, compartments: int | None = None) -> NeuronShape:
+def cable_shape(
+    length_um: ArrayLike | Sequence[float], diameter_um: ArrayLike | Sequence[float], compartments: int | None = None
+) -> NeuronShape:
     """An unbranched cable along x from the origin, sealed at both ends.
 
     Args:

@@ -49,7 +49,8 @@ class Pulses(eqx.Module):
 
     def edges(self) -> list[float]:
         """Where they jump, ms: breakpoints of a time mesh; on the host."""
-        return [float(edge) for edge in np.concatenate([np.asarray(self.start), np.asarray(self.start + self.duration)])]
+        start, duration = np.asarray(self.start), np.asarray(self.duration)
+        return [float(edge) for edge in np.concatenate([start, start + duration])]
 
 
 class NeuronStimulus(eqx.Module):
@@ -126,5 +127,6 @@ def point_source_potential(position: Float[Array, "*points 3"], electrode_um: Ar
         electrode_um: Where the current comes out, ``(3,)``; on the neuron itself the potential is infinite.
         siemens_per_m: Conductivity; 0.3 of grey matter, 0.2 is usual for deep brain stimulation.
     """
-    distance = jnp.linalg.norm(position - jnp.asarray(electrode_um, position.dtype), axis=-1)
+    electrode = jnp.broadcast_to(jnp.asarray(electrode_um, position.dtype), position.shape)
+    distance = jnp.linalg.norm(position - electrode, axis=-1)
     return 1e6 / (4 * jnp.pi * jnp.asarray(siemens_per_m, position.dtype) * distance)
