@@ -86,6 +86,8 @@ from physics.fibrosis import straight_barrier as straight_barrier
 from physics.fibrosis import texture as texture
 from physics.fibrosis import with_blocked_faces as with_blocked_faces
 from physics.fibrosis import without as without
+from physics.field_threshold import field_thresholds as field_thresholds
+from physics.field_threshold import weiss_fit as weiss_fit
 from physics.front_fit import FrontFit as FrontFit
 from physics.front_fit import front_fit as front_fit
 from physics.glioma_parameters import BAKER_1999 as BAKER_1999
@@ -133,6 +135,8 @@ from physics.membrane_hodgkin_huxley import AXOPLASM_OHM_CM as AXOPLASM_OHM_CM
 from physics.membrane_hodgkin_huxley import HODGKIN_HUXLEY_1952 as HODGKIN_HUXLEY_1952
 from physics.membrane_hodgkin_huxley import HodgkinHuxley1952 as HodgkinHuxley1952
 from physics.membrane_passive import PassiveMembrane as PassiveMembrane
+from physics.membrane_sweeney import SWEENEY_1987 as SWEENEY_1987
+from physics.membrane_sweeney import Sweeney1987 as Sweeney1987
 from physics.monodomain import Monodomain as Monodomain
 from physics.neural_mass import NeuralMass as NeuralMass
 from physics.neural_masses import NEURAL_MASSES as NEURAL_MASSES
@@ -171,6 +175,8 @@ from physics.radiotherapy import LinearQuadratic as LinearQuadratic
 from physics.radiotherapy import biologically_effective_dose as biologically_effective_dose
 from physics.radiotherapy import doses_of_equal_effect as doses_of_equal_effect
 from physics.radiotherapy import surviving_fraction as surviving_fraction
+from physics.ranvier_axon import ranvier_axon as ranvier_axon
+from physics.ranvier_axon import ranvier_shape as ranvier_shape
 from physics.reaction_eikonal import electrocardiogram_of_activation as electrocardiogram_of_activation
 from physics.reaction_eikonal import squared_velocity as squared_velocity
 from physics.rule_fibres import Surroundings as Surroundings
@@ -178,6 +184,7 @@ from physics.rule_fibres import WallCoordinates as WallCoordinates
 from physics.rule_fibres import rule_fibres as rule_fibres
 from physics.shock import Shock as Shock
 from physics.shock import patches as patches
+from physics.spike_times import arrival_times as arrival_times
 from physics.spline import spline_coefficients as spline_coefficients
 from physics.spline import spline_values as spline_values
 from physics.synapse import Synapses as Synapses

@@ -15,6 +15,7 @@ from physics import (
     Neuron,
     PassiveMembrane,
     Pulses,
+    arrival_times,
     cable_shape,
 )
 from solvers import simulate
@@ -99,16 +100,6 @@ def travelling_wave_velocity(temperature_c=18.5):
     return np.sqrt(middle * 1e3 * RADIUS_CM / (2 * OHM_CM * 1e-6)) * 1e-2
 
 
-def crossing(times, trace, level=-20.0):
-    """When a trace first rises through a level: the cubic through the four samples around it."""
-    after = int(np.argmax(trace > level))
-    assert after > 1, "no spike"
-    t, v = np.asarray(times[after - 2 : after + 2]), np.asarray(trace[after - 2 : after + 2])
-    middle = t[1]
-    cubic = np.polynomial.Polynomial.fit(t - middle, v - level, 3)
-    return middle + brentq(cubic, t[1] - middle, t[2] - middle, xtol=1e-14)
-
-
 def axon_velocity(step, compartments, length_mm=60.0, method="symmetric", temperature_c=18.5, until=None):
     """m/s between 40 and 70 percent of the squid's axon."""
     neuron = squid_axon(length_mm, compartments, temperature_c)
@@ -117,5 +108,5 @@ def axon_velocity(step, compartments, length_mm=60.0, method="symmetric", temper
     mesh = neuron.mesh([until], step)
     state = neuron.staggered(neuron.initial_state(), step) if method == "staggered" else neuron.initial_state()
     seen = jax.jit(lambda: simulate(neuron.stepper(method), state, mesh, observe=lambda _, s: s[0, jnp.array(sites)]).observations)()
-    first, last = (crossing(np.asarray(mesh.times), np.asarray(seen[:, i])) for i in (0, 1))
+    first, last = arrival_times(np.asarray(mesh.times), np.asarray(seen))
     return (sites[1] - sites[0]) * length_mm / compartments / (last - first)
