@@ -45,13 +45,17 @@ def field_thresholds(
     mesh = neuron.mesh([until], longest)
     start = neuron.initial_state()
 
-    def fires(potential: Array, amplitude: Array, duration: Array) -> Bool[Array, ""]:
+    def fires(neuron: Neuron, potential: Array, amplitude: Array, duration: Array) -> Bool[Array, ""]:
         field = FieldStimulus(potential, Pulses(amplitude, jnp.zeros_like(duration), duration))
         stimulated = replace(neuron, stimuli=(*neuron.stimuli, field))
         seen = simulate(stimulated.stepper("staggered"), stimulated.staggered(start, longest), mesh, observe=lambda _, s: s[0, site])
         return jnp.any(seen.observations > level)
 
-    observed = jax.jit(lambda amplitudes: jax.vmap(fires)(jnp.asarray(potentials), amplitudes, jnp.asarray(durations)))
+    every = jax.jit(jax.vmap(fires, (None, 0, 0, 0)))
+
+    def observed(amplitudes: Array) -> Array:
+        return every(neuron, jnp.asarray(potentials), amplitudes, jnp.asarray(durations))
+
     signs, least = np.asarray(signs, float), np.full(len(np.asarray(signs)), np.nan)
     amplitude = lowest
     for _ in range(DOUBLINGS + 1):

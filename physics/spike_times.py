@@ -5,7 +5,7 @@ from jaxtyping import Float
 
 
 def arrival_times(times: Float[np.ndarray, " samples"], traces: Float[np.ndarray, "samples sites"], level: float = -20.0) -> np.ndarray:
-    """When each trace first rises through a level: on the cubic through the four samples around, so that steps leave an error of order four.
+    """When each trace first rises through a level: on the cubic through the four samples around, of order four.
 
     Args:
         times: Evenly spaced.

@@ -107,6 +107,6 @@ def axon_velocity(step, compartments, length_mm=60.0, method="symmetric", temper
     until = length_mm / 18.7 * 3.0 ** ((6.3 - temperature_c) / 20 + 0.61) if until is None else until
     mesh = neuron.mesh([until], step)
     state = neuron.staggered(neuron.initial_state(), step) if method == "staggered" else neuron.initial_state()
-    seen = jax.jit(lambda: simulate(neuron.stepper(method), state, mesh, observe=lambda _, s: s[0, jnp.array(sites)]).observations)()
+    seen = jax.jit(lambda: simulate(neuron.stepper(method), state, mesh, observe=neuron.recorder(sites)).observations)()
     first, last = arrival_times(np.asarray(mesh.times), np.asarray(seen))
     return (sites[1] - sites[0]) * length_mm / compartments / (last - first)

@@ -4,10 +4,11 @@ import time
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import jax
+import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 import xarray as xr
+from jaxtyping import Array
 
 from physics import (
     AXON_RADIUS_UM,
@@ -25,11 +26,11 @@ from physics import (
     weiss_fit,
 )
 from physics.parameters import arrays_of
-from solvers import SimulationError, simulate
+from solvers import SimulationError, Solution, TimeMesh, simulate
 from twinsim.cli import run_script
 from twinsim.errors import InputError
 from twinsim.experiment import Result
-from twinsim.figure_style import BLUE, VERMILION, new_figure, quiet
+from twinsim.figure_style import BLUE, VERMILION, logarithmic_ticks, new_figure, quiet
 from twinsim.option_checks import check_number, check_options
 from twinsim.report import Report
 from twinsim.workspace import Workspace
@@ -83,8 +84,7 @@ def run(config: Config, workspace: Workspace) -> Result:
         got = f"dt-ms {config.dt_ms:g} on {len(x)} compartments for {until:g} ms"
         raise InputError(got, f"at most {FINEST} numbers", "use a longer step or fewer compartments")
     workspace.message(f"{len(x)} compartments over {x[-1] - x[0]:.3g} mm, {mesh.steps} steps")
-    program = jax.jit(lambda state: simulate(neuron.stepper(), state, mesh, observe=lambda _, state: state[0]))
-    solution = program(neuron.initial_state())
+    solution = _spike(neuron, neuron.initial_state(), mesh)
     try:
         solution.raise_for_status()
     except SimulationError as error:
@@ -117,6 +117,11 @@ def run(config: Config, workspace: Workspace) -> Result:
         dataset = dataset.assign(found)
     summary["run_seconds"] = time.perf_counter() - began
     return Result(summary, _report(config, summary, dataset, notes), dataset, notes=notes)
+
+
+@eqx.filter_jit
+def _spike(neuron: Neuron, state: Array, mesh: TimeMesh) -> Solution:
+    return simulate(neuron.stepper(), state, mesh, observe=lambda _, state: state[0])
 
 
 def _axon(config: Config) -> tuple[Neuron, float]:
@@ -236,6 +241,11 @@ def _report(config: Config, summary: dict[str, Any], dataset: xr.Dataset, notes:
             elif summary.get("chronaxie_ms"):
                 fine = np.geomspace(float(dataset[name].min()), float(dataset[name].max()), 60)
                 axes.loglog(fine, summary["rheobase_ma"] * (1 + summary["chronaxie_ms"] / fine), color=VERMILION, linewidth=1.0)
+            values = np.concatenate([np.asarray(line.get_ydata(), float) for line in axes.lines])
+            values = values[np.isfinite(values)]
+            if values.size:
+                logarithmic_ticks(axes.yaxis, float(values.min()), float(values.max()))
+            logarithmic_ticks(axes.xaxis, float(dataset[name].min()), float(dataset[name].max()))
             quiet(axes)
         caption = f"Least current of a point in {config.tissue_s_per_m:g} S/m that starts a spike; red on the right Weiss's law."
         report.figure(figure, caption, "thresholds", alt="Thresholds against distance and duration")

@@ -17,11 +17,16 @@ from physics import (
     PassiveMembrane,
     Pulses,
     Section,
+    Sweeney1987,
     Synapses,
+    arrival_times,
     cable_shape,
+    field_thresholds,
     length_constant,
     neuron_shape,
     point_source_potential,
+    ranvier_axon,
+    weiss_fit,
 )
 from tests.neurons import (
     HALF_INFINITE_MOHM,
@@ -259,6 +264,7 @@ REFUSED = [
     (lambda: Synapses((0,), 0.0, 1.0, kernel="beta"), "exponential.*alpha"),
     (lambda: squid_axon(1.0, 2, stimuli=(held(2, 1.0),)).stepper(), "got site 2; expected 0 to 1"),
     (lambda: squid_axon(1.0, 2, stimuli=(FieldStimulus(jnp.zeros(3), Pulses(1.0, 0.0, 1.0)),)).stepper(), "got a field of 3 compartments"),
+    (lambda: squid_axon(1.0, 2).recorder([2]), "got sites .2.; expected at least one"),
     (lambda: squid_axon(1.0, 2).stepper("cn"), "symmetric.*staggered.*euler"),
 ]
 
@@ -270,3 +276,31 @@ def test_bad_input_is_one_line(number_of_case):
         make()
     if isinstance(caught.value, ValueError):
         assert "; do: " in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_thresholds_and_arrivals_of_what_is_known():
+    """A passive fibre is linear: the threshold is the level over the answer to one milliampere. A sine rises through zero where it does."""
+    n = 21
+    neuron = passive_cable(n, 2.0)
+    potential = point_source_potential(neuron.shape.position, jnp.array([1000.0, 500.0, 0.0]))
+    one = eqx.tree_at(lambda one: one.stimuli, neuron, (FieldStimulus(potential, Pulses(-1.0, 0.0, 1.0)),))
+    seen = quick_jit(lambda: potentials(one, list(np.linspace(0.05, 2.0, 40)), 0.05, "staggered"))()
+    most = float(seen[:, n // 2].max())
+    found = field_thresholds(neuron, potential[None], np.array([-1.0]), np.array([1.0]), n // 2, 2.0, 0.05, level=5.0)
+    np.testing.assert_allclose(found, 5.0 / most, rtol=5e-4)
+    rheobase, chronaxie = weiss_fit(np.array([0.1, 0.4, 1.0]), 2.0 * (1 + 0.3 / np.array([0.1, 0.4, 1.0])))
+    assert (rheobase, chronaxie) == (pytest.approx(2.0), pytest.approx(0.3))
+    times = np.arange(0, 4, 0.1)
+    found = arrival_times(times, np.stack([np.sin(times - 1.03), np.cos(0 * times), -np.ones_like(times)], axis=1), 0.0)
+    assert found[0] == pytest.approx(1.03, abs=2e-5) and np.isnan(found[1:]).all()
+
+
+def test_nodes_of_ranvier_rest_and_scale():
+    """Rest of Sweeney's node; a fibre twice as thick is the same fibre, twice as long: nothing else changes."""
+    cell = Sweeney1987.published()
+    assert brentq(lambda v: float(cell.steady_current(number(v))), -82, -79) == pytest.approx(float(cell.resting_potential()), abs=1e-3)
+    thin, thick = (ranvier_axon(d, 12, (CurrentClamp(0, Pulses(0.2 * d, 0.0, 0.1)),)) for d in (10.0, 20.0))
+    np.testing.assert_allclose(thick.shape.position, 2 * thin.shape.position, rtol=1e-14)
+    one, two = (quick_jit(lambda axon=axon: potentials(axon, [0.1, 0.3], 0.01))() for axon in (thin, thick))
+    assert float(one.max()) > 0
+    np.testing.assert_allclose(one, two, rtol=0, atol=1e-8)

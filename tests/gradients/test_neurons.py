@@ -35,7 +35,7 @@ def loss(values, method):
     neuron = changed(values)
     state = neuron.initial_state()
     state = neuron.staggered(state, STEP) if method == "staggered" else state
-    seen = simulate(neuron.stepper(method), state, MESH, observe=lambda _, s: s[0, jnp.array([0, 4])]).observations
+    seen = simulate(neuron.stepper(method), state, MESH, observe=neuron.recorder([0, 4])).observations
     return jnp.mean((seen / 50) ** 2)
 
 
