@@ -29,6 +29,24 @@ GENERIC_OSCILLATOR = ParameterSet(
     input_effect=_one(1.0),
 )
 
+_FHN = "FitzHugh 1961, Biophys J 1, 445, equations 1 and 2 with the recovery's sign turned and time in his units"
+FITZHUGH_NAGUMO_1961 = ParameterSet(
+    "FitzHughNagumo1961",
+    time_scale=Parameter(1.0, "1", (1e-3, 1e3), _FHN),
+    input=Parameter(0.0, "1", (-1e3, 1e3), f"{_FHN}, z"),
+    linear_offset=Parameter(0.08 * 0.7, "1", (-1e3, 1e3), f"{_FHN}, eps a with a = 0.7"),
+    linear=Parameter(0.08, "1", (-1e3, 1e3), f"{_FHN}, eps = 1/c^2, 0.08 as is usual"),
+    quadratic=Parameter(0.0, "1", (-1e3, 1e3), _FHN),
+    speed=Parameter(1.0, "1/ms", (1e-6, 10.0), _FHN),
+    potential_quadratic=Parameter(0.0, "1", (-1e3, 1e3), _FHN),
+    potential_cubic=Parameter(1 / 3, "1", (-1e3, 1e3), _FHN),
+    potential_linear=Parameter(1.0, "1", (-1e3, 1e3), _FHN),
+    recovery_effect=Parameter(-1.0, "1", (-1e3, 1e3), _FHN),
+    recovery_decay=Parameter(0.08 * 0.8, "1", (-1e3, 1e3), f"{_FHN}, eps b with b = 0.8"),
+    input_effect=Parameter(1.0, "1", (-1e3, 1e3), _FHN),
+)
+r"""$\dot v = v - v^3/3 - w + I$, $\dot w = \varepsilon\,(v + a - bw)$: rests turn into oscillations at $v = \mp\sqrt{1 - b\varepsilon}$."""
+
 
 class GenericOscillator(NeuralMass):
     r"""$$\dot V = d\tau\left(-fV^3 + eV^2 + gV + \alpha W + \gamma(I + c)\right),\qquad
@@ -57,6 +75,11 @@ class GenericOscillator(NeuralMass):
     def published(cls) -> "GenericOscillator":
         """With :data:`GENERIC_OSCILLATOR`."""
         return cls(**arrays_of(GENERIC_OSCILLATOR))
+
+    @classmethod
+    def fitzhugh_nagumo(cls) -> "GenericOscillator":
+        """With :data:`FITZHUGH_NAGUMO_1961`."""
+        return cls(**arrays_of(FITZHUGH_NAGUMO_1961))
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -35,6 +35,11 @@ from solvers.linear.spectral_diffusion import SpectralDiffusion as SpectralDiffu
 from solvers.linear.transforms import BoxPreconditioner as BoxPreconditioner
 from solvers.linear.transforms import BoxSolver as BoxSolver
 from solvers.linear.transforms import box_preconditioner as box_preconditioner
+from solvers.linear.tree_plan import Tree as Tree
+from solvers.linear.tree_plan import tree_of as tree_of
+from solvers.linear.tree_solve import apply_tree as apply_tree
+from solvers.linear.tree_solve import edge_differences as edge_differences
+from solvers.linear.tree_solve import solve_tree as solve_tree
 from solvers.linear.tridiagonal_chains import solve_chains as solve_chains
 from solvers.loop.adaptive_mesh import adaptive_mesh as adaptive_mesh
 from solvers.loop.adaptive_mesh import trimmed as trimmed

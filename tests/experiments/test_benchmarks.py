@@ -75,6 +75,7 @@ TOYS: dict[str, dict] = {
     "sparse_masks": {"edge_voxels": 8, "fill_fractions": (0.2, 0.5), "applications": 2, "repeats": 1},
     "closed_loop": {"cores": 0, "steps": 50, "beats": 5, "batch": 4, "repeats": 1, "peers": False},
     "brain_network": {"cores": 0, "duration_ms": 10.0, "dt_ms": 0.1, "members": 2, "repeats": 1, "peers": False},
+    "cable": {"cores": 0, "compartments": 6, "duration_ms": 3.0, "dt_ms": 0.03, "repeats": 1, "peers": False},
     "arterial_network": {"network": "cca", "cell_mm": 12.0, "cycles": 1, "repeats": 1, "peers": False},
     "stiff_kinetics": {"cores": 0, "cells": 5, "batch": 4, "repeats": 1, "peers": False},
     "lattice_flow": {"edge_voxels": 8, "steps": 4, "repeats": 1, "copy_mib": 1, "peers": False},
