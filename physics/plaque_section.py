@@ -7,11 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from physics.section_stress import SectionStress, section_stress
 from solvers.shapes import Scalar
-from solvers.space.plane_elasticity import PlaneElasticity, principal
-from solvers.space.quadratic_mesh import GAUSS, QuadraticMesh
+from solvers.space.plane_elasticity import PlaneElasticity
+from solvers.space.quadratic_mesh import QuadraticMesh
 
-CAP, POOL, BACK = 0, 1, 2
 BLUNT = 0.08
 """Part of the rounding at which the pool's ends are cut off: its sides end at 157 degrees to the cut, far from the lumen."""
 MARGIN = 0.05
@@ -77,32 +77,6 @@ class PlaqueTissues(eqx.Module):
         return 3 * self.bulk * modulus / (9 * self.bulk - modulus)
 
 
-class PlaqueStress(NamedTuple):
-    """Stresses under a pressure in the lumen.
-
-    Attributes:
-        peak_cap: Largest principal stress in the cap, kPa.
-        peak_angle: Where it is, rad.
-        peak_depth: How far below the lumen, over the thickness of the cap.
-        lumen_angle: Places on the lumen, rad.
-        lumen_hoop: Stress along the wall there, kPa.
-        place: Of 3 points along times 5 across in all elements, sides included, mm.
-        principal: Largest principal stress there, kPa.
-        status: Of the solve.
-        residual: Of the solve.
-    """
-
-    peak_cap: Scalar
-    peak_angle: Scalar
-    peak_depth: Scalar
-    lumen_angle: Float[Array, " points"]
-    lumen_hoop: Float[Array, " points"]
-    place: Float[Array, "columns rows 15 2"]
-    principal: Float[Array, "columns rows 15"]
-    status: Array
-    residual: Scalar
-
-
 class SectionCounts(NamedTuple):
     """Elements: along the flat part of half of the cap, along a rounded end, from there to the opposite wall; across cap, pool and back.
 
@@ -121,7 +95,10 @@ class SectionCounts(NamedTuple):
         return SectionCounts(*(factor * count for count in self))
 
 
-def plaque_mesh(shape: PlaqueShape, counts: SectionCounts = SectionCounts()) -> QuadraticMesh:
+COUNTS = SectionCounts()
+
+
+def plaque_mesh(shape: PlaqueShape, counts: SectionCounts = COUNTS) -> QuadraticMesh:
     """A ring of lines through cap, pool and back, whose sides lie on their borders; every node moves smoothly with the lengths."""
     half = _angles(shape, counts)
     angle = jnp.concatenate([half, 2 * jnp.pi - half[-2:0:-1]])
@@ -142,7 +119,7 @@ def plaque_mesh(shape: PlaqueShape, counts: SectionCounts = SectionCounts()) -> 
     return QuadraticMesh(jnp.stack([jnp.cos(angle)[:, None] * radius, jnp.sin(angle)[:, None] * radius], axis=-1))
 
 
-def plaque_section(shape: PlaqueShape, tissues: PlaqueTissues, counts: SectionCounts = SectionCounts()) -> PlaneElasticity:
+def plaque_section(shape: PlaqueShape, tissues: PlaqueTissues, counts: SectionCounts = COUNTS) -> PlaneElasticity:
     """The section as an elastic body, moduli constant in each element."""
     mesh = plaque_mesh(shape, counts)
     along = counts.flat + counts.end
@@ -153,9 +130,7 @@ def plaque_section(shape: PlaqueShape, tissues: PlaqueTissues, counts: SectionCo
     return PlaneElasticity(mesh, tissues.shear(modulus), jnp.full_like(modulus, tissues.bulk), tissues.support)
 
 
-def plaque_stress(
-    shape: PlaqueShape, tissues: PlaqueTissues, pressure: Scalar, counts: SectionCounts = SectionCounts()
-) -> PlaqueStress:
+def plaque_stress(shape: PlaqueShape, tissues: PlaqueTissues, pressure: Scalar, counts: SectionCounts = COUNTS) -> SectionStress:
     r"""Stresses of the wall when the pressure in the lumen is that above the outside, in the geometry as it was imaged.
 
     Equilibrium is written in the shape that the pressure has already made, so that stresses that follow from equilibrium alone are those of
@@ -170,22 +145,10 @@ def plaque_stress(
     Fails: lengths that do not fit each other (see :meth:`PlaqueShape.margins`) turn elements inside out: status NOT_FINITE.
     """
     section = plaque_section(shape, tissues, counts)
-    found = section.solve(section.mesh.pressure_load(pressure))
-    along, across = tuple(GAUSS), (-1.0, *GAUSS, 1.0)
-    stress, place = section.stress(found.displacement, along, across), section.mesh.places(along, across)
-    largest = principal(stress)
     width = counts.flat + counts.end
-    columns = np.r_[0:width, section.mesh.columns - width : section.mesh.columns]
-    cap = largest[columns, : counts.cap].reshape(-1)
-    at = jnp.argmax(cap)
-    where = place[columns, : counts.cap].reshape(-1, 2)[at]
-    lumen, there = (part[:, 0, :: len(across)].reshape(-1, part.shape[-1]) for part in (place, stress))
-    angle = jnp.arctan2(lumen[:, 1], lumen[:, 0])
-    s, c = jnp.sin(angle), jnp.cos(angle)
-    return PlaqueStress(
-        cap[at], jnp.arctan2(where[1], where[0]), (jnp.linalg.norm(where) - shape.lumen_radius) / shape.cap, angle,
-        there[:, 0] * s**2 + there[:, 1] * c**2 - 2 * there[:, 3] * s * c, place, largest, found.status, found.residual,
-    )  # fmt: skip
+    cap = np.zeros((section.mesh.columns, section.mesh.rows), bool)
+    cap[:width, : counts.cap] = cap[-width:, : counts.cap] = True
+    return section_stress(section, pressure, jnp.asarray(cap))
 
 
 def _angles(shape: PlaqueShape, counts: SectionCounts) -> Float[Array, " lines"]:
@@ -199,9 +162,7 @@ def _angles(shape: PlaqueShape, counts: SectionCounts) -> Float[Array, " lines"]
     return jnp.concatenate([flat, end[1:], after[1:]])
 
 
-def _borders(
-    shape: PlaqueShape, angle: Float[Array, " lines"], place: Array, corner: int, rest: Scalar
-) -> tuple[Array, Array, Array]:
+def _borders(shape: PlaqueShape, angle: Float[Array, " lines"], place: Array, corner: int, rest: Scalar) -> tuple[Array, Array, Array]:
     """Depths of cap and pool, and of the wall, at the angles of all lines; beside the pool both go over to parts of the wall."""
     bend = jnp.clip((angle - shape.arc + shape.rounding()) / shape.rounding(), 0, 1 - BLUNT)
     sunk = shape.depth / 2 * (1 - jnp.sqrt(1 - bend**2))

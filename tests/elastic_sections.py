@@ -29,7 +29,9 @@ def ring(columns, rows, inner=1.0, outer=1.5):
 
 def body(mesh, shear=1.0, bulk=1e4, support=0.0, free=None):
     ones = np.ones((mesh.columns, mesh.rows, 9))
-    return PlaneElasticity(mesh, jnp.asarray(shear * ones), jnp.asarray(bulk * ones), number(support), None if free is None else jnp.asarray(free))
+    return PlaneElasticity(
+        mesh, jnp.asarray(shear * ones), jnp.asarray(bulk * ones), number(support), None if free is None else jnp.asarray(free)
+    )
 
 
 def border(mesh):

@@ -95,15 +95,14 @@ class PlaneElasticity(eqx.Module):
     def stress(self, displacement: Nodal, along: Local = tuple(GAUSS), across: Local = tuple(GAUSS)) -> Float[Array, "*at 4"]:
         """Stresses xx, yy, zz, xy ``(columns, rows, points, 4)`` at local places from -1 to 1 of every element.
 
-        The shear modulus is that of the same point of Gauss at the default places, else that of the element's middle: choose others
-        only where moduli are constant inside elements.
+        The shear modulus is that of the nearest point of Gauss.
         """
         moved = self.mesh.of_elements(displacement)
         slopes = self.mesh.slopes(along, across)[0]
         gradient = jnp.einsum("ijpax,ijay->ijpyx", slopes, moved)
         mean = jnp.einsum("ijpk,ijk->ijp", self._modes(self.mesh.places(along, across)), self._pressure(moved))
-        count = len(along) * len(across)
-        shear = self.shear if along == across == tuple(GAUSS) else jnp.repeat(self.shear[:, :, 4:5], count, axis=2)
+        nearest = [np.abs(np.subtract.outer(places, GAUSS)).argmin(axis=1) for places in (along, across)]
+        shear = self.shear[:, :, (3 * nearest[0][:, None] + nearest[1]).ravel()]
         xx, yy, xy = gradient[..., 0, 0], gradient[..., 1, 1], (gradient[..., 0, 1] + gradient[..., 1, 0]) / 2
         third = (xx + yy) / 3
         parts = [2 * shear * (xx - third) + mean, 2 * shear * (yy - third) + mean, mean - 2 * shear * third, 2 * shear * xy]

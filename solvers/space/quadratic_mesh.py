@@ -78,8 +78,10 @@ class QuadraticMesh(eqx.Module):
         return nodal[first, second]
 
     def slopes(self, along: tuple[float, ...], across: tuple[float, ...]) -> tuple[Array, Array]:
-        """Slopes in space of the functions ``(columns, rows, points, 9, 2)`` at local places, and area over local area, negative in elements
-        that are turned inside out beside the others."""
+        """Slopes in space of the functions ``(columns, rows, points, 9, 2)`` at local places, and area over local area.
+
+        The area is negative in elements that are turned inside out beside the others.
+        """
         local = jnp.asarray(shape_functions(along, across)[1], self.nodes.dtype)
         jacobian = jnp.einsum("pak,ijax->ijpxk", local, self.of_elements(self.nodes))
         (a, b), (c, d) = (jacobian[..., 0, 0], jacobian[..., 0, 1]), (jacobian[..., 1, 0], jacobian[..., 1, 1])
