@@ -90,33 +90,29 @@ class PeakDraws(eqx.Module):
     status: Int[Array, " draws"]
 
 
-@eqx.filter_jit
-def peak_draws(belief: PlaqueBelief, key: Array, draws: int) -> PeakDraws:
-    """As many independent plaques, one after another: a direct solve keeps a core busy by itself."""
-    z = jax.random.normal(key, (draws, len(UNKNOWNS)))
+def peak_draws(
+    belief: PlaqueBelief, key: Array, draws: int, name: str, values: Float[Array, " values"]
+) -> tuple[PeakDraws, Float[Array, " values"]]:
+    """As many independent plaques, and the peaks (kPa) with one of ``UNKNOWNS`` set to each of the values, all else most likely.
 
+    One after another: a direct solve keeps a core busy by itself. A value with which lengths do not fit gives not a number.
+    """
+    z = jax.random.normal(key, (draws, len(UNKNOWNS)))
+    place = UNKNOWNS.index(name)
+    swept = jnp.zeros((values.shape[0], len(UNKNOWNS)))
+    swept = swept.at[:, place].set(jnp.log(values / belief.values()[place]) / belief.spread[place])
+    peaks, status = _peaks(belief, jnp.concatenate([z, swept]))
+    return PeakDraws(z, peaks[:draws], status[:draws]), jnp.where(status[draws:] == 0, peaks[draws:], jnp.nan)
+
+
+@eqx.filter_jit
+def _peaks(belief: PlaqueBelief, deviations: Float[Array, "plaques unknowns"]) -> tuple[Array, Array]:
     def one(deviations: Array) -> tuple[Array, Array]:
-        shape = belief.moved(deviations)[0]
-        fits = jnp.all(shape.margins() > 0)
+        fits = jnp.all(belief.moved(deviations)[0].margins() > 0)
         found = belief.stress(jnp.where(fits, deviations, 0.0))
         return found.peak_cap, jnp.where(fits, found.status, int(Status.UNPHYSIOLOGICAL)).astype(jnp.int32)
 
-    return PeakDraws(z, *jax.lax.map(one, z))
-
-
-def peaks_by(belief: PlaqueBelief, name: str, values: Float[Array, " values"]) -> Float[Array, " values"]:
-    """Peaks (kPa) with one of ``UNKNOWNS`` set to each of the values; not a number where lengths do not fit."""
-    return _swept(belief, UNKNOWNS.index(name), values)
-
-
-@eqx.filter_jit
-def _swept(belief: PlaqueBelief, place: int, values: Array) -> Array:
-    def one(value: Array) -> Array:
-        deviations = jnp.zeros(len(UNKNOWNS)).at[place].set(jnp.log(value / belief.values()[place]) / belief.spread[place])
-        fits = jnp.all(belief.moved(deviations)[0].margins() > 0)
-        return jnp.where(fits, belief.stress(jnp.where(fits, deviations, 0.0)).peak_cap, jnp.nan)
-
-    return jax.lax.map(one, values)
+    return jax.lax.map(one, deviations)
 
 
 def interval(values: Array, part: float = 0.95) -> tuple[float, float]:

@@ -22,7 +22,7 @@ from twinsim.cli import run_script
 from twinsim.errors import InputError, refused
 from twinsim.experiment import Result
 from twinsim.option_checks import check_options
-from twinsim.plaque_draws import UNKNOWNS, PeakDraws, PeakSlopes, PlaqueBelief, interval, peak_draws, peak_slopes, peaks_by
+from twinsim.plaque_draws import UNKNOWNS, PeakDraws, PeakSlopes, PlaqueBelief, interval, peak_draws, peak_slopes
 from twinsim.plaque_figures import section_map, shear_along, what_moves_it
 from twinsim.report import Report
 from twinsim.workspace import Workspace
@@ -138,10 +138,10 @@ def run(config: Config, workspace: Workspace) -> Result:
     workspace.message("section")
     found = peak_slopes(belief)
     raise_for_status(found.stress.status)
-    drawn = workspace.stage("peaks", lambda: peak_draws(belief, jax.random.key(config.seed), config.draws))
-    thickness = np.array([30, 40, 50, 65, 80, 100, 125, 150, 200, 250, 300, 400, 500])
-    caps = np.unique(np.append(thickness, config.cap_um))
-    peaks = np.asarray(peaks_by(belief, "cap", jnp.asarray(caps / 1000)))
+    caps = np.unique(np.append([30, 40, 50, 65, 80, 100, 125, 150, 200, 250, 300, 400, 500], config.cap_um))
+    sweep = (config.draws, "cap", jnp.asarray(caps / 1000))
+    drawn, swept = workspace.stage("peaks", lambda: peak_draws(belief, jax.random.key(config.seed), *sweep))
+    peaks = np.asarray(swept)
     own = _labelled(config, belief) if config.labels is not None else None
     workspace.message("flow")
     wall, along, angle, shear, oscillatory, change = _shear(config, workspace)
@@ -159,7 +159,7 @@ def _belief(config: Config) -> PlaqueBelief:
     margins = np.asarray(shape.margins())
     if (margins <= 0).any():
         lacks = ("plaque thicker than the healthy wall", "tissue behind the pool", "arc for the pool's round ends", "healthy wall")
-        got = f"a section without {lacks[int(np.argmin(margins))]} ({margins.min():.2g} mm)"
+        got = f"a section without {lacks[int(np.argmax(margins <= 0))]}"
         raise InputError(got, "a pool inside of the plaque", "change --pool-depth-mm, --arc-degrees, --remodelling or --stenosis")
     lipid = config.pool == "lipid"
     moduli = (
