@@ -29,7 +29,9 @@ class VesselShape(NamedTuple):
         return 2 * np.maximum(1 - (beside**2).sum(axis=1) / self.radius**2, 0)[:, None] * self.axis
 
 
-def straight_vessel(radius: float, length: float, degrees: float = 0.0, narrowing: float = 0.0, span: float = 0.0) -> VesselShape:
+def straight_vessel(
+    radius: float, length: float, degrees: float = 0.0, narrowing: float = 0.0, span: float = 0.0, eccentric: float = 0.0
+) -> VesselShape:
     r"""A tube whose axis turns from x towards y, with the radius $R(1-\frac s2(1+\cos(2\pi a/S)))$ over the span $S$ in its middle.
 
     Args:
@@ -38,13 +40,15 @@ def straight_vessel(radius: float, length: float, degrees: float = 0.0, narrowin
         degrees: Of the axis to x, 0 to 45.
         narrowing: $s$, part of the diameter that is lost, 0 to 0.9.
         span: $S$, voxels.
+        eccentric: From 0, where the narrowing is the same all round, to 1, where all of it lies on the side to which the axis turns
+            (+y at 0 degrees) and the wall opposite is straight.
 
     Raises:
         ValueError: Numbers outside of these, a narrowing without a span, or a narrowest radius below two voxels.
     """
-    if not (radius >= 2 and length >= 2 * radius and 0 <= degrees <= 45 and 0 <= narrowing <= 0.9 and span >= 0):
-        got = f"radius {radius:g}, length {length:g}, {degrees:g} degrees, narrowing {narrowing:g}, span {span:g}"
-        raise ValueError(f"got {got}; expected radius from 2, length from two radii, 0 to 45, 0 to 0.9; do: correct them")
+    if not (radius >= 2 and length >= 2 * radius and 0 <= degrees <= 45 and 0 <= narrowing <= 0.9 and span >= 0 and 0 <= eccentric <= 1):
+        got = f"radius {radius:g}, length {length:g}, {degrees:g} degrees, narrowing {narrowing:g}, span {span:g}, eccentric {eccentric:g}"
+        raise ValueError(f"got {got}; expected radius from 2, length from two radii, 0 to 45, 0 to 0.9, 0 to 1; do: correct them")
     if narrowing and (span <= 0 or radius * (1 - narrowing) < 2):
         got = f"a narrowest radius of {radius * (1 - narrowing):.2g} voxels over {span:g}"
         raise ValueError(f"got {got}; expected at least 2 over more than 0; do: use smaller voxels or narrow less")
@@ -62,5 +66,10 @@ def straight_vessel(radius: float, length: float, degrees: float = 0.0, narrowin
     inside = np.abs(along) < span / 2
     turn = 2 * np.pi * along / span
     local = radius * (1 - np.where(inside, narrowing / 2 * (1 + np.cos(turn)), 0))
+    if eccentric:
+        beside = np.array([-np.sin(angle), np.cos(angle), 0.0])
+        moved = offset - axis[:, None, None, None] * along + eccentric * (radius - local) * beside[:, None, None, None]
+        level = local - np.sqrt((moved**2).sum(axis=0))
+        return VesselShape(level / np.sqrt(sum(part**2 for part in np.gradient(level))), along, axis, centre, radius)
     steep = np.where(inside, radius * narrowing / 2 * np.sin(turn) * 2 * np.pi / span, 0)
     return VesselShape((local - far) / np.sqrt(1 + steep**2), along, axis, centre, radius)
