@@ -127,6 +127,7 @@ from physics.mass_reduced_wong_wang import ReducedWongWang as ReducedWongWang
 from physics.mass_wilson_cowan import WILSON_COWAN_1972 as WILSON_COWAN_1972
 from physics.mass_wilson_cowan import WilsonCowan as WilsonCowan
 from physics.monodomain import Monodomain as Monodomain
+from physics.network_spreading import NetworkSpreading as NetworkSpreading
 from physics.neural_mass import NeuralMass as NeuralMass
 from physics.neural_masses import NEURAL_MASSES as NEURAL_MASSES
 from physics.neural_masses import usual_coupling as usual_coupling
