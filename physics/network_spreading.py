@@ -27,9 +27,9 @@ class NetworkSpreading(eqx.Module):
     - ``none``: $D - w$, in the unit of the weights, which $\rho$ then has in its own.
 
     By the first three $\rho$ is a rate, 1/year. Regions without a tract keep what they have. The direction of transport is not modelled.
-    One Strang step is half a step of logistic growth, a whole one of diffusion, half a step of growth, each by its closed form: to rounding positive
-    and never above the bound, of order two in the step, exact where either rate is zero. $L$ is decomposed once, on the host, in float64;
-    there is no derivative with respect to weights.
+    One Strang step is half a step of logistic growth, a whole one of diffusion, half a step of growth, each by its closed form: positive
+    and never above the bound (to rounding), of order two in the step, exact where either rate is zero. $L$ is decomposed once, on the
+    host, in float64; there is no derivative with respect to weights.
 
     Good values: $\rho$ 0.01 to 1, $\alpha$ 0.1 to 1 per year, two to four steps a year. Fails (wrong, not unstable) where $\rho$ times the
     largest eigenvalue times the step is far above one together with growth.

@@ -41,20 +41,17 @@ def predicted_readings(predict: Predict, years: np.ndarray, seeds: np.ndarray, z
     return np.asarray(flat).reshape(people, draws, *flat.shape[1:])
 
 
-def forecast_draws(fit: SpreadingFit, predict: Predict, years: np.ndarray, count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def forecast_draws(fit: SpreadingFit, predict: Predict, years: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Draws of what the next reading shows, without and with its scatter: twice ``(people, draws, regions)``.
 
     Args:
         fit: People up to their last given visit.
         predict: As they were fitted.
         years: Of the forecast, since the first visit, one per person.
-        count: Draws per person.
-        seed: Of the draws.
+        seed: Of the scatter.
     """
-    seeds, z = fit.draws(count, seed)
-    regions = fit.batch.record.shape[-1]
-    clean = predicted_readings(predict, np.asarray(years)[:, None], seeds, z, regions)[:, :, 0]
-    error = np.asarray(PRIORS[-1].value(jnp.asarray(z[..., -1])))
+    clean = predicted_readings(predict, np.asarray(years)[:, None], fit.seeds, fit.z, fit.batch.record.shape[-1])[:, :, 0]
+    error = np.asarray(PRIORS[-1].value(jnp.asarray(fit.z[..., -1])))
     return clean, clean + error[..., None] * np.random.default_rng([seed, 1]).standard_normal(clean.shape)
 
 

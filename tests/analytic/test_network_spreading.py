@@ -49,7 +49,7 @@ def test_growth_alone_is_the_logistic_function():
     spreading = NetworkSpreading.of(synthetic_connectome(20))
     start, bound = jnp.linspace(0.0, 0.5, 20), jnp.linspace(0.5, 2.0, 20)
     end = spreading.march(start, jnp.asarray([4.0]), jnp.asarray(0.0), jnp.asarray(0.7), bound, steps=2)[-1]
-    np.testing.assert_allclose(end, bound * start / (start + (bound - start) * np.exp(-2.8)), rtol=1e-12, atol=1e-14)  # V V^T is one to rounding
+    np.testing.assert_allclose(end, bound * start / (start + (bound - start) * np.exp(-2.8)), rtol=1e-12, atol=1e-14)
 
 
 @pytest.mark.parametrize("normalisation", NORMALISATIONS)
@@ -57,7 +57,9 @@ def test_both_against_an_independent_solver(normalisation):
     connectome = with_one_alone(20)
     spreading, laplacian = NetworkSpreading.of(connectome, normalisation), written_out(connectome.weights, normalisation)
     start, bound = 0.1 * np.eye(20)[2], np.linspace(0.5, 1.5, 20)
-    run = solve_ivp(lambda _, x: -0.2 * laplacian @ x + 0.5 * x * (1 - x / bound), (0, 12), start, "DOP853", [3.0, 12.0], rtol=1e-11, atol=1e-13)
+    run = solve_ivp(
+        lambda _, x: -0.2 * laplacian @ x + 0.5 * x * (1 - x / bound), (0, 12), start, "DOP853", [3.0, 12.0], rtol=1e-11, atol=1e-13
+    )
     found = spreading.march(jnp.asarray(start), jnp.asarray([3.0, 9.0]), jnp.asarray(0.2), jnp.asarray(0.5), jnp.asarray(bound), steps=400)
     np.testing.assert_allclose(found, run.y.T, atol=3e-6)
     slope = spreading.rates(jnp.asarray(run.y[:, 0]), jnp.asarray(0.2), jnp.asarray(0.5), jnp.asarray(bound))
@@ -70,7 +72,12 @@ def test_what_is_kept_and_the_bounds():
     strengths = np.asarray(0.5 * (connectome.weights + connectome.weights.T))
     np.fill_diagonal(strengths, 0.0)
     strengths = strengths.sum(axis=1)
-    for normalisation, weight in (("mean_strength", np.ones(30)), ("random_walk", strengths), ("none", np.ones(30)), ("symmetric", np.sqrt(strengths))):
+    for normalisation, weight in (
+        ("mean_strength", np.ones(30)),
+        ("random_walk", strengths),
+        ("none", np.ones(30)),
+        ("symmetric", np.sqrt(strengths)),
+    ):
         spreading = NetworkSpreading.of(connectome, normalisation)
         after = spreading.diffused(start, jnp.asarray(3.0))
         assert float(weight @ np.asarray(after)) == pytest.approx(float(weight @ np.asarray(start)), rel=1e-12)
