@@ -24,6 +24,9 @@ from physics.artery_viscosity import wall_viscosity as wall_viscosity
 from physics.artery_wall import ArteryWall as ArteryWall
 from physics.artery_wall import wall_stiffness as wall_stiffness
 from physics.artery_wall import wall_thickness as wall_thickness
+from physics.balloon_windkessel import FRISTON_2003 as FRISTON_2003
+from physics.balloon_windkessel import STEPHAN_2007 as STEPHAN_2007
+from physics.balloon_windkessel import BalloonWindkessel as BalloonWindkessel
 from physics.bidomain import Bidomain as Bidomain
 from physics.bidomain import conductor_tensor as conductor_tensor
 from physics.biventricular import BiventricularShape as BiventricularShape
@@ -115,6 +118,10 @@ from physics.field_threshold import field_thresholds as field_thresholds
 from physics.field_threshold import weiss_fit as weiss_fit
 from physics.front_fit import FrontFit as FrontFit
 from physics.front_fit import front_fit as front_fit
+from physics.functional_connectivity import connectivity_dynamics as connectivity_dynamics
+from physics.functional_connectivity import functional_connectivity as functional_connectivity
+from physics.functional_connectivity import upper_triangle as upper_triangle
+from physics.functional_connectivity import windowed_connectivity as windowed_connectivity
 from physics.glioma_parameters import BAKER_1999 as BAKER_1999
 from physics.glioma_parameters import PEDICINI_2014 as PEDICINI_2014
 from physics.glioma_parameters import SWANSON_2000 as SWANSON_2000
@@ -163,6 +170,7 @@ from physics.membrane_passive import PassiveMembrane as PassiveMembrane
 from physics.membrane_sweeney import SWEENEY_1987 as SWEENEY_1987
 from physics.membrane_sweeney import Sweeney1987 as Sweeney1987
 from physics.monodomain import Monodomain as Monodomain
+from physics.network_spreading import NetworkSpreading as NetworkSpreading
 from physics.neural_mass import NeuralMass as NeuralMass
 from physics.neural_masses import NEURAL_MASSES as NEURAL_MASSES
 from physics.neural_masses import usual_coupling as usual_coupling
@@ -189,10 +197,15 @@ from physics.phase_singularities import Singularities as Singularities
 from physics.phase_singularities import phase as phase
 from physics.phase_singularities import phase_singularities as phase_singularities
 from physics.phase_singularities import topological_charge as topological_charge
+from physics.phase_synchrony import metastability as metastability
+from physics.phase_synchrony import order_parameter as order_parameter
+from physics.phase_synchrony import signal_phases as signal_phases
 from physics.plane_wave import continuum_symbol as continuum_symbol
 from physics.plane_wave import lattice_symbol as lattice_symbol
 from physics.plane_wave import plane_wave_speed as plane_wave_speed
 from physics.plane_wave import plane_wave_speeds as plane_wave_speeds
+from physics.power_spectrum import spectral_peak as spectral_peak
+from physics.power_spectrum import welch_spectrum as welch_spectrum
 from physics.proliferation_invasion import ProliferationInvasion as ProliferationInvasion
 from physics.proliferation_invasion import gaussian_seed as gaussian_seed
 from physics.proliferation_invasion import tissue_diffusion as tissue_diffusion

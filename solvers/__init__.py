@@ -50,6 +50,7 @@ from solvers.loop.chunks import simulate_in_chunks as simulate_in_chunks
 from solvers.loop.fixed_point import FixedPoint as FixedPoint
 from solvers.loop.fixed_point import anderson_step as anderson_step
 from solvers.loop.fixed_point import fixed_point as fixed_point
+from solvers.loop.lyapunov import largest_lyapunov_exponent as largest_lyapunov_exponent
 from solvers.loop.newton_fixed_point import NewtonFixedPoint as NewtonFixedPoint
 from solvers.loop.newton_fixed_point import newton_fixed_point as newton_fixed_point
 from solvers.loop.restart import load_restart as load_restart

@@ -43,6 +43,8 @@ from twinsim.inference.nuts import nuts_chains as nuts_chains
 from twinsim.inference.nuts import nuts_posterior as nuts_posterior
 from twinsim.inference.population import Population as Population
 from twinsim.inference.population import fit_population as fit_population
+from twinsim.inference.population_reweighting import ReweightedPopulation as ReweightedPopulation
+from twinsim.inference.population_reweighting import reweighted_population as reweighted_population
 from twinsim.inference.population_sampling import PopulationDraws as PopulationDraws
 from twinsim.inference.population_sampling import sample_population as sample_population
 from twinsim.inference.problem import Problem as Problem
