@@ -81,7 +81,6 @@ from physics.dbs_lead import Contact as Contact
 from physics.dbs_lead import Lead as Lead
 from physics.dbs_lead import LeadShape as LeadShape
 from physics.dbs_lead import lead_through as lead_through
-from physics.depth_electrodes import depth_electrode_gain as depth_electrode_gain
 from physics.drug_block import CHANNELS as CHANNELS
 from physics.drug_block import HergBinding as HergBinding
 from physics.drug_block import PoreBlock as PoreBlock

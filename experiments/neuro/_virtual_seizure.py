@@ -7,12 +7,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from physics import BrainNetwork, Connectome, DifferenceCoupling, Epileptor, depth_electrode_gain
+from physics import BrainNetwork, Connectome, DifferenceCoupling, Epileptor, monopole_gain
 from twinsim.intracranial_recording import IntracranialRecording, log_envelope
 from twinsim.prior import Prior, Values
 from twinsim.seizure_inverse import SeizureModel
 
 SCATTER_MM = 7.0  # of contacts about the centre of their region
+EXTENT_MM = 10.0  # half the width of a region
 SAMPLES = 200
 FULL_MS, FULL_STEP_MS = 3000, 0.05
 SETTLING_MS = 300
@@ -41,9 +42,11 @@ def scaled_weights(connectome: Connectome) -> np.ndarray:
 
 
 def contact_gain(connectome: Connectome, per_region: int, seed: int) -> np.ndarray:
-    """Of contacts in every region, scattered about its centre."""
-    centres = np.repeat(connectome.centres, per_region, axis=0)
-    return depth_electrode_gain(centres + SCATTER_MM * np.random.default_rng([seed, 588]).normal(size=centres.shape), connectome.centres)
+    """Of contacts in every region, scattered about its centre: the inverse square of the distance, one within a region."""
+    centres = np.asarray(connectome.centres, float)
+    around = np.repeat(centres, per_region, axis=0)
+    contacts = around + SCATTER_MM * np.random.default_rng([seed, 588]).normal(size=around.shape)
+    return EXTENT_MM**2 * np.asarray(monopole_gain(contacts, centres, law="inverse square", nearest_mm=EXTENT_MM))
 
 
 def plane_patient(

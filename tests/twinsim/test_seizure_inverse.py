@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from physics import depth_electrode_gain, synthetic_connectome
+from physics import monopole_gain, synthetic_connectome
 from twinsim.data import locate
 from twinsim.errors import InputError
 from twinsim.intracranial_recording import ICTAL, line_length, log_envelope, published_fragility, read_recording
@@ -18,7 +18,9 @@ X0 = jnp.asarray([-1.6, -2.3, -2.2, -1.9])
 
 def model(step: float = 0.1, every: int = 2) -> SeizureModel:
     connectome = synthetic_connectome(4, 2)
-    gain = depth_electrode_gain(np.repeat(connectome.centres, 2, axis=0) + 3.0, connectome.centres)
+    gain = 100 * np.asarray(
+        monopole_gain(np.repeat(connectome.centres, 2, axis=0) + 3.0, connectome.centres, law="inverse square", nearest_mm=10.0)
+    )
     weights = connectome.weights / connectome.weights.sum(axis=1).max()
     made = SeizureModel.between(weights, gain, resting=True)
     return SeizureModel(made.weights, made.gain, made.inverse, made.start, step, every)
@@ -69,15 +71,6 @@ def test_area_under_curve_counts_pairs():
     assert hits_among_first(np.array([3.0, 1.0, 2.0, 0.0]), np.array([True, True, False, False]), 2) == 1
     low, high = bootstrap_interval(score, truth, 0, draws=200)
     assert low < area_under_curve(score, truth) < high
-
-
-def test_gain_is_finite_and_falls_with_the_square():
-    gain = depth_electrode_gain(np.array([[0.0, 0, 0], [1000.0, 0, 0], [2000.0, 0, 0]]), np.zeros((1, 3)), 10.0)
-    assert gain[0, 0] == 1 and gain[1, 0] / gain[2, 0] == pytest.approx(4, rel=1e-3)
-    with pytest.raises(ValueError, match="x, y, z per row"):
-        depth_electrode_gain(np.full((2, 3), np.nan), np.zeros((1, 3)))
-    with pytest.raises(ValueError, match="use 10"):
-        depth_electrode_gain(np.zeros((2, 3)), np.zeros((1, 3)), 0.0)
 
 
 def test_the_recorded_seizure():
