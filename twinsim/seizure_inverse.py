@@ -140,7 +140,7 @@ def seizure_problem(
     mean, spread = epileptogenicity
     own = tuple(Prior(f"epileptogenicity {one}", "1", mean, spread, "identity", "population of regions") for one in regions)
     times = np.repeat(np.arange(len(observed), dtype=float), observed.shape[1])
-    data = series(times, observed.reshape(-1), Normal(noise), "feature")
+    data = series(times, observed.reshape(-1), Normal(noise), "feature")  # pyright: ignore[reportCallIssue]
     return Problem(own + shared, model.predict, (data,), record=(jnp.asarray(observed), jnp.asarray(pull)))
 
 
