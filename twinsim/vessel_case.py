@@ -1,5 +1,6 @@
 """A vessel with a flow into one end and a windkessel at the other, from physical units to the lattice."""
 
+import math
 from typing import Any
 
 import jax
@@ -22,11 +23,42 @@ from solvers.lattice_boltzmann import (
     wall_fractions,
 )
 from solvers.lattice_boltzmann.trt import MAGIC
+from twinsim.errors import InputError
 
+STABLE_MAGIC = 0.05
+BEARS = {MAGIC: 13.0, STABLE_MAGIC: 19.0}
+"""Largest speed times voxel over viscosity at which straight vessels stayed finite with each."""
 INLET, OUTLET = 1, 2
 """Numbers of the openings."""
 RISE = 0.05
 """Part of a period over which the flow rises from rest."""
+
+
+def bearable_magic(speed: float, diameter: float, voxels: int, viscosity: float, given: float = 0.0) -> float:
+    """The product of the two relaxations for a flow: 3/16, which puts walls in their place, where it bears it, else 0.05.
+
+    Args:
+        speed: At the peak, m/s.
+        diameter: Of the healthy vessel, m.
+        voxels: Per diameter.
+        viscosity: The least, m²/s.
+        given: A product to use instead, 0 for none.
+
+    Raises:
+        InputError: Voxels on which the flow would not stay finite: speed times voxel over viscosity beyond what was seen to be borne.
+    """
+    number = speed * diameter / voxels / viscosity
+    magic = given or (MAGIC if number <= BEARS[MAGIC] else STABLE_MAGIC)
+    most = BEARS[MAGIC] if magic > 0.1 else BEARS[STABLE_MAGIC]
+    if number > most:
+        raise InputError(
+            f"a peak speed of {speed:.3g} m/s, which times a voxel over viscosity is {number:.3g}",
+            f"at most {most:g}" + (f" with --magic {magic:g}" if given else ""),
+            f"use --voxels-per-diameter {math.ceil(voxels * number / BEARS[STABLE_MAGIC])}"
+            + (" without --magic" if given else "")
+            + " or less flow",
+        )
+    return magic
 
 
 def vessel_lattice(
@@ -58,7 +90,7 @@ def vessel_lattice(
         steps: Of a period.
         frames: Of a period; they divide the steps.
         dtype: Of the populations.
-        magic: Of the two relaxation times. 3/16 bears a speed times voxel over viscosity of 13 at the peak, 0.05 one of 25.
+        magic: Of the two relaxation times. See the option of `haemodynamics/vessel_flow` for what each bears.
     """
 
     def one(value: Any) -> jax.Array:

@@ -28,6 +28,7 @@ def test_a_straight_vessel_has_the_wall_shear_of_the_closed_form(tmp_path):
     [
         ({"stenosis": 0.6}, "narrowest radius of 1.6 voxels"),
         ({"length_mm": 2.0}, "length"),
+        ({"mean_flow_ml_per_min": 400.0}, "use --voxels-per-diameter"),
         ({"viscosity": 0.05, "period_s": 5.0, "voxels_per_diameter": 200}, "steps per beat"),
     ],
 )
