@@ -77,7 +77,7 @@ def vessel_lattice(
     )
     made = LatticeBoltzmann(
         domain,
-        TRT(jax.tree.map(one, law), magic),
+        TRT(jax.tree.map(one, law), magic=magic),
         wall_fractions(domain, one(shape.distance)),
         inlets=(Inlet(INLET, one(profile), Periodic(one(wave), one(steps), rise=RISE * steps)),),
         outlets=outlets,

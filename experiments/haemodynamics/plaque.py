@@ -11,7 +11,7 @@ import numpy as np
 import xarray as xr
 
 from experiments.haemodynamics import vessel_flow
-from physics.labelled_section import CALCIUM, LIPID, cap_of, labelled_section
+from physics.labelled_section import cap_of, labelled_section
 from physics.lesion_shear import PARTS, LesionWall, lesion_wall, low_part, scaled_shear
 from physics.plaque_parameters import PLAQUE_THRESHOLDS, PLAQUE_TISSUE
 from physics.plaque_section import PlaqueShape, PlaqueTissues, SectionCounts, plaque_mesh
@@ -25,6 +25,7 @@ from twinsim.option_checks import check_options
 from twinsim.plaque_draws import UNKNOWNS, PeakDraws, PeakSlopes, PlaqueBelief, interval, peak_draws, peak_slopes
 from twinsim.plaque_figures import section_map, shear_along, what_moves_it
 from twinsim.report import Report
+from twinsim.section_file import read_section
 from twinsim.workspace import Workspace
 
 KPA_PER_MMHG = 0.133322
@@ -135,6 +136,8 @@ def run(config: Config, workspace: Workspace) -> Result:
     if config.diastolic_mmhg >= config.systolic_mmhg:
         raise InputError(f"--diastolic-mmhg {config.diastolic_mmhg:g}", f"below {config.systolic_mmhg:g}", "exchange both")
     belief = _belief(config)
+    options, case = _flow_case(config)
+    own = None if config.labels is None else _labelled(config, config.labels, belief)
     workspace.message("section")
     found = peak_slopes(belief)
     raise_for_status(found.stress.status)
@@ -142,9 +145,8 @@ def run(config: Config, workspace: Workspace) -> Result:
     sweep = (config.draws, "cap", jnp.asarray(caps / 1000))
     drawn, swept = workspace.stage("peaks", lambda: peak_draws(belief, jax.random.key(config.seed), *sweep))
     peaks = np.asarray(swept)
-    own = _labelled(config, belief) if config.labels is not None else None
     workspace.message("flow")
-    wall, along, angle, shear, oscillatory, change = _shear(config, workspace)
+    wall, along, angle, shear, oscillatory, change = _shear(config, options, case, workspace)
     summary = _stress_summary(config, found, drawn, own) | _shear_summary(config, wall, shear, oscillatory, change, drawn)
     notes = _notes(config, summary)
     report = _report(config, belief, found, own, summary, notes, (caps, peaks), (wall, along, angle, shear))
@@ -178,27 +180,23 @@ def _belief(config: Config) -> PlaqueBelief:
     return PlaqueBelief(shape, tissues, pressure, jnp.asarray(spread), SectionCounts().refined(config.refinement))
 
 
-def _labelled(config: Config, belief: PlaqueBelief) -> SectionStress:
+def _labelled(config: Config, path: Path, belief: PlaqueBelief) -> SectionStress:
     """Stresses of the user's own section under the systolic pressure."""
-    path = config.labels
+    labels = read_section(path)
+    tissues = PlaqueTissues(belief.tissues.fibrous, jnp.asarray(config.lipid_kpa), belief.tissues.bulk, belief.tissues.support)
     try:
-        labels = np.load(path) if path.suffix == ".npy" else np.loadtxt(path, delimiter=",", ndmin=2)
-        tissues = PlaqueTissues(belief.tissues.fibrous, jnp.asarray(config.lipid_kpa), belief.tissues.bulk, belief.tissues.support)
-        if not np.array_equal(labels, np.round(labels)) or not np.isin(labels, (LIPID, CALCIUM)).any():
-            raise ValueError("got labels without whole numbers, or without lipid (3) and calcium (4); expected a plaque; do: label it")
-        section = labelled_section(labels.astype(int), config.pixel_mm, tissues, jnp.asarray(config.calcium_kpa))
-    except (OSError, ValueError) as error:
+        section = labelled_section(labels, config.pixel_mm, tissues, jnp.asarray(config.calcium_kpa))
+    except ValueError as error:
         raise refused(error, remedy="(--labels)") from error
     found = eqx.filter_jit(section_stress)(section, belief.pressure, jnp.asarray(cap_of(section, tissues.shear(tissues.pool))))
     raise_for_status(found.status)
     return found
 
 
-def _shear(config: Config, workspace: Workspace) -> tuple[LesionWall, np.ndarray, np.ndarray, np.ndarray, np.ndarray | None, float]:
-    """Wall points with their shear (Pa), oscillatory index, and the largest change over the last quarter of the run."""
+def _flow_case(config: Config) -> tuple[vessel_flow.Config, vessel_flow.Case]:
+    """The flow that is to be solved, refused where voxels are too large for it."""
     still = config.pulse == 0
-    radius = config.diameter_mm / 2
-    settle = min(2.0, 0.75 * radius**2 * 1e-6 * 1060 / config.viscosity)
+    settle = min(2.0, 0.75 * (config.diameter_mm / 2) ** 2 * 1e-6 * 1060 / config.viscosity)
     options = vessel_flow.Config(
         diameter_mm=config.diameter_mm, length_mm=config.lesion_length_mm + 3.3 * config.diameter_mm, stenosis=config.stenosis,
         voxels_per_diameter=config.voxels_per_diameter, stenosis_length_mm=config.lesion_length_mm, eccentricity=1.0,
@@ -212,14 +210,21 @@ def _shear(config: Config, workspace: Workspace) -> tuple[LesionWall, np.ndarray
         raise InputError(
             f"a peak speed times voxel over viscosity of {grid:.0f}", "at most 28", "raise --voxels-per-diameter in proportion"
         )
+    return options, case
+
+
+def _shear(
+    config: Config, options: vessel_flow.Config, case: vessel_flow.Case, workspace: Workspace
+) -> tuple[LesionWall, np.ndarray, np.ndarray, np.ndarray, np.ndarray | None, float]:
+    """Wall points with their shear (Pa), oscillatory index, and the largest change over the last quarter of the run."""
     found = workspace.stage("flow", lambda: vessel_flow.last_beats(options, case))
     shear = found["shear"] * float(case.units.pressure)
     mm = config.diameter_mm / config.voxels_per_diameter
     offset = np.asarray(case.probe.point) - case.shape.centre
     along = offset @ case.shape.axis * mm
     angle = np.arctan2(offset[:, 2], offset[:, 1])
-    wall = lesion_wall(along, angle, config.lesion_length_mm, radius, config.stenosis)
-    if still:
+    wall = lesion_wall(along, angle, config.lesion_length_mm, config.diameter_mm / 2, config.stenosis)
+    if config.pulse == 0:
         size = np.linalg.norm(shear, axis=-1)
         return wall, along, angle, size[-1], None, float(np.abs(size[-1] - size[-2]).max() / size[-1].max())
     last, before = (shear_indices(jnp.asarray(part)) for part in (shear[-20:], shear[-40:-20]))
