@@ -119,6 +119,14 @@ def plaque_mesh(shape: PlaqueShape, counts: SectionCounts = COUNTS) -> Quadratic
     return QuadraticMesh(jnp.stack([jnp.cos(angle)[:, None] * radius, jnp.sin(angle)[:, None] * radius], axis=-1))
 
 
+def outlines(shape: PlaqueShape, counts: SectionCounts = COUNTS) -> list[Float[np.ndarray, "places 2"]]:
+    """Closed lines of the lumen, the outer wall and the pool, mm, to draw."""
+    nodes = np.asarray(plaque_mesh(shape, counts).nodes)
+    width, inner, outer = 2 * (counts.flat + counts.end), 2 * counts.cap, 2 * (counts.cap + counts.pool)
+    ring = np.r_[len(nodes) - width : len(nodes), 0 : width + 1]
+    return [nodes[:, 0], nodes[:, -1], np.concatenate([nodes[ring, inner], nodes[ring[::-1], outer]])]
+
+
 def plaque_section(shape: PlaqueShape, tissues: PlaqueTissues, counts: SectionCounts = COUNTS) -> PlaneElasticity:
     """The section as an elastic body, moduli constant in each element."""
     mesh = plaque_mesh(shape, counts)

@@ -14,7 +14,7 @@ from experiments.haemodynamics import vessel_flow
 from physics.labelled_section import cap_of, labelled_section
 from physics.lesion_shear import PARTS, LesionWall, lesion_wall, low_part, scaled_shear
 from physics.plaque_parameters import PLAQUE_THRESHOLDS, PLAQUE_TISSUE
-from physics.plaque_section import PlaqueShape, PlaqueTissues, SectionCounts, plaque_mesh
+from physics.plaque_section import PlaqueShape, PlaqueTissues, SectionCounts, outlines
 from physics.section_stress import SectionStress, section_stress
 from physics.wall_shear_indices import shear_indices
 from solvers.status import Status, raise_for_status
@@ -133,10 +133,8 @@ class Config:
 def run(config: Config, workspace: Workspace) -> Result:
     """The section and its draws, the flow and its draws, and both hypotheses side by side."""
     check_options(config, RANGES)
-    if config.diastolic_mmhg >= config.systolic_mmhg:
-        raise InputError(f"--diastolic-mmhg {config.diastolic_mmhg:g}", f"below {config.systolic_mmhg:g}", "exchange both")
     belief = _belief(config)
-    options, case = _flow_case(config)
+    flow = _flow_case(config)
     own = None if config.labels is None else _labelled(config, config.labels, belief)
     workspace.message("section")
     found = peak_slopes(belief)
@@ -146,7 +144,7 @@ def run(config: Config, workspace: Workspace) -> Result:
     drawn, swept = workspace.stage("peaks", lambda: peak_draws(belief, jax.random.key(config.seed), *sweep))
     peaks = np.asarray(swept)
     workspace.message("flow")
-    wall, along, angle, shear, oscillatory, change = _shear(config, options, case, workspace)
+    wall, along, angle, shear, oscillatory, change = _shear(config, *flow, workspace)
     summary = _stress_summary(config, found, drawn, own) | _shear_summary(config, wall, shear, oscillatory, change, drawn)
     notes = _notes(config, summary)
     report = _report(config, belief, found, own, summary, notes, (caps, peaks), (wall, along, angle, shear))
@@ -154,6 +152,8 @@ def run(config: Config, workspace: Workspace) -> Result:
 
 
 def _belief(config: Config) -> PlaqueBelief:
+    if config.diastolic_mmhg >= config.systolic_mmhg:
+        raise InputError(f"--diastolic-mmhg {config.diastolic_mmhg:g}", f"below {config.systolic_mmhg:g}", "exchange both")
     lumen = config.diameter_mm / 2 * (1 - config.stenosis)
     outer = config.remodelling * (config.diameter_mm / 2 + config.wall_mm)
     cap, arc = config.cap_um / 1000, np.radians(config.arc_degrees / 2)
@@ -239,7 +239,6 @@ def _stress_summary(config: Config, found: PeakSlopes, drawn: PeakDraws, own: Se
     peaks = np.asarray(drawn.peak)[good]
     low, high = interval(jnp.asarray(peaks))
     peak, deviation = float(found.stress.peak_cap), float(found.deviation)
-    x, y = np.asarray(found.stress.peak_place)
     summary: dict[str, Any] = {
         "peak_cap_stress_kpa": peak,
         "peak_cap_stress_low_kpa": low,
@@ -250,7 +249,7 @@ def _stress_summary(config: Config, found: PeakSlopes, drawn: PeakDraws, own: Se
         "peak_cap_stress_above_threshold_probability": float((peaks > limit).mean()),
         "peak_cap_stress_above_threshold_first_order_probability": float(found.probability_above(jnp.asarray(limit))),
         "peak_cap_stress_diastolic_kpa": peak * config.diastolic_mmhg / config.systolic_mmhg,
-        "peak_cap_stress_angle_degrees": float(np.degrees(np.arctan2(y, x))),
+        "peak_cap_stress_angle_degrees": float(np.degrees(np.arctan2(*np.asarray(found.stress.peak_place)[::-1]))),
         "peak_lumen_stress_kpa": float(jnp.max(found.stress.lumen_hoop)),
         "threshold_cap_stress_kpa": limit,
         "cap_below_65_um_probability": float(
@@ -305,10 +304,9 @@ def _notes(config: Config, summary: dict[str, Any]) -> list[str]:
     notes = [
         "Three mechanisms side by side, each with its own interval and probability; they are not added up, since no data say how. The "
         "probabilities are of being beyond a published threshold under the errors given, not of an event. Not for care.",
-        "Small strains, no residual stress, isotropic tissue, a plane section: see docs/limits.md.",
+        "Small strains, no residual stress, isotropic tissue, a plane section: see docs/limits.md."
+        + (" Wall shear is that of the mean flow; for oscillation give --pulse and smaller voxels." if config.pulse == 0 else ""),
     ]
-    if config.pulse == 0:
-        notes.append("Wall shear is that of the mean flow; for oscillation give --pulse and smaller voxels.")
     if summary["wall_shear_change_at_end_relative"] > 0.02:
         notes.append(
             f"The flow still changes by {100 * summary['wall_shear_change_at_end_relative']:.0f} % of the largest shear at the end."
@@ -347,11 +345,7 @@ def _report(
         ["Mechanism", "Number", "Value", "95 %", "Threshold", "Probability"], rows, "The hypotheses side by side; none is a score."
     )
     seen = found.stress if own is None else own
-    mesh, counts = np.asarray(plaque_mesh(belief.shape, belief.counts).nodes), belief.counts
-    width, rows_of = 2 * (counts.flat + counts.end), (2 * counts.cap, 2 * (counts.cap + counts.pool))
-    ring = np.r_[len(mesh) - width : len(mesh), 0 : width + 1]
-    pool = np.concatenate([mesh[ring, rows_of[0]], mesh[ring[::-1], rows_of[1]]])
-    borders = [mesh[:, 0], mesh[:, -1], pool] if own is None else []
+    borders = outlines(belief.shape, belief.counts) if own is None else []
     limit = summary["threshold_cap_stress_kpa"]
     report.figure(
         section_map(np.asarray(seen.place), np.asarray(seen.principal), borders, np.asarray(seen.peak_place), limit),

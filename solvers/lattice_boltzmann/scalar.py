@@ -29,8 +29,8 @@ class ScalarTransport(Stepper):
 
     Each pair of opposite populations relaxes to $w_ic$ in its even and $w_ic\,(c_i\cdot u)/c_s^2$ in its odd part;
     $D=c_s^2(\tau^--\frac12)$ and $(\tau^+-\frac12)(\tau^--\frac12)=\Lambda$. The sum over a closed box is kept to round-off. Order two
-    in the voxel when the time step goes with its square (1.7 at openings); the velocity's own error is of the order of $u^2$ beside $D$. A step of
-    :func:`solvers.simulate.simulate` is ``substeps`` of the lattice.
+    in the voxel when the time step goes with its square (1.7 at openings); the velocity's own error is of
+    the order of $u^2$ beside $D$. A step of :func:`solvers.simulate.simulate` is ``substeps`` of the lattice.
 
     Args:
         domain: Voxels and links, on ``D3Q7`` (seven numbers per voxel) or D3Q19; walls and openings are half way of links.
