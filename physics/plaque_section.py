@@ -80,7 +80,7 @@ class PlaqueTissues(eqx.Module):
 class SectionCounts(NamedTuple):
     """Elements: along the flat part of half of the cap, along a rounded end, from there to the opposite wall; across cap, pool and back.
 
-    The defaults give the peak stress of the cap within one per cent; all doubled, within a few thousandths.
+    The defaults give the peak stress of caps from 65 µm up within three per cent of that with all doubled.
     """
 
     flat: int = 8
@@ -117,6 +117,14 @@ def plaque_mesh(shape: PlaqueShape, counts: SectionCounts = COUNTS) -> Quadratic
     )
     radius = shape.lumen_radius + depth
     return QuadraticMesh(jnp.stack([jnp.cos(angle)[:, None] * radius, jnp.sin(angle)[:, None] * radius], axis=-1))
+
+
+def outlines(shape: PlaqueShape, counts: SectionCounts = COUNTS) -> list[Float[np.ndarray, "places 2"]]:
+    """Closed lines of the lumen, the outer wall and the pool, mm, to draw."""
+    nodes = np.asarray(plaque_mesh(shape, counts).nodes)
+    width, inner, outer = 2 * (counts.flat + counts.end), 2 * counts.cap, 2 * (counts.cap + counts.pool)
+    ring = np.r_[len(nodes) - width : len(nodes), 0 : width + 1]
+    return [nodes[:, 0], nodes[:, -1], np.concatenate([nodes[ring, inner], nodes[ring[::-1], outer]])]
 
 
 def plaque_section(shape: PlaqueShape, tissues: PlaqueTissues, counts: SectionCounts = COUNTS) -> PlaneElasticity:

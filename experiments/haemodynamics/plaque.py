@@ -4,17 +4,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 
 from experiments.haemodynamics import vessel_flow
-from physics.labelled_section import CALCIUM, LIPID, cap_of, labelled_section
+from physics.labelled_section import cap_of, labelled_section
 from physics.lesion_shear import PARTS, LesionWall, lesion_wall, low_part, scaled_shear
 from physics.plaque_parameters import PLAQUE_THRESHOLDS, PLAQUE_TISSUE
-from physics.plaque_section import PlaqueShape, PlaqueTissues, SectionCounts, plaque_mesh
+from physics.plaque_section import PlaqueShape, PlaqueTissues, SectionCounts, outlines
 from physics.section_stress import SectionStress, section_stress
 from physics.wall_shear_indices import shear_indices
 from solvers.status import Status, raise_for_status
@@ -25,6 +24,7 @@ from twinsim.option_checks import check_options
 from twinsim.plaque_draws import UNKNOWNS, PeakDraws, PeakSlopes, PlaqueBelief, interval, peak_draws, peak_slopes
 from twinsim.plaque_figures import section_map, shear_along, what_moves_it
 from twinsim.report import Report
+from twinsim.section_file import read_section
 from twinsim.workspace import Workspace
 
 KPA_PER_MMHG = 0.133322
@@ -120,7 +120,7 @@ class Config:
     voxels_per_diameter: int = 18
     """Resolution of the flow."""
     refinement: int = 1
-    """Of the section's elements: 1 for half a per cent of the peak of a cap above 80 µm, 2 for one per cent at 30 µm."""
+    """Of the section's elements: 1 has the peak of caps from 65 µm up within 3 %; take 2 for thinner ones."""
     draws: int = 200
     """Plaques drawn."""
     seed: int = 0
@@ -132,9 +132,9 @@ class Config:
 def run(config: Config, workspace: Workspace) -> Result:
     """The section and its draws, the flow and its draws, and both hypotheses side by side."""
     check_options(config, RANGES)
-    if config.diastolic_mmhg >= config.systolic_mmhg:
-        raise InputError(f"--diastolic-mmhg {config.diastolic_mmhg:g}", f"below {config.systolic_mmhg:g}", "exchange both")
     belief = _belief(config)
+    flow = _flow_case(config)
+    own = None if config.labels is None else _labelled(config, config.labels, belief)
     workspace.message("section")
     found = peak_slopes(belief)
     raise_for_status(found.stress.status)
@@ -142,9 +142,8 @@ def run(config: Config, workspace: Workspace) -> Result:
     sweep = (config.draws, "cap", jnp.asarray(caps / 1000))
     drawn, swept = workspace.stage("peaks", lambda: peak_draws(belief, jax.random.key(config.seed), *sweep))
     peaks = np.asarray(swept)
-    own = _labelled(config, belief) if config.labels is not None else None
     workspace.message("flow")
-    wall, along, angle, shear, oscillatory, change = _shear(config, workspace)
+    wall, along, angle, shear, oscillatory, change = _shear(config, *flow, workspace)
     summary = _stress_summary(config, found, drawn, own) | _shear_summary(config, wall, shear, oscillatory, change, drawn)
     notes = _notes(config, summary)
     report = _report(config, belief, found, own, summary, notes, (caps, peaks), (wall, along, angle, shear))
@@ -152,6 +151,8 @@ def run(config: Config, workspace: Workspace) -> Result:
 
 
 def _belief(config: Config) -> PlaqueBelief:
+    if config.diastolic_mmhg >= config.systolic_mmhg:
+        raise InputError(f"--diastolic-mmhg {config.diastolic_mmhg:g}", f"below {config.systolic_mmhg:g}", "exchange both")
     lumen = config.diameter_mm / 2 * (1 - config.stenosis)
     outer = config.remodelling * (config.diameter_mm / 2 + config.wall_mm)
     cap, arc = config.cap_um / 1000, np.radians(config.arc_degrees / 2)
@@ -178,27 +179,23 @@ def _belief(config: Config) -> PlaqueBelief:
     return PlaqueBelief(shape, tissues, pressure, jnp.asarray(spread), SectionCounts().refined(config.refinement))
 
 
-def _labelled(config: Config, belief: PlaqueBelief) -> SectionStress:
+def _labelled(config: Config, path: Path, belief: PlaqueBelief) -> SectionStress:
     """Stresses of the user's own section under the systolic pressure."""
-    path = config.labels
+    labels = read_section(path)
+    tissues = PlaqueTissues(belief.tissues.fibrous, jnp.asarray(config.lipid_kpa), belief.tissues.bulk, belief.tissues.support)
     try:
-        labels = np.load(path) if path.suffix == ".npy" else np.loadtxt(path, delimiter=",", ndmin=2)
-        tissues = PlaqueTissues(belief.tissues.fibrous, jnp.asarray(config.lipid_kpa), belief.tissues.bulk, belief.tissues.support)
-        if not np.array_equal(labels, np.round(labels)) or not np.isin(labels, (LIPID, CALCIUM)).any():
-            raise ValueError("got labels without whole numbers, or without lipid (3) and calcium (4); expected a plaque; do: label it")
-        section = labelled_section(labels.astype(int), config.pixel_mm, tissues, jnp.asarray(config.calcium_kpa))
-    except (OSError, ValueError) as error:
+        section = labelled_section(labels, config.pixel_mm, tissues, jnp.asarray(config.calcium_kpa))
+    except ValueError as error:
         raise refused(error, remedy="(--labels)") from error
-    found = eqx.filter_jit(section_stress)(section, belief.pressure, jnp.asarray(cap_of(section, tissues.shear(tissues.pool))))
+    found = jax.jit(section_stress)(section, belief.pressure, jnp.asarray(cap_of(section, tissues.shear(tissues.pool))))
     raise_for_status(found.status)
     return found
 
 
-def _shear(config: Config, workspace: Workspace) -> tuple[LesionWall, np.ndarray, np.ndarray, np.ndarray, np.ndarray | None, float]:
-    """Wall points with their shear (Pa), oscillatory index, and the largest change over the last quarter of the run."""
+def _flow_case(config: Config) -> tuple[vessel_flow.Config, vessel_flow.Case]:
+    """The flow that is to be solved, refused where voxels are too large for it."""
     still = config.pulse == 0
-    radius = config.diameter_mm / 2
-    settle = min(2.0, 0.75 * radius**2 * 1e-6 * 1060 / config.viscosity)
+    settle = min(2.0, 0.75 * (config.diameter_mm / 2) ** 2 * 1e-6 * 1060 / config.viscosity)
     options = vessel_flow.Config(
         diameter_mm=config.diameter_mm, length_mm=config.lesion_length_mm + 3.3 * config.diameter_mm, stenosis=config.stenosis,
         voxels_per_diameter=config.voxels_per_diameter, stenosis_length_mm=config.lesion_length_mm, eccentricity=1.0,
@@ -212,14 +209,21 @@ def _shear(config: Config, workspace: Workspace) -> tuple[LesionWall, np.ndarray
         raise InputError(
             f"a peak speed times voxel over viscosity of {grid:.0f}", "at most 28", "raise --voxels-per-diameter in proportion"
         )
+    return options, case
+
+
+def _shear(
+    config: Config, options: vessel_flow.Config, case: vessel_flow.Case, workspace: Workspace
+) -> tuple[LesionWall, np.ndarray, np.ndarray, np.ndarray, np.ndarray | None, float]:
+    """Wall points with their shear (Pa), oscillatory index, and the largest change over the last quarter of the run."""
     found = workspace.stage("flow", lambda: vessel_flow.last_beats(options, case))
     shear = found["shear"] * float(case.units.pressure)
     mm = config.diameter_mm / config.voxels_per_diameter
     offset = np.asarray(case.probe.point) - case.shape.centre
     along = offset @ case.shape.axis * mm
     angle = np.arctan2(offset[:, 2], offset[:, 1])
-    wall = lesion_wall(along, angle, config.lesion_length_mm, radius, config.stenosis)
-    if still:
+    wall = lesion_wall(along, angle, config.lesion_length_mm, config.diameter_mm / 2, config.stenosis)
+    if config.pulse == 0:
         size = np.linalg.norm(shear, axis=-1)
         return wall, along, angle, size[-1], None, float(np.abs(size[-1] - size[-2]).max() / size[-1].max())
     last, before = (shear_indices(jnp.asarray(part)) for part in (shear[-20:], shear[-40:-20]))
@@ -234,7 +238,6 @@ def _stress_summary(config: Config, found: PeakSlopes, drawn: PeakDraws, own: Se
     peaks = np.asarray(drawn.peak)[good]
     low, high = interval(jnp.asarray(peaks))
     peak, deviation = float(found.stress.peak_cap), float(found.deviation)
-    x, y = np.asarray(found.stress.peak_place)
     summary: dict[str, Any] = {
         "peak_cap_stress_kpa": peak,
         "peak_cap_stress_low_kpa": low,
@@ -245,7 +248,7 @@ def _stress_summary(config: Config, found: PeakSlopes, drawn: PeakDraws, own: Se
         "peak_cap_stress_above_threshold_probability": float((peaks > limit).mean()),
         "peak_cap_stress_above_threshold_first_order_probability": float(found.probability_above(jnp.asarray(limit))),
         "peak_cap_stress_diastolic_kpa": peak * config.diastolic_mmhg / config.systolic_mmhg,
-        "peak_cap_stress_angle_degrees": float(np.degrees(np.arctan2(y, x))),
+        "peak_cap_stress_angle_degrees": float(np.degrees(np.arctan2(*np.asarray(found.stress.peak_place)[::-1]))),
         "peak_lumen_stress_kpa": float(jnp.max(found.stress.lumen_hoop)),
         "threshold_cap_stress_kpa": limit,
         "cap_below_65_um_probability": float(
@@ -300,10 +303,9 @@ def _notes(config: Config, summary: dict[str, Any]) -> list[str]:
     notes = [
         "Three mechanisms side by side, each with its own interval and probability; they are not added up, since no data say how. The "
         "probabilities are of being beyond a published threshold under the errors given, not of an event. Not for care.",
-        "Small strains, no residual stress, isotropic tissue, a plane section: see docs/limits.md.",
+        "Small strains, no residual stress, isotropic tissue, a plane section: see docs/limits.md."
+        + (" Wall shear is that of the mean flow; for oscillation give --pulse and smaller voxels." if config.pulse == 0 else ""),
     ]
-    if config.pulse == 0:
-        notes.append("Wall shear is that of the mean flow; for oscillation give --pulse and smaller voxels.")
     if summary["wall_shear_change_at_end_relative"] > 0.02:
         notes.append(
             f"The flow still changes by {100 * summary['wall_shear_change_at_end_relative']:.0f} % of the largest shear at the end."
@@ -313,7 +315,7 @@ def _notes(config: Config, summary: dict[str, Any]) -> list[str]:
             f"{100 * summary['draws_without_a_section_fraction']:.1f} % of the draws had no room for their pool and were left out."
         )
     if config.labels is not None:
-        notes.append("Stresses of labels have no interval for their geometry; at four pixels per cap they are off by 5 to 15 %.")
+        notes.append("Stresses of labels have no interval for their geometry; at four pixels per cap they are off by up to 16 %.")
     return notes
 
 
@@ -342,11 +344,7 @@ def _report(
         ["Mechanism", "Number", "Value", "95 %", "Threshold", "Probability"], rows, "The hypotheses side by side; none is a score."
     )
     seen = found.stress if own is None else own
-    mesh, counts = np.asarray(plaque_mesh(belief.shape, belief.counts).nodes), belief.counts
-    width, rows_of = 2 * (counts.flat + counts.end), (2 * counts.cap, 2 * (counts.cap + counts.pool))
-    ring = np.r_[len(mesh) - width : len(mesh), 0 : width + 1]
-    pool = np.concatenate([mesh[ring, rows_of[0]], mesh[ring[::-1], rows_of[1]]])
-    borders = [mesh[:, 0], mesh[:, -1], pool] if own is None else []
+    borders = outlines(belief.shape, belief.counts) if own is None else []
     limit = summary["threshold_cap_stress_kpa"]
     report.figure(
         section_map(np.asarray(seen.place), np.asarray(seen.principal), borders, np.asarray(seen.peak_place), limit),

@@ -101,5 +101,7 @@ def _lattice(name: str, weight_of_length: dict[int, float], sound_squared: float
     return Lattice(name, tuple(ordered), tuple(weight_of_length[sum(map(abs, c))] for c in ordered), sound_squared)
 
 
+D3Q7 = _lattice("D3Q7", {0: 1 / 4, 1: 1 / 8}, 1 / 4)
+"""For scalars only: no stress of a flow."""
 D3Q19 = _lattice("D3Q19", {0: 1 / 3, 1: 1 / 18, 2: 1 / 36}, 1 / 3)
 D3Q27 = _lattice("D3Q27", {0: 8 / 27, 1: 2 / 27, 2: 1 / 54, 3: 1 / 216}, 1 / 3)

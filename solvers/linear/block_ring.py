@@ -76,7 +76,8 @@ def _factorised(diagonal: Blocks, upper: Blocks) -> _Factors:
     border = bordering + upper[-2]
     factor = jnp.linalg.cholesky(here)
     last = jnp.linalg.cholesky(last - border.T @ cho_solve((factor, True), border))
-    return _Factors(*kept, factor, border, last)
+    factors, following, borders = kept
+    return _Factors(factors, following, borders, factor, border, last)
 
 
 def _substituted(factors: _Factors, right: Vectors) -> Vectors:

@@ -57,5 +57,5 @@ def test_a_flow_that_voxels_do_not_bear_and_bad_labels_are_refused(tmp_path):
     with pytest.raises(InputError, match="raise --voxels-per-diameter"):
         run(replace(TOY, viscosity=0.002, mean_flow_ml_per_min=60.0), Workspace(tmp_path, progress=False))
     np.save(tmp_path / "wall.npy", np.ones((5, 5)))
-    with pytest.raises(InputError, match="label it"):
+    with pytest.raises(InputError, match="label the plaque"):
         run(replace(TOY, labels=tmp_path / "wall.npy"), Workspace(tmp_path, progress=False))
