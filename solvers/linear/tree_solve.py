@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 
 from solvers.linear.tree_plan import Elimination, Tree, elimination
 
-Nodes = Float[Array, "*#batch nodes"]
+Nodes = Float[Array, "*#batch _"]  # one number per node; what does not fit the tree is refused in words
 
 
 def solve_tree(tree: Tree, weights: Nodes, shift: Nodes, right: Nodes) -> Nodes:
@@ -146,7 +146,7 @@ def _pair_plain(values: Nodes, *, tree: Tree, to_edges: bool) -> Nodes:
     """Both maps gather, so that neither derivative scatters (which XLA on CPU does one number at a time)."""
     if to_edges:
         return values - values[..., tree.parent()]
-    flow = jnp.where(tree.has_parent(), values, 0)
+    flow = jnp.where(jnp.broadcast_to(tree.has_parent(), values.shape), values, 0)
     padded = _padded(flow)
     for row in tree.children():
         flow = flow - padded[..., row]
