@@ -108,9 +108,8 @@ def neuron_shape(sections: Sequence[Section], longest_um: float | Sequence[float
                 origin.append(number)
                 before = len(rows) - 1
         ends[number] = before, distance
-    area, up, down, position, along = (np.array(column) for column in zip(*rows, strict=True))
-    columns = [jnp.asarray(column, float) for column in (area, up, down, position, along)]
-    return NeuronShape(*columns, tree_of(parents), tuple(origin))
+    area, up, down, position, along = (jnp.asarray(np.array(column), float) for column in zip(*rows, strict=True))
+    return NeuronShape(area, up, down, position, along, tree_of(parents), tuple(origin))
 
 
 def _pieces(one: Section, count: int, distance: float) -> list[tuple[float, float, float, np.ndarray, float]]:

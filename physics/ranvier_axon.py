@@ -22,7 +22,7 @@ def ranvier_axon(fibre_um: ArrayLike, nodes: int, stimuli: tuple[NeuronStimulus,
         stimuli: Of the neuron.
 
     Resistance between nodes falls as their capacity grows, so that velocity is exactly proportional to the diameter. It fails for
-    what myelin's own capacity does (velocities are some 1.3 times too high) and below 2 um. Source: McNeal (1976), IEEE Trans. Biomed.
+    what myelin's own capacity and leak do, which slow spikes, and below 2 um. Source: McNeal (1976), IEEE Trans. Biomed.
     Eng. 23, 329, with the membrane of Sweeney et al. (1987).
     """
     return Neuron(ranvier_shape(fibre_um, nodes), Sweeney1987.published(), jnp.asarray(NODE_OHM_CM.value, float), stimuli)

@@ -104,13 +104,13 @@ def _samples(path: Path) -> dict[int, _Sample]:
         where = f"{path}, line {at}"
         try:
             values = [float(word) for word in words]
-            whole = [int(value) for value in (values[0], values[1], values[6])] if len(values) == 7 and np.isfinite(values).all() else None
         except ValueError:
-            whole = None
-        if whole is None or [*whole] != [values[0], values[1], values[6]]:
+            values = []
+        whole = [values[i] for i in (0, 1, 6)] if len(values) == 7 and np.isfinite(values).all() else [0.5]
+        if any(value != int(value) for value in whole):
             got = f"{where}: {' '.join(words)[:60]!r}"
             raise InputError(got, "seven numbers: number kind x y z radius parent", "correct the line")
-        number, kind, parent = whole
+        number, kind, parent = (int(value) for value in whole)
         if number in samples:
             raise InputError(f"{where}: sample {number} a second time", "each number once", "renumber it")
         if not values[5] > 0:

@@ -112,12 +112,11 @@ def test_batches_equal_loops():
     slope = jax.grad(lambda w, s: one(w, s).sum())
     together = quick_jit(one)(weights, shift)
     mapped, slopes = quick_jit(jax.vmap(one))(weights, shift), quick_jit(jax.vmap(slope))(weights, shift)
-    one, slope = quick_jit(one), quick_jit(slope)
+    alone, alone_slope = quick_jit(one), quick_jit(slope)
     for i in range(3):
-        np.testing.assert_allclose(together[i], one(weights[i], shift[i]), rtol=1e-13)
+        np.testing.assert_allclose(together[i], alone(weights[i], shift[i]), rtol=1e-13)
         np.testing.assert_allclose(mapped[i], together[i], rtol=1e-13)
-        alone = slope(weights[i], shift[i])
-        np.testing.assert_allclose(slopes[i], alone, rtol=1e-12, atol=1e-15)
+        np.testing.assert_allclose(slopes[i], alone_slope(weights[i], shift[i]), rtol=1e-12, atol=1e-15)
 
 
 def test_differences_and_what_leaves_are_transposes():

@@ -1,4 +1,4 @@
-"""Traces of jaxley 0.14 for test_jaxley.py, in an environment that has it: python tests/versus/make_jaxley.py > tests/versus/jaxley.json"""
+"""Traces of jaxley 0.14 for test_jaxley.py, printed; run it in an environment that has jaxley."""
 
 import json
 import sys
