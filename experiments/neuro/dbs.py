@@ -123,6 +123,8 @@ class Config:
     """Cathodes only against the ground, or anodes on the lead as well."""
     currents_ma: tuple[float, ...] = ()
     """Currents to judge instead of searching, one per contact, negative for cathodes."""
+    slopes: bool = True
+    """Say how impedance and activated volume depend on each conductivity: one more solve per contact."""
     precision: Literal["float32", "float64"] = "float64"
     """Floating-point precision."""
 
@@ -171,7 +173,7 @@ def run(config: Config, workspace: Workspace) -> Result:
     for note in notes:
         workspace.message(f"note: {note}")
     summary = _summary(config, scene, solved, plan, effects)
-    if (np.abs(plan.milliampere) > 1e-3).any():
+    if config.slopes and (np.abs(plan.milliampere) > 1e-3).any():
         summary |= workspace.stage("slopes", lambda: _slopes(config, scene, plan))
     affine = scene.anatomy.affine
     return Result(
