@@ -39,6 +39,9 @@ from twinsim.workspace import Workspace
 
 TISSUES = ("grey", "white", "csf", "encapsulation")
 RANGES = {
+    "offset_mm": (-100.0, 100.0),
+    "direction": (-1e3, 1e3),
+    "currents_ma": (-100.0, 100.0),
     "contact_at_target": (0, 7),
     "voxel_mm": (0.2, 1.2),
     "box_mm": (16.0, 60.0),
