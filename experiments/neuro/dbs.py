@@ -2,14 +2,13 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import xarray as xr
 
-from experiments.neuro._dbs_figures import View, effects_figure, plane_figure, slices_figure
+from experiments.neuro._dbs_report import Scene, Solved, dataset_of, report_of
 from physics import (
     BRAIN_CONDUCTIVITIES,
     STIMULATION_LEADS,
@@ -28,20 +27,21 @@ from physics import (
     unit_fields,
     voxel_electrode,
 )
-from physics.electrode_voxels import ElectrodeVoxels
 from solvers import Components, SimulationError, multigrid
 from twinsim.anatomy import Anatomy, mni152
 from twinsim.cli import run_script
 from twinsim.errors import InputError
 from twinsim.experiment import Result
 from twinsim.option_checks import check_options
-from twinsim.report import Report
 from twinsim.stimulation import Effect, Limits, Plan, Regions, effect, optimise_currents
 from twinsim.stimulation_target import capsule_direction, effective_site, internal_capsule, subthalamic_target
 from twinsim.workspace import Workspace
 
 TISSUES = ("grey", "white", "csf", "encapsulation")
 RANGES = {
+    "offset_mm": (-100.0, 100.0),
+    "direction": (-1e3, 1e3),
+    "currents_ma": (-100.0, 100.0),
     "contact_at_target": (0, 7),
     "voxel_mm": (0.2, 1.2),
     "box_mm": (16.0, 60.0),
@@ -123,27 +123,10 @@ class Config:
     """Cathodes only against the ground, or anodes on the lead as well."""
     currents_ma: tuple[float, ...] = ()
     """Currents to judge instead of searching, one per contact, negative for cathodes."""
+    slopes: bool = True
+    """Say how impedance and activated volume depend on each conductivity: one more solve per contact."""
     precision: Literal["float32", "float64"] = "float64"
     """Floating-point precision."""
-
-
-class Scene(NamedTuple):
-    """What does not depend on conductivities."""
-
-    anatomy: Anatomy
-    lead: Lead
-    voxels: ElectrodeVoxels
-    points: np.ndarray
-    target: np.ndarray
-    capsule: np.ndarray
-
-
-class Solved(NamedTuple):
-    """Under each scenario: its name, what counts of the fields, and resistances between contacts and ground, kΩ."""
-
-    names: list[str]
-    picked: list[tuple[np.ndarray, np.ndarray, np.ndarray]]
-    resistance: np.ndarray
 
 
 def run(config: Config, workspace: Workspace) -> Result:
@@ -171,13 +154,14 @@ def run(config: Config, workspace: Workspace) -> Result:
     for note in notes:
         workspace.message(f"note: {note}")
     summary = _summary(config, scene, solved, plan, effects)
-    if (np.abs(plan.milliampere) > 1e-3).any():
+    if config.slopes and (np.abs(plan.milliampere) > 1e-3).any():
         summary |= workspace.stage("slopes", lambda: _slopes(config, scene, plan))
     affine = scene.anatomy.affine
+    title = f"{config.lead} on the {config.side}, voxels of {config.voxel_mm:g} mm, {len(effects)} sets of conductivities"
     return Result(
         summary,
-        _report(config, scene, summary, solved, plan, effects, shown, notes),
-        _dataset(scene, solved, plan, effects),
+        report_of(title, config.capsule_percent, config.threshold_v_per_mm, scene, summary, solved, plan, effects, shown, notes),
+        dataset_of(scene, solved, plan, effects),
         volumes={
             "field_v_per_mm": (shown.astype(np.float32), affine),
             "target": (scene.target.astype(np.float32), affine),
@@ -375,61 +359,6 @@ def _summary(config: Config, scene: Scene, solved: Solved, plan: Plan, effects: 
         "scenarios": len(effects),
     }
     return summary
-
-
-def _dataset(scene: Scene, solved: Solved, plan: Plan, effects: list[Effect]) -> xr.Dataset:
-    contacts = list(scene.lead.shape.names)
-    columns = {"covered": "1", "avoided": "1", "activated_mm3": "mm^3", "spill_mm3": "mm^3"}
-    return xr.Dataset(
-        {
-            "current": ("contact", plan.milliampere, {"units": "mA"}),
-            "resistance": (("scenario", "contact", "other_contact"), 1000 * solved.resistance, {"units": "ohm"}),
-            **{name: ("scenario", [getattr(one, name) for one in effects], {"units": unit}) for name, unit in columns.items()},
-        },
-        coords={"scenario": solved.names, "contact": contacts, "other_contact": contacts},
-    )
-
-
-def _report(
-    config: Config,
-    scene: Scene,
-    summary: dict[str, Any],
-    solved: Solved,
-    plan: Plan,
-    effects: list[Effect],
-    shown: np.ndarray,
-    notes: list[str],
-) -> Report:
-    title = f"{config.lead} on the {config.side}, voxels of {config.voxel_mm:g} mm, {len(effects)} sets of conductivities"
-    report = Report("Stimulation of the subthalamic nucleus", title)
-    for note in notes:
-        report.warn(note)
-    view = View(scene.anatomy, scene.lead, scene.target, scene.capsule, shown, config.threshold_v_per_mm)
-    report.figure(
-        plane_figure(view, plan.milliampere),
-        "The plane of the lead and of the way to the internal capsule, and one across the lead at the target: strength of the field, and "
-        "what exceeds the threshold.",
-        "lead",
-    )
-    report.figure(slices_figure(view), "Slices of the brain through the target.", "slices")
-    report.figure(
-        effects_figure(solved.names, effects, config.capsule_percent, scene.lead.shape.names, plan.milliampere),
-        "What the same currents do if conductivities are off, and the currents.",
-        "scenarios",
-    )
-    report.table(
-        ["Quantity", "Value"],
-        [
-            [name, "none" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)]
-            for name, value in summary.items()
-        ],
-    )
-    report.text(
-        "Slopes say by how many per cent the impedance or the activated volume changes if one conductivity rises by one per cent; those "
-        "of the impedance add up to minus one without an impedance of the contacts."
-    )
-    report.text("Target and internal capsule are ellipsoids from the literature in an average brain, of nobody. No advice for treatment.")
-    return report
 
 
 def _sign(config: Config) -> float:
