@@ -114,7 +114,7 @@ class BalloonWindkessel(eqx.Module):
 
         Args:
             neural: $z$, one row per sample, means over intervals.
-            interval_s: Between samples, s; 0.1 is short enough.
+            interval_s: Between samples, s; 0.1 is short enough, at 0.5 strong activity is not resolved.
             every: Samples from one value to the next.
             blood: At the start; None is rest.
 

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+ROUNDING = 16.0
 Signals = Float[Array, "samples regions"]
 
 
@@ -12,7 +13,8 @@ def functional_connectivity(signals: Signals) -> Float[Array, "regions regions"]
     """Pearson's correlation of every pair of regions; 0 with a region that stands still, and its own is 1."""
     off = signals - jnp.mean(signals, axis=0, keepdims=True)
     square = jnp.sum(off**2, axis=0)
-    still = square <= (jnp.finfo(signals.dtype).eps * jnp.max(jnp.abs(signals), axis=0)) ** 2 * len(signals)
+    rounding = ROUNDING * jnp.finfo(signals.dtype).eps * jnp.max(jnp.abs(signals), axis=0)  # of the mean
+    still = square <= len(signals) * rounding**2
     normal = jnp.where(still[None], 0.0, off / jnp.sqrt(jnp.where(still, 1.0, square))[None])
     found = normal.T @ normal
     return jnp.where(jnp.eye(len(found), dtype=bool), 1.0, found)

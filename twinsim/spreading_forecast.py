@@ -27,17 +27,14 @@ def predicted_readings(predict: Predict, years: np.ndarray, seeds: np.ndarray, z
         regions: How many.
     """
 
-    @eqx.filter_jit
-    def run(years: Array, seeds: Array, z: Array) -> Array:
-        def one(args: tuple[Array, Array, Array]) -> Array:
-            times, seed, point = args
-            record = jax.nn.one_hot(seed, regions, dtype=point.dtype)
-            return predict(values_of(PRIORS, point), (jnp.repeat(times, regions),), record)[0].reshape(-1, regions)
-
-        return jax.lax.map(one, (years, seeds, z), batch_size=256)
-
     people, draws = seeds.shape
-    flat = run(jnp.asarray(np.repeat(years, draws, axis=0)), jnp.asarray(seeds.ravel()), jnp.asarray(z.reshape(people * draws, -1)))
+    flat = _predicted(
+        predict,
+        regions,
+        jnp.asarray(np.repeat(years, draws, axis=0)),
+        jnp.asarray(seeds.ravel()),
+        jnp.asarray(z.reshape(people * draws, -1)),
+    )
     return np.asarray(flat).reshape(people, draws, *flat.shape[1:])
 
 
@@ -103,10 +100,12 @@ def rules(people: Sequence[PersonVisits], years: Sequence[float]) -> dict[str, n
         levels.append(before[both])
         rates.append(((after - before) / gaps)[both])
     level = np.concatenate(levels)
-    parabola = np.polynomial.Polynomial.fit(level, np.concatenate(rates), 2) if len(level) > 3 else np.polynomial.Polynomial([0.0])
+    degree = min(2, len(np.unique(level)) - 1)
     moved = last
-    for _ in range(RULE_STEPS):
-        moved = moved + ahead / RULE_STEPS * parabola(np.clip(moved, level.min(), level.max()) if len(level) else moved)
+    if degree >= 0:
+        curve = np.polynomial.Polynomial.fit(level, np.concatenate(rates), degree)
+        for _ in range(RULE_STEPS):
+            moved = moved + ahead / RULE_STEPS * curve(np.clip(moved, level.min(), level.max()))
     line = np.stack([own_line(one, year) for one, year in zip(people, years, strict=True)])
     return {"no_change": last, "linear": line, "mean_rate": last + slopes * ahead, "rate_of_level": moved}
 
@@ -120,3 +119,13 @@ def covered(draws: np.ndarray, readings: np.ndarray, probability: float) -> np.n
     """Whether central intervals hold the readings, as 1 and 0; NaN where there is none. Draws are along the axis before the last."""
     low, high = np.quantile(draws, [0.5 - probability / 2, 0.5 + probability / 2], axis=-2)
     return np.where(np.isfinite(readings), (readings >= low) & (readings <= high), np.nan)
+
+
+@eqx.filter_jit
+def _predicted(predict: Predict, regions: int, years: Array, seeds: Array, z: Array) -> Array:
+    def one(args: tuple[Array, Array, Array]) -> Array:
+        times, seed, point = args
+        record = jax.nn.one_hot(seed, regions, dtype=point.dtype)
+        return predict(values_of(PRIORS, point), (jnp.repeat(times, regions),), record)[0].reshape(-1, regions)
+
+    return jax.lax.map(one, (years, seeds, z), batch_size=256)

@@ -16,9 +16,8 @@ from twinsim.inference import (
     Normal,
     Population,
     Problem,
+    approximate_each,
     fit_population,
-    laplace,
-    maximise,
     problems,
     reweighted_population,
     series,
@@ -161,14 +160,14 @@ def fit_people(people: Sequence[PersonVisits], predict: Predict, shortlist: int,
 
 def _approximated(every: list[list[Problem]]) -> tuple[Laplace, np.ndarray, Population, Problem, bool]:
     """Normal approximations for each person and candidate, their weights, the population and the problems of the likeliest seeds."""
-    tried = problems([problem for row in every for problem in row])
     n, shape = len(PRIORS), (len(every), len(every[0]))
+    columns = [problems(list(column)) for column in zip(*every, strict=True)]  # one candidate of everybody: one shape, compiled once
     mean, covariance = np.zeros(n), np.eye(n)
     chosen, first, batch = None, None, every[0][0]
     for _ in range(ROUNDS):
-        start = np.broadcast_to(mean, (shape[0] * shape[1], n))
-        fits = _each(tried, jnp.asarray(start), jnp.asarray(mean), jnp.asarray(covariance))
-        fits = jax.tree.map(lambda leaf: np.asarray(leaf).reshape(*shape, *leaf.shape[1:]), fits)
+        start, here = jnp.broadcast_to(jnp.asarray(mean)[None], (shape[0], n)), (jnp.asarray(mean), jnp.asarray(covariance))
+        tried = [approximate_each(column, start, *here)[1] for column in columns]
+        fits = jax.tree.map(lambda *leaves: np.stack([np.asarray(leaf) for leaf in leaves], axis=1), *tried)
         evidence = np.where(np.isfinite(fits.log_evidence), fits.log_evidence, -1e300)
         weights = np.exp(evidence - evidence.max(axis=1, keepdims=True))
         weights /= weights.sum(axis=1, keepdims=True)
@@ -215,15 +214,6 @@ def _mean_reading(visits: PersonVisits) -> np.ndarray:
     seen = np.isfinite(visits.readings)
     total = np.where(seen, visits.readings, 0.0).sum(axis=0)
     return np.where(seen.any(axis=0), total / np.maximum(seen.sum(axis=0), 1), -np.inf)
-
-
-@eqx.filter_jit
-def _each(batch: Problem, start: Array, mean: Array, covariance: Array) -> Laplace:
-    def one(problem: Problem, z: Array) -> Laplace:
-        problem = problem.with_prior(mean, covariance)
-        return laplace(problem, maximise(problem, z[None], steps=60).z)
-
-    return eqx.filter_vmap(one, in_axes=(eqx.if_array(0), 0))(batch, start)
 
 
 @eqx.filter_jit

@@ -121,7 +121,7 @@ def ellipses(fit: SpreadingFit, information: np.ndarray, person: int, truth: np.
     right.plot(visits, nats.mean(axis=0), "o-", color=BLUE)
     right.set_xticks(visits)
     right.set_xlabel("visits given")
-    right.set_ylabel("information on rates and amplitude (nats)")
+    right.set_ylabel("information on rates (nats)")
     for axes in (left, right):
         quiet(axes)
     return figure

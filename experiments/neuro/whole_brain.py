@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 
+from experiments.neuro import _observables
 from physics import NEURAL_MASSES, BrainNetwork, Connectome, NeuralMass, WhiteNoise, usual_coupling
 from solvers import DelayedSolution, SimulationError
 from twinsim.cli import run_script
@@ -50,6 +51,10 @@ class Config:
     """Global strength of the coupling that the mass is used with."""
     noise: float = 0.0
     """Intensity D of additive white noise in every variable, per ms: increments have the variance 2 D dt."""
+    observables: bool = False
+    """Functional connectivity, synchrony and the spectrum of the first variable."""
+    bold: bool = False
+    """What functional MRI would show of the first variable, and its connectivity; with --save mean, 20 s or more."""
     seed: int = 0
     """Of the noise and of the first states."""
     precision: Literal["float32", "float64"] = "float64"
@@ -60,6 +65,8 @@ def run(config: Config, workspace: Workspace) -> Result:
     """Compiles the march, runs it, and shows what the regions do."""
     mass = _mass(config)
     steps, every = _steps(config)
+    if config.bold:
+        _observables.check_bold(config.save, config.save_ms, config.duration_ms)
     connectome = read_connectome(config.connectome)
     numbers = steps // every * connectome.regions * len(mass.names)
     if numbers > FINEST:
@@ -108,7 +115,24 @@ def run(config: Config, workspace: Workspace) -> Result:
             "unit": ("variable", list(mass.units)),
         },
     )
-    return Result(summary, _report(config, mass, connectome, summary, times, states, notes), dataset, notes=notes)
+    if not (config.observables or config.bold):
+        return Result(summary, _report(config, mass, connectome, summary, times, states, notes), dataset, notes=notes)
+    interval_s, first = config.save_ms / 1000, states[:, 0]
+    signal = np.sin(first) if mass.units[0] == "rad" else first
+    bold = _observables.bold_of(signal, interval_s) if config.bold else None
+    found, connectivity = _observables.observed(first, interval_s, mass.units[0] == "rad", bold)
+    summary |= found
+    dataset["functional_connectivity"] = (("region", "other_region"), connectivity, {"units": "1"})
+    if bold is not None:
+        dataset["bold"] = (("second", "region"), bold, {"units": "percent"})
+    report = _report(config, mass, connectome, summary, times, states, notes)
+    report.figure(
+        _observables.picture(connectivity, signal, interval_s, bold),
+        "Correlations of regions" + (", and what functional MRI would show." if config.bold else ", and the spectrum of their activity."),
+        "observables",
+        alt="Matrix of correlations; BOLD or spectrum",
+    )
+    return Result(summary, report, dataset, notes=notes)
 
 
 def _march(network: BrainNetwork, state: jax.Array, noise: WhiteNoise | None, steps: int, every: int, mean: bool) -> DelayedSolution:

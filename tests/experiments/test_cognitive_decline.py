@@ -16,6 +16,7 @@ from twinsim.workspace import Workspace
 TOY = cognitive_decline.Config(regions=20, people=6, draws=100, shortlist=2, nuts_people=0)
 
 
+@pytest.mark.slow
 def test_the_headline():
     result = cognitive_decline.run(TOY, Workspace(progress=False))
     summary = result.summary

@@ -50,9 +50,40 @@ def test_noise_follows_its_seed_and_parameters_can_be_set():
         ("conduction_speed_mm_per_ms", 0.01, "0.1 to 1000"),
         ("duration_ms", 1e6, "larger save-ms"),
         ("coupling", 1e5, "stays finite"),
+        ("bold", True, "--save mean"),
     ],
 )
 def test_bad_options_are_one_line(option, value, words):
     with pytest.raises(InputError, match=words) as caught:
         whole_brain.run(dataclasses.replace(TOY, **{option: value}), Workspace(progress=False))
     assert "\n" not in str(caught.value)
+
+
+def test_observables_of_phases_that_turn_together():
+    """Uncoupled phases of 10 Hz, started nearly alike: one rhythm, full order, and BOLD that forgets it."""
+    config = whole_brain.Config(
+        model="kuramoto",
+        duration_ms=20_000.0,
+        dt_ms=5.0,
+        save_ms=10.0,
+        save="mean",
+        coupling=0.0,
+        bold=True,
+        set=("angular_frequency=0.0628",),
+    )
+    result = whole_brain.run(config, Workspace(progress=False))
+    summary = result.summary
+    assert summary["spectral_peak_hz"] == pytest.approx(62.8 / (2 * np.pi), abs=0.05)
+    assert summary["order_parameter_mean"] > 0.999 and summary["metastability"] < 1e-6
+    assert summary["functional_connectivity_mean"] > 0.999
+    assert result.dataset["bold"].shape == (20, 76) and 0 < summary["bold_sd_percent"] < 1
+    assert set(result.report._pictures) == {"activity", "observables"}
+    short = dataclasses.replace(config, duration_ms=400.0, bold=False, observables=True)
+    assert "bold_sd_percent" not in whole_brain.run(short, Workspace(progress=False)).summary
+
+
+@pytest.mark.parametrize(("option", "value", "words"), [("save_ms", 250.0, "at most 200 ms"), ("duration_ms", 15_000.0, "20 or more")])
+def test_bold_wants_enough(option, value, words):
+    config = whole_brain.Config(duration_ms=20_000.0, dt_ms=5.0, save_ms=10.0, save="mean", bold=True)
+    with pytest.raises(InputError, match=words):
+        whole_brain.run(dataclasses.replace(config, **{option: value}), Workspace(progress=False))

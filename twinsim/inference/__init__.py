@@ -42,6 +42,7 @@ from twinsim.inference.maximum import maximise_each as maximise_each
 from twinsim.inference.nuts import nuts_chains as nuts_chains
 from twinsim.inference.nuts import nuts_posterior as nuts_posterior
 from twinsim.inference.population import Population as Population
+from twinsim.inference.population import approximate_each as approximate_each
 from twinsim.inference.population import fit_population as fit_population
 from twinsim.inference.population_reweighting import ReweightedPopulation as ReweightedPopulation
 from twinsim.inference.population_reweighting import reweighted_population as reweighted_population

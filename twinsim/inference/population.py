@@ -104,7 +104,7 @@ def fit_population(
     base = np.diag(np.where(fixed, 0.0, between**2))
 
     def expectation(z: Array, at: _Moments) -> _Expectation:
-        found, fits = _expectation(batch, z, jnp.asarray(at.mean), jnp.asarray(_pinned(at.covariance, fixed)))
+        found, fits = approximate_each(batch, z, jnp.asarray(at.mean), jnp.asarray(_pinned(at.covariance, fixed)))
         evidence = float(fits.log_evidence.sum())
         spread = np.linalg.slogdet(at.covariance[v])[1] + np.trace(np.linalg.solve(at.covariance[v], base[v]))
         return _Expectation(found, fits, evidence, evidence - 0.5 * float(at.mean @ at.mean) - 0.5 * pseudo * float(spread))
@@ -190,8 +190,8 @@ def _pinned(covariance: np.ndarray, fixed: np.ndarray) -> np.ndarray:
 
 
 @eqx.filter_jit
-def _expectation(batch: Problem, z: Array, mean: Array, covariance: Array) -> tuple[Maximum, Laplace]:
-    """Maximum and Laplace approximation of every patient under the population."""
+def approximate_each(batch: Problem, z: Array, mean: Array, covariance: Array) -> tuple[Maximum, Laplace]:
+    """Maximum and Laplace approximation of every patient of a batch under a population, from starts ``(patients, parameters)``."""
 
     def one(problem: Problem, z: Array) -> tuple[Maximum, Laplace]:
         problem = problem.with_prior(mean, covariance)
