@@ -82,7 +82,7 @@ def person_problem(visits: PersonVisits, predict: Predict, seed: int) -> Problem
     """One person whose load starts in one region; times count from the first visit."""
     regions = visits.readings.shape[1]
     times = np.repeat(visits.years - visits.years[0], regions)
-    kind = series(times, visits.readings.ravel(), Normal("error"), "uptake", "SUVR")
+    kind = series(times, visits.readings.ravel(), Normal("error"), "uptake", "SUVR")  # pyright: ignore[reportCallIssue]
     return Problem(PRIORS, predict, (kind,), jnp.zeros(regions).at[seed].set(1.0))
 
 
@@ -160,25 +160,27 @@ def fit_people(people: Sequence[PersonVisits], predict: Predict, shortlist: int,
 
 def _approximated(every: list[list[Problem]]) -> tuple[Laplace, np.ndarray, Population, Problem, bool]:
     """Normal approximations for each person and candidate, their weights, the population and the problems of the likeliest seeds."""
-    n, shape = len(PRIORS), (len(every), len(every[0]))
+    n, rows = len(PRIORS), np.arange(len(every))
     columns = [problems(list(column)) for column in zip(*every, strict=True)]  # one candidate of everybody: one shape, compiled once
-    mean, covariance = np.zeros(n), np.eye(n)
-    chosen, first, batch = None, None, every[0][0]
-    for _ in range(ROUNDS):
-        start, here = jnp.broadcast_to(jnp.asarray(mean)[None], (shape[0], n)), (jnp.asarray(mean), jnp.asarray(covariance))
+
+    def under(mean: np.ndarray, covariance: np.ndarray) -> tuple[Laplace, np.ndarray]:
+        start, here = jnp.broadcast_to(jnp.asarray(mean)[None], (len(every), n)), (jnp.asarray(mean), jnp.asarray(covariance))
         tried = [approximate_each(column, start, *here)[1] for column in columns]
         fits = jax.tree.map(lambda *leaves: np.stack([np.asarray(leaf) for leaf in leaves], axis=1), *tried)
         evidence = np.where(np.isfinite(fits.log_evidence), fits.log_evidence, -1e300)
         weights = np.exp(evidence - evidence.max(axis=1, keepdims=True))
-        weights /= weights.sum(axis=1, keepdims=True)
-        now = weights.argmax(axis=1)
-        if first is not None and (now == chosen).all():
-            return fits, weights, first, batch, first.converged
-        chosen = now
+        return fits, weights / weights.sum(axis=1, keepdims=True)
+
+    fits, weights = under(np.zeros(n), np.eye(n))
+    rounds = 0
+    while True:
+        chosen, rounds = weights.argmax(axis=1), rounds + 1
         batch = problems([row[k] for row, k in zip(every, chosen, strict=True)])
-        first = fit_population(batch, SHARED, start=jnp.asarray(fits.mean[np.arange(shape[0]), chosen]))
-        mean, covariance = first.mean, first.covariance + first.mean_covariance
-    return fits, weights, first, batch, False
+        first = fit_population(batch, SHARED, start=jnp.asarray(fits.mean[rows, chosen]))
+        fits, weights = under(first.mean, first.covariance + first.mean_covariance)
+        settled = bool((weights.argmax(axis=1) == chosen).all())
+        if settled or rounds == ROUNDS:
+            return fits, weights, first, batch, settled and first.converged
 
 
 def _proposed(fits: Laplace, weights: np.ndarray, error: float, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
