@@ -51,6 +51,9 @@ class Connectome:
             raise ValueError(f"got the region {twice!r} twice; expected different names; do: rename one")
         if self.centres is not None and self.centres.shape != (len(self.names), 3):
             raise ValueError(f"got centres of shape {self.centres.shape}; expected {(len(self.names), 3)}; do: give x, y, z per region")
+        if self.centres is not None and not np.isfinite(self.centres).all():
+            row = int(np.argwhere(~np.isfinite(self.centres))[0, 0])
+            raise ValueError(f"got a centre of region {self.names[row]} that is no number; expected x, y, z in mm; do: correct it")
 
     @property
     def regions(self) -> int:

@@ -83,6 +83,10 @@ def _tables(path: Path, members: Mapping[str, object], read: Open) -> Parts:
 
 
 def _numbers(path: Path, name: str, text: str, delimiter: str | None = None) -> np.ndarray:
+    if not text.strip():
+        raise InputError(f"{path}: {name} without a row", "a table of numbers", "correct it")
+    if delimiter == "," and ";" in text:
+        raise InputError(f"{path}: {name} with semicolons", "commas between numbers, and points in them", "save it so")
     try:
         return np.loadtxt(io.StringIO(text), delimiter=delimiter, ndmin=2)
     except ValueError as error:
@@ -93,11 +97,13 @@ def _read_npz(path: Path) -> Parts:
     try:
         with np.load(path, allow_pickle=False) as arrays:
             held = {name: arrays[name] for name in arrays.files}
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path}: {error}", "an NPZ of plain arrays", "save it with numpy.savez") from None
+    except (OSError, ValueError, zipfile.BadZipFile):
+        raise InputError(f"{path}, which is none or holds objects", "an NPZ of plain arrays", "save it with numpy.savez") from None
     for name in TABLES[:2]:
-        if name not in held or held[name].dtype.kind not in "fiu":
+        if name not in held:
             raise InputError(f"{path} with {', '.join(held) or 'nothing'}", f"an array {name} of numbers", "add it")
+        if held[name].dtype.kind not in "fiu":
+            raise InputError(f"{path}: {name} of type {held[name].dtype}", "real numbers", "convert it")
     names = tuple(str(one) for one in held["names"]) if "names" in held else None
     return held["weights"].astype(float), held["tract_lengths"].astype(float), names, held.get("centres")
 

@@ -146,6 +146,8 @@ def run_experiment(name: str, config: Any = None, options: RunOptions | None = N
         raise
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)
     print_summary(script.name, summary)
+    for note in result.notes or ():
+        print(f"note: {note}", file=sys.stderr)
     print(f"report: {folder / 'report.html'}", file=sys.stderr)
     emit_json(with_notes(summary, result), options.json)
     return summary

@@ -70,7 +70,9 @@ def read_recording(source: str) -> IntracranialRecording:
         raise InputError(f"{path.name}: channel {max(names, key=names.count)} twice", "names that differ", "rename one")
     if not SLOWEST_HZ <= rate <= FASTEST_HZ:
         raise InputError(f"{path.name}: {rate:g} Hz", f"{SLOWEST_HZ:g} to {FASTEST_HZ:g} Hz", "give samples per second")
-    if not np.isfinite(times).all() or len(times) < rate:
+    if not np.isfinite(times).all():
+        raise InputError(f"{path.name}: time_s with values that are no numbers", "seconds from the onset", "correct it")
+    if len(times) < rate:
         raise InputError(f"{path.name}: {len(times) / rate:.3g} s", "at least 1 s", "record longer")
     steps = np.diff(times)
     if np.abs(steps * rate - 1).max() > 0.01:
@@ -109,7 +111,9 @@ def log_envelope(
     Over all channels and times the 5 % quantile is -2 (rest) and the 99.5 % quantile 1 (seizing): amplitudes of channels are compared with
     each other, not with a stretch before the onset.
     """
-    if band_hz[1] >= recording.rate_hz / 2 or not 0 < band_hz[0] < band_hz[1]:
+    if not 0 < band_hz[0] < band_hz[1]:
+        raise InputError(f"a band of {band_hz[0]:g} to {band_hz[1]:g} Hz", "the lower end first", "exchange the ends")
+    if band_hz[1] >= recording.rate_hz / 2:
         raise InputError(f"a band of {band_hz[0]:g} to {band_hz[1]:g} Hz", f"within 0 to {recording.rate_hz / 2:g} Hz", "lower its end")
     filtered = signal.sosfiltfilt(signal.butter(4, band_hz, "band", fs=recording.rate_hz, output="sos"), recording.values, axis=1)
     width = max(3, 2 * round(window_s * recording.rate_hz / 2) + 1)
@@ -117,7 +121,7 @@ def log_envelope(
     power = np.pad(filtered**2, ((0, 0), (width // 2, width // 2)), mode="reflect")
     smooth = signal.fftconvolve(power, (window / window.sum())[None], mode="valid", axes=1)
     every = max(1, round(every_s * recording.rate_hz))
-    chosen = slice(every // 2, None, every)
+    chosen = slice(width, recording.values.shape[1] - width, every)  # the ends belong to the filter
     feature = 0.5 * np.log(np.maximum(smooth[:, chosen], np.finfo(float).tiny)).T
     rest, seizing = np.quantile(feature, QUANTILES)
     return recording.times[chosen], 3 * (feature - rest) / (seizing - rest) - 2

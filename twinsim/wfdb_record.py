@@ -66,9 +66,12 @@ def record_path(name: str) -> Path:
     """Where a record of the data set `wfdb` lies, without ending; by the name in :data:`RECORDS` or that of its files.
 
     Raises:
-        InputError: The data set is not there.
+        InputError: The data set or the record is not there.
     """
-    return locate("wfdb") / RECORDS.get(name, name)
+    path = locate("wfdb") / RECORDS.get(name, name)
+    if not path.with_suffix(".hea").is_file():
+        raise InputError(f"record {name}", ", ".join(RECORDS), near_misses(name, RECORDS))
+    return path
 
 
 def read_wfdb(path: str | Path) -> WfdbRecord:

@@ -89,11 +89,11 @@ class Config:
     """By cuff, in mmHg."""
     diastolic_mmhg: float = 80.0
     """By cuff, in mmHg."""
-    fibrous_kpa: float = PLAQUE_TISSUE["fibrous"].value
+    fibrous_kpa: float = 600.0
     """Young's modulus of cap and wall, in kPa."""
-    lipid_kpa: float = PLAQUE_TISSUE["lipid"].value
+    lipid_kpa: float = 1.0
     """Young's modulus of lipid, in kPa."""
-    calcium_kpa: float = PLAQUE_TISSUE["calcium"].value
+    calcium_kpa: float = 10000.0
     """Young's modulus of calcium, in kPa."""
     cap_error_um: float = 20.0
     """Standard deviation of the measured cap, in µm; of the order of the axial resolution of optical coherence tomography."""

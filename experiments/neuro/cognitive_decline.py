@@ -53,7 +53,7 @@ class Config:
 
     visits: str = ""
     """CSV of one's own: person, time_years, and a column per region with its uptake ratio; empty makes people up."""
-    connectome: str = SYNTHETIC
+    connectome: str = "synthetic"
     """synthetic (of nobody), or a ZIP, NPZ, CSV or folder; see docs/theory/brain_networks.md."""
     regions: int = 76
     """Of the synthetic connectome."""

@@ -10,7 +10,6 @@ import numpy as np
 
 from experiments.neuro._dbs_report import Scene, Solved, dataset_of, report_of
 from physics import (
-    BRAIN_CONDUCTIVITIES,
     STIMULATION_LEADS,
     Conductor,
     Lead,
@@ -87,13 +86,13 @@ class Config:
     """Edge of the cube of tissue that is solved for, round the target."""
     ground: Literal["case", "box"] = "case"
     """Where currents go: far away, or the walls of the cube."""
-    grey_s_per_m: float = BRAIN_CONDUCTIVITIES["grey"].value
+    grey_s_per_m: float = 0.275
     """Conductivity of grey matter and of the target."""
-    white_s_per_m: float = BRAIN_CONDUCTIVITIES["white"].value
+    white_s_per_m: float = 0.126
     """Of white matter."""
-    csf_s_per_m: float = BRAIN_CONDUCTIVITIES["csf"].value
+    csf_s_per_m: float = 1.79
     """Of cerebrospinal fluid, and of everything in the cube that is no brain."""
-    encapsulation_s_per_m: float = BRAIN_CONDUCTIVITIES["encapsulation"].value
+    encapsulation_s_per_m: float = 0.16
     """Of the scar round the lead."""
     encapsulation_mm: float = 0.25
     """Thickness of that scar."""

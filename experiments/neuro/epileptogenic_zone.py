@@ -40,6 +40,7 @@ RECORDED = (
     Prior("scale", "1", 1.0, 0.3, "log", "of the feature", convention=True),
 )
 EVERY_S, RECORDED_STEPS = 0.04, 5
+FEWEST = 5  # channels named, and not named, for an interval of the area
 INSIDE = 1.6449  # standard deviations on either side that hold 90 %
 
 
@@ -48,7 +49,8 @@ class Config:
     """Options of the search for the epileptogenic zone."""
 
     recording: str = ""
-    """ieeg_ictal, or an NPZ file with ecog, channels, time_s, fs and perhaps soz; without it, virtual patients with a hidden truth."""
+    """ieeg_ictal, or an NPZ file with ecog (channels, samples), channels (names), time_s (0 at the onset), fs (Hz) and perhaps soz (one
+    truth value per channel); without it, virtual patients with a hidden truth."""
     band_hz: tuple[float, float] = (1.0, 200.0)
     """Of the recording, in Hz."""
     window_s: float = 0.25
@@ -110,6 +112,9 @@ def _recorded(config: Config, workspace: Workspace) -> Result:
     }
     notes = [
         "One seizure of one person: no figure here says how well other seizures would be read.",
+        "The scale is the recording's own, so that its loudest channels come out high even where nobody seizes: channels are ranked, and "
+        "whether there is a seizure is not judged.",
+        *([] if bool(zone.maximum.converged) else ["The search ended before it met its tolerance."]),
         "Amplitudes are compared between channels. Against a stretch before the onset the named channels change less than others (they are "
         "loud before it), so that such a score ranks them last; this was seen with their names in view, and so was the band.",
         "No tracts and no places of contacts are known: channels are not coupled.",
@@ -135,7 +140,8 @@ def _scored(name: str, score: np.ndarray | None, truth: np.ndarray | None, seed:
     known = score is not None and truth is not None and 0 < truth.sum() < truth.size
     if not known or score is None or truth is None:
         return {f"{name}_auc": None, f"{name}_auc_ci90_low": None, f"{name}_auc_ci90_high": None, hits: None}
-    low, high = bootstrap_interval(score, truth, seed)
+    enough = FEWEST <= truth.sum() <= truth.size - FEWEST
+    low, high = bootstrap_interval(score, truth, seed) if enough else (None, None)
     return {
         f"{name}_auc": area_under_curve(score, truth), f"{name}_auc_ci90_low": low, f"{name}_auc_ci90_high": high,
         hits: hits_among_first(score, truth),

@@ -85,7 +85,9 @@ def run(config: Config, workspace: Workspace) -> Result:
     recruited = np.isfinite(onset) & ~np.isin(np.arange(connectome.regions), zone)
     influence = np.where(np.isfinite(onset)[:, None], slopes, 0.0)
     order = np.argsort(influence[recruited].sum(axis=0), kind="stable")[: min(config.removals, connectome.regions)]
-    left = workspace.stage("removals", lambda: _removals(config, connectome, x0, order))
+    order = order if np.isfinite(onset).any() else order[:0]
+    seizing = workspace.stage("removals", lambda: _removals(config, connectome, x0, order))
+    left = seizing.sum(axis=0)
     seconds = time.perf_counter() - began
     summary: dict[str, Any] = {
         "regions": connectome.regions,
@@ -99,6 +101,7 @@ def run(config: Config, workspace: Workspace) -> Result:
         "median_slope_to_coupling_ms": _known(float(np.median(to_coupling[recruited]))) if recruited.any() else None,
         "removal_leaving_fewest": connectome.names[order[int(np.argmin(left))]] if len(order) else None,
         "regions_seizing_after_it": int(left.min()) if len(order) else None,
+        "of_these_in_the_zone": int(seizing[zone, np.argmin(left)].sum()) if len(order) else None,
         "run_seconds": seconds,
     }
     finite = np.where(np.isfinite(onset), onset, np.nan)
@@ -118,13 +121,18 @@ def run(config: Config, workspace: Workspace) -> Result:
     report = Report("Spread of a seizure", f"{connectome.regions} regions, zone {summary['zone']}, coupling {config.coupling:g}")
     _show(report, connectome, zone, np.asarray(times), np.asarray(activity), onset, influence, order, left)
     notes = ["The connectome is synthetic: of nobody."] if config.connectome == "synthetic" else []
+    if connectome.isolated:
+        notes.append(f"{len(connectome.isolated)} regions have no tract and hear nobody: {', '.join(connectome.isolated[:6])}.")
+    if not np.isfinite(onset).any():
+        notes.append(f"No region seized within {config.duration_ms:g} ms.")
     return Result(summary, report, dataset, notes=notes)
 
 
 def _zone(config: Config, connectome: Connectome) -> np.ndarray:
     if not config.zone:
         source = int(np.argmax(connectome.weights.sum(axis=0)))
-        return np.concatenate([[source], np.argsort(-connectome.weights[:, source], kind="stable")[:3]])
+        targets = np.argsort(-connectome.weights[:, source], kind="stable")[:3]
+        return np.concatenate([[source], targets[connectome.weights[targets, source] > 0]])
     for name in config.zone:
         if name not in connectome.names:
             raise InputError(
@@ -170,12 +178,12 @@ def _slopes(config: Config, connectome: Connectome, x0: jax.Array) -> tuple[np.n
 
 
 def _removals(config: Config, connectome: Connectome, x0: jax.Array, order: np.ndarray) -> np.ndarray:
-    """How many regions seize when one of these cannot, all in one batch."""
+    """Which regions seize when one of these cannot, ``(regions, removed)``, all in one batch."""
     if not len(order):
-        return np.zeros(0, int)
+        return np.zeros((len(x0), 0), bool)
     members = jnp.broadcast_to(x0[:, None], (len(x0), len(order))).at[order, jnp.arange(len(order))].set(REMOVED)
     onset = onset_times(*_simulated(config, connectome, members, jnp.asarray(config.coupling)))
-    return np.asarray(jnp.isfinite(onset).sum(axis=0))
+    return np.asarray(jnp.isfinite(onset))
 
 
 def _known(value: float) -> float | None:
@@ -194,6 +202,8 @@ def _show(
     left: np.ndarray,
 ) -> None:
     rank = np.argsort(onset, kind="stable")
+    begun = rank[np.isfinite(onset[rank])]
+    labels = [connectome.names[one] for one in begun] if len(begun) <= 40 else []
     figure = new_figure(4.6)
     first, second = figure.subplots(1, 2)
     image = first.imshow(
@@ -201,14 +211,16 @@ def _show(
     )
     figure.colorbar(image, ax=first, label="fast variable", shrink=0.8)
     first.set_xlabel("time (ms)")
-    first.set_ylabel("region, by its onset")
-    seizing = rank[np.isfinite(onset[rank])]
-    shown = influence[np.ix_(seizing, seizing)]
+    first.set_ylabel("region, by its onset; others below")
+    shown = influence[np.ix_(begun, begun)]
     most = max(float(np.abs(shown).max()), 1e-12) if shown.size else 1.0
     if shown.size:
         image = second.imshow(shown, cmap="RdBu", norm=SymLogNorm(1.0, vmin=-most, vmax=most))
         figure.colorbar(image, ax=second, label="slope of onset (ms per unit)", shrink=0.8)
-    second.set_xlabel("of the epileptogenicity of region")
+    for axis in (first.yaxis, second.yaxis):
+        if labels:
+            axis.set_ticks(range(len(labels)), labels, fontsize=5)
+    second.set_xlabel("of the epileptogenicity of region, in the same order")
     second.set_ylabel("onset of region")
     report.figure(figure, "Activity in the order of onsets; what each onset depends on.", "spread", alt="Activity and matrix of slopes")
     if len(order):
@@ -221,7 +233,10 @@ def _show(
         axes.tick_params(axis="x", color=SOFT)
         quiet(axes)
         report.figure(
-            figure, "When one region cannot seize; red: of the zone; dashed: all there.", "removals", alt="Bars of recruited regions"
+            figure,
+            "Regions that seize when one cannot; red bars: that one is of the zone; dashed: all are there.",
+            "removals",
+            alt="Bars of recruited regions",
         )
     rows = [[connectome.names[one], f"{onset[one]:.1f}", "yes" if one in zone else ""] for one in rank if np.isfinite(onset[one])]
     report.table(["Region", "Onset (ms)", "Of the zone"], rows[:20])

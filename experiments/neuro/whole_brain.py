@@ -89,7 +89,9 @@ def run(config: Config, workspace: Workspace) -> Result:
     try:
         solution.raise_for_status()
     except SimulationError as error:
-        raise InputError(f"dt-ms {config.dt_ms:g} with {config.model}: {error}", "activity that stays finite", "shorten dt-ms") from None
+        weights = f"weights of up to {connectome.weights.max():.3g}"
+        got = f"{config.model} with coupling {config.coupling:g}, {weights} and steps of {config.dt_ms:g} ms"
+        raise InputError(got, "activity that stays finite", "lower --coupling, scale the weights or shorten --dt-ms") from error
     states, final = np.asarray(solution.states), np.asarray(solution.final)
     notes = _notes(config, connectome)
     summary: dict[str, Any] = {
@@ -184,8 +186,11 @@ def _notes(config: Config, connectome: Connectome) -> list[str]:
     notes = []
     if connectome.isolated:
         notes.append(f"{len(connectome.isolated)} regions have no tract and hear nobody: {', '.join(connectome.isolated[:6])}.")
+    longest = float(connectome.tract_lengths[connectome.weights > 0].max(initial=0.0))
+    if config.conduction_speed_mm_per_ms > 0 and longest / config.conduction_speed_mm_per_ms > config.duration_ms:
+        notes.append(f"Tracts are up to {longest:.3g} mm long: their delays outlast the run. Are lengths in mm?")
     if config.conduction_speed_mm_per_ms > 0 and (count := connectome.without_delay(config.conduction_speed_mm_per_ms, config.dt_ms)):
-        notes.append(f"{count} tracts are shorter than half a step and act without delay.")
+        notes.append(f"{count} tracts are shorter than half a step, or have no length (which is in mm), and act without delay.")
     return notes
 
 

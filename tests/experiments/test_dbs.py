@@ -7,12 +7,16 @@ import numpy as np
 import pytest
 
 from experiments.neuro import dbs
-from physics import charge_density
+from physics import BRAIN_CONDUCTIVITIES, charge_density
 from twinsim.errors import InputError
 from twinsim.stimulation import Limits, Regions, brute_force, gains, optimise_currents
 from twinsim.workspace import Workspace
 
 TOY = dbs.Config(lead="medtronic_3389", voxel_mm=0.8, box_mm=16.0, total_ma=8.0, slopes=False)
+
+
+def test_conductivities_are_those_of_the_table():
+    assert all(getattr(TOY, f"{name}_s_per_m") == BRAIN_CONDUCTIVITIES[name].value for name in dbs.TISSUES)
 
 
 @pytest.fixture(scope="module")

@@ -8,12 +8,17 @@ import xarray as xr
 
 from experiments.haemodynamics.plaque import Config, _belief, run
 from physics.labelled_section import plaque_labels
+from physics.plaque_parameters import PLAQUE_TISSUE
 from twinsim.errors import InputError
 from twinsim.experiment import run_experiment
 from twinsim.run_options import RunOptions
 from twinsim.workspace import Workspace
 
 TOY = Config(voxels_per_diameter=10, mean_flow_ml_per_min=10.0, lesion_length_mm=6.0, viscosity=0.006, draws=20)
+
+
+def test_stiffnesses_are_those_of_the_table():
+    assert all(getattr(TOY, f"{name}_kpa") == PLAQUE_TISSUE[name].value for name in ("fibrous", "lipid", "calcium"))
 
 
 @pytest.mark.slow
