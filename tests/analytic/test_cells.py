@@ -12,6 +12,7 @@ from tests.problems import number, quick_jit
 # Layers of the largest models differ in values only, but for the epicardial Ito.
 LARGE = ("ohara_rudy", "tor_ord")
 NAMES = [name for name in CELL_MODELS if not name.startswith(LARGE) or name.endswith("_epi")]
+NAMES.remove("ten_tusscher_2006_mid")
 
 
 @pytest.mark.parametrize("name", NAMES)

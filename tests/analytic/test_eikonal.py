@@ -272,7 +272,7 @@ def test_a_whole_number_serves_as_speed():
     np.testing.assert_array_equal(eikonal(line, start_at(line, [(1, 0, 0)]), speed=1).times, [1.0, 0.0, 1.0])
 
 
-@pytest.mark.parametrize("scheme", ["hopf-lax", "tensor"])
+@pytest.mark.parametrize("scheme", [pytest.param("hopf-lax", marks=pytest.mark.slow), "tensor"])
 def test_tiles_of_a_thin_wall_give_what_whole_planes_give(scheme, monkeypatch):
     """A bowl in an empty box: most tiles are skipped, and no time changes but for the last digit; nor does the derivative."""
     axes = np.meshgrid(*(np.arange(n) for n in (23, 19, 21)), indexing="ij")

@@ -64,7 +64,9 @@ def leads_of(name, grid, fibres, until=4.0):
 
 
 @pytest.mark.parametrize("name", CHANNELS)
-@pytest.mark.parametrize(("grid", "fibres"), [(SHEET, IN_PLANE), (SLAB, OBLIQUE)], ids=["sheet", "slab"])
+@pytest.mark.parametrize(
+    ("grid", "fibres"), [(SHEET, IN_PLANE), pytest.param(SLAB, OBLIQUE, marks=pytest.mark.slow)], ids=["sheet", "slab"]
+)
 def test_twelve_leads_against_central_differences(name, grid, fibres):
     leads, mesh = leads_of(name, grid, fibres)
     random = np.random.default_rng(0)
