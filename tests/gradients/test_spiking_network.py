@@ -33,5 +33,5 @@ def test_states_of_uncoupled_neurons_against_central_differences():
 
 def test_rates_have_no_derivative():
     network = SpikingNetwork.of(MontbrioPazoRoxin.published(), 50, 0.01)
-    slope = jax.grad(lambda current: network.march(network.initial_state(0.5, -0.5), jnp.full(50, current)).rate.mean())(3.0)
+    slope = jax.jit(jax.grad(lambda current: network.march(network.initial_state(0.5, -0.5), jnp.full(50, current)).rate.mean()))(3.0)
     assert float(slope) == 0.0

@@ -21,18 +21,18 @@ def test_in_a_ramp_of_current_of_order_two_against_airy_functions():
     at_end, slope_at_end = solution(duration)
     mix = np.stack([slope_at_start[1], -slope_at_start[0]])  # V = 0 at the start
     expected = np.arctan(-(mix * slope_at_end).sum(axis=0) / (mix * at_end).sum(axis=0))
-    times = np.linspace(0, duration, 20001)
+    times = np.linspace(0, duration, 1001)
     signs = np.sign(np.stack([(mix * solution(t)[0]).sum(axis=0) for t in times]))
     crossings = (signs[1:] != signs[:-1]).sum()
 
     def miss(steps):
         dt_ms = duration / steps
         network = SpikingNetwork(jnp.asarray(eta), jnp.asarray(0.0), jnp.asarray(1.0), jnp.asarray(0.0), dt_ms)
-        record = network.march(SpikingState.of(jnp.zeros(3)), slope * dt_ms * (jnp.arange(steps) + 0.5))
+        record = jax.jit(lambda currents: network.march(SpikingState.of(jnp.zeros(3)), currents))(slope * dt_ms * (jnp.arange(steps) + 0.5))
         assert float(record.rate.sum() * dt_ms * 3) == pytest.approx(crossings)
         return np.abs(np.sin(np.arctan(np.asarray(record.final.potentials)) - expected)).max()
 
-    steps = np.asarray([20, 40, 80, 160, 320])
+    steps = np.asarray([20, 40, 80, 160])
     misses = [miss(int(n)) for n in steps]
     assert np.polyfit(-np.log(steps), np.log(misses), 1)[0] == pytest.approx(2.0, abs=0.1)
 
