@@ -86,13 +86,15 @@ def test_cells_of_the_lorentzian_keep_the_rate_of_the_tail(count):
 def test_the_stationary_rate_is_that_of_the_closed_form(bracket):
     rate = fixed_rate(*bracket)
     network = SpikingNetwork.of(MASS, 4000, 0.01)
-    record = jax.jit(lambda: network.march(network.initial_state(rate, -1 / (2 * np.pi * rate)), jnp.zeros(1000), every=100))()
+    record = jax.jit(lambda: network.march(network.initial_state(rate, -1 / (2 * np.pi * rate)), jnp.zeros(500), every=100))()
     assert int(record.status) == Status.SUCCESS
     np.testing.assert_allclose(record.rate, rate, rtol=0.02)
     assert float(record.rate.mean()) == pytest.approx(rate, rel=3e-3)
 
 
-@pytest.mark.parametrize(("synaptic_time", "counts"), [(0.0, (1000, 3000, 10_000)), (0.5, (500, 1500, 5000))])
+@pytest.mark.parametrize(
+    ("synaptic_time", "counts"), [(0.0, (1000, 3000, 10_000)), pytest.param(0.5, (500, 1500, 5000), marks=pytest.mark.slow)]
+)
 def test_after_a_step_of_current_they_follow_the_mean_field(synaptic_time, counts):
     rate, duration = fixed_rate(0.02, 0.1), 10.0
     expected = field_rates(rate, -1 / (2 * np.pi * rate), 3.0, duration, synaptic_time)
@@ -115,9 +117,9 @@ def test_a_batch_is_its_members():
     def rates(current):
         return network.march(state, current, every=10).rate
 
-    together, one = jax.jit(jax.vmap(rates))(currents), jax.jit(rates)
-    for k in range(2):
-        np.testing.assert_allclose(together[k], one(currents[k]), rtol=1e-12)
+    together = jax.jit(jax.vmap(rates))(currents)
+    np.testing.assert_allclose(together[1], jax.jit(rates)(currents[1]), rtol=1e-12)
+    assert float(together[1, -1]) > float(together[0, -1])
 
 
 def test_what_is_not_finite_is_a_status_and_bad_input_is_refused():

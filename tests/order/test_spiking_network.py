@@ -37,6 +37,7 @@ def test_in_a_ramp_of_current_of_order_two_against_airy_functions():
     assert np.polyfit(-np.log(steps), np.log(misses), 1)[0] == pytest.approx(2.0, abs=0.1)
 
 
+@pytest.mark.slow
 def test_coupled_of_order_two_down_to_single_spikes():
     duration, mass = 3.2, MontbrioPazoRoxin.published()
 
