@@ -67,7 +67,7 @@ class SpikingNetwork(eqx.Module):
     potential $V_p$ with a refractory time $2\tau/V_p$, whose error is of order $1/V_p^3$ of a period and which needs steps far below
     $1/V_p$: here nothing is cut off, and a neuron in a constant current is exact to rounding for every step. A step is taken twice, with
     $s$ as it was and with its mean over the step from the spikes of the first try: of order two in $I$ (given by its mean or middle) and
-    in $s$, for many neurons. Single spikes act on others at an unknown time of their step, which leaves an error of order $1/N$.
+    in $s$, for many neurons. Single spikes act on others at an unknown time of their step, which leaves an error that falls with $N$.
 
     Derivatives: the flow is smooth through a spike, so that derivatives of states of neurons **without coupling** ($J=0$) are exact.
     The number of spikes in a step is piecewise constant: derivatives of ``rate`` and ``activity``, and whatever reaches a neuron by
