@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.flatten_util import ravel_pytree
 
 from physics import MontbrioPazoRoxin, SpikingNetwork, SpikingState
 
@@ -21,8 +22,8 @@ def test_states_of_uncoupled_neurons_against_central_differences():
     parts = (network.excitabilities, network.membrane_time, jnp.asarray([3.0, 0.2, -1.0, 0.0]), 0.3 * jnp.cos(jnp.arange(60.0)))
     (_, rate), gradient = jax.jit(jax.value_and_grad(loss, has_aux=True))(parts)
     assert float(rate.sum()) * 0.05 * 4 > 4  # spikes there are
-    flat, restore = jax.flatten_util.ravel_pytree(parts)
-    own, _ = jax.flatten_util.ravel_pytree(gradient)
+    flat, restore = ravel_pytree(parts)
+    own, _ = ravel_pytree(gradient)
     generator = np.random.default_rng(1)
     value = jax.jit(lambda flat: loss(restore(flat))[0])
     for _ in range(3):
