@@ -226,6 +226,10 @@ from physics.sensor_gain import region_gain as region_gain
 from physics.shock import Shock as Shock
 from physics.shock import patches as patches
 from physics.spike_times import arrival_times as arrival_times
+from physics.spiking_network import SpikingNetwork as SpikingNetwork
+from physics.spiking_network import SpikingRecord as SpikingRecord
+from physics.spiking_network import SpikingState as SpikingState
+from physics.spiking_network import lorentzian_cells as lorentzian_cells
 from physics.spline import spline_coefficients as spline_coefficients
 from physics.spline import spline_values as spline_values
 from physics.stimulation_limits import LARGEST_DENSITY as LARGEST_DENSITY
