@@ -161,7 +161,9 @@ def rhythm(mass: JansenRit, families: list[OrbitBranch], steps: int) -> Rhythm:
             if kept[k] and kept[k + 1] and low <= drive <= high:
                 near.append((family.period[k], family.states[k]))
     if not near:
-        raise InputError(f"--input-per-s {1000 * drive:g}", "an input at which the column oscillates", "choose one of the figure, such as 220")
+        raise InputError(
+            f"--input-per-s {1000 * drive:g}", "an input at which the column oscillates", "choose one of the figure, such as 220"
+        )
     period, path = min(near, key=lambda one: one[0])
     size = jnp.asarray(scales(mass))
     own = jnp.stack([getattr(mass, name) for name in PARAMETERS])

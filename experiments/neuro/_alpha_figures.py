@@ -35,7 +35,7 @@ def diagram(rests: _alpha_column.Rests, families: list[OrbitBranch]) -> Figure:
     left.plot(1000 * rests.hopf[:, 0], rests.hopf[:, 1], "o", color=INK, markersize=5, label="Hopf point")
     left.plot(1000 * rests.folds[:, 0], rests.folds[:, 1], "s", color=INK, markersize=5, fillstyle="none", label="fold of rests")
     for family in families:
-        for fold in family.folds:
+        for fold in family.folds[np.isfinite(family.folds)]:
             for axes in (left, right):
                 axes.axvline(1000 * fold, color=SOFT, linewidth=0.8, linestyle=":")
             right.annotate(f"fold of rhythms\n{1000 * fold:.2f}", (1000 * fold, 0.6), xytext=(6, 0), textcoords="offset points", fontsize=8)

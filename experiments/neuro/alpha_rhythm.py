@@ -76,7 +76,7 @@ class Config:
     """Conduction speeds, in mm/ms; 0 stands for no delays."""
     noise_per_s: float = 20.0
     """Standard deviation of a region's white input averaged over 10 ms, in 1/s."""
-    duration_ms: float = 20_000.0
+    duration_ms: float = 14_000.0
     """Simulated time of the network, in ms; the first 2000 ms are left out."""
     dt_ms: float = 0.5
     """Time step of the network, in ms; divides 4 ms."""
@@ -96,9 +96,7 @@ def run(config: Config, workspace: Workspace) -> Result:
     mass = _mass(config)
     began = time.perf_counter()
     rests = workspace.stage("rests", lambda: _alpha_column.rests(mass, span))
-    families = workspace.stage(
-        "rhythms", lambda: _alpha_column.rhythms(mass, rests, span, config.longest_period_ms, config.steps)
-    )
+    families = workspace.stage("rhythms", lambda: _alpha_column.rhythms(mass, rests, span, config.longest_period_ms, config.steps))
     workspace.message(f"{len(rests.hopf)} Hopf points, {sum(len(one.period) for one in families)} periodic orbits")
     rhythm = workspace.stage("rhythm", lambda: _alpha_column.rhythm(mass, families, config.steps))
     network = workspace.stage("network", lambda: _network(config, mass, connectome))
@@ -114,7 +112,7 @@ def run(config: Config, workspace: Workspace) -> Result:
         "alpha_largest_multiplier": rhythm.multiplier,
         "hopf_inputs_per_s": _listed(1000 * rests.hopf[:, 0]),
         "fold_inputs_per_s": _listed(1000 * rests.folds[:, 0]),
-        "fold_of_rhythms_inputs_per_s": _listed(1000 * folds),
+        "fold_of_rhythms_inputs_per_s": _listed(1000 * folds[np.isfinite(folds)]),
         "families_of_rhythms": len(families),
         **{f"frequency_elasticity_to_{name}": float(value) for name, value in elasticity.items()},
         "frequency_slope_to_input_hz_s": rhythm.frequency_hz * elasticity["input"] / config.input_per_s if config.input_per_s else None,
@@ -127,7 +125,13 @@ def run(config: Config, workspace: Workspace) -> Result:
         "run_seconds": seconds,
     }
     notes = ["The connectome is synthetic: of nobody."] if config.connectome == "synthetic" else []
-    notes += [f"A family of rhythms ended at {1000 * one.parameter[-1]:.4g} per s for want of convergence." for one in families if one.ended == "step"]
+    notes += [
+        f"A family of rhythms ended at {1000 * one.parameter[-1]:.4g} per s for want of convergence."
+        for one in families
+        if one.ended == "step"
+    ]
+    if not np.isfinite(folds).all():
+        notes.append("A fold of rhythms was passed and not found.")
     report = Report("The alpha rhythm", f"Jansen and Rit's column at {config.input_per_s:g} inputs per s, and {connectome.regions} of them")
     for note in notes:
         report.warn(note)
@@ -155,7 +159,10 @@ def run(config: Config, workspace: Workspace) -> Result:
         "network",
         alt="Peak frequency, correlation and spectra",
     )
-    report.table(["Quantity", "Value"], [[name, value if isinstance(value, str) else f"{value:.6g}"] for name, value in summary.items() if value is not None])
+    report.table(
+        ["Quantity", "Value"],
+        [[name, value if isinstance(value, str) else f"{value:.6g}"] for name, value in summary.items() if value is not None],
+    )
     return Result(summary, report, _dataset(config, connectome, rests, families, rhythm, network), notes=notes)
 
 
@@ -166,8 +173,8 @@ def _checked(config: Config) -> tuple[float, float]:
             "input_per_s": (0.0, 2000.0), "excitatory_gain_mv": (0.1, 50.0), "inhibitory_gain_mv": (0.1, 500.0),
             "excitatory_rate_per_s": (10.0, 1000.0), "inhibitory_rate_per_s": (5.0, 1000.0), "synapses": (1.0, 2000.0),
             "lowest_input_per_s": (-2000.0, 2000.0), "highest_input_per_s": (-2000.0, 2000.0), "longest_period_ms": (50.0, 5000.0),
-            "steps": (100, 20_000), "regions": (2, 1000), "couplings": (0.0, 1e4), "speeds_mm_per_ms": (0.0, 1e3), "noise_per_s": (0.0, 1e3),
-            "duration_ms": (SETTLING_MS + 1000 * WINDOW_S, 1e6), "dt_ms": (0.01, 1.0),
+            "steps": (100, 20_000), "regions": (2, 1000), "couplings": (0.0, 1e4), "speeds_mm_per_ms": (0.0, 1e3),
+            "noise_per_s": (0.0, 1e3), "duration_ms": (SETTLING_MS + 1000 * WINDOW_S, 1e6), "dt_ms": (0.01, 1.0),
         },
     )  # fmt: skip
     if not config.lowest_input_per_s < config.highest_input_per_s:

@@ -28,7 +28,7 @@ class OrbitBranch(NamedTuple):
         period: Of each.
         states: Over a period, the last is the first again.
         multipliers: Floquet's, the largest first; one of them is one.
-        folds: Parameters at which two orbits meet and vanish.
+        folds: Parameters at which two orbits meet and vanish; NaN where Newton's method failed near one.
         ended: Why the family ends: `period`, `parameter`, `amplitude`, `orbits` (the limits that were given) or `step` (no convergence).
     """
 
@@ -97,13 +97,16 @@ def orbit_branch(
                 break
             continue
         point, taken, new = corrected
-        if found and new[-1] * tangent[-1] < 0:
-            folds.append(problem.fold(here, ahead, tangent, size) * full[-1])
         path, carried, speeds = problem.path(point, new)
         amplitude = float(np.ptp(path, axis=0).max())
-        if found and (np.linalg.norm(path - path[0], axis=1).max() < 0.75 * stretch and amplitude < grown):
-            ended = "amplitude"
-            break
+        if found:
+            # Straight on through a Hopf point are the same orbits again, half a period later: on the other side of their middle.
+            across = (here[:-2] - found[-1][2][:-1].mean(axis=0) / scales) @ (point[:-2] - path[:-1].mean(axis=0)) < 0
+            if across or (np.linalg.norm(path - path[0], axis=1).max() < 0.75 * stretch and amplitude < grown):
+                ended = "amplitude"
+                break
+            if new[-1] * tangent[-1] < 0:
+                folds.append(problem.fold(here, ahead, tangent, size) * full[-1])
         grown = amplitude
         found.append((point[-1] * full[-1], point[-2] * full[-2], path * scales, problem.multipliers(point)))
         if not found[-1][1] < longest or not span[0] <= found[-1][0] <= span[1]:
@@ -128,14 +131,14 @@ class _Problem:
         size, scales = full.size - 2, full[:-2]
 
         def travel(u: Array) -> Array:
-            return over_period(rates, u[-1] * full[-1], u[:-2] * scales, u[-2] * full[-2], steps) / scales
+            return over_period(rates, u[-1] * full[-1], u[:-2] * scales, u[-2] * full[-2], steps) / scales[None]
 
         def residual(u: Array, anchor: Array, ahead: Array) -> Array:
             return jnp.append(u[:size] - travel(u)[-1], ahead @ (u[:size] - anchor))
 
         def path(u: Array, tangent: Array) -> tuple[Array, Array, Array]:
             states, carried = jax.jvp(travel, (u,), (tangent,))
-            speeds = jax.vmap(lambda s: rates(u[-1] * full[-1], s * scales))(states) * full[-2] / scales
+            speeds = jax.vmap(lambda s: rates(u[-1] * full[-1], s * scales) * full[-2] / scales)(states)
             return states, carried, speeds
 
         def wanted(u: Array, anchor: Array, ahead: Array) -> tuple[Array, Array]:
@@ -182,7 +185,10 @@ class _Problem:
             corrected = self.corrected(here, ahead, tangent, part)
             return float("nan") if corrected is None else corrected[2][-1]
 
-        part = float(brentq(along, 0.0, size, xtol=1e-9))
+        try:
+            part = float(brentq(along, 0.0, size, xtol=1e-9))
+        except ValueError:  # no convergence within the stretch
+            return float("nan")
         corrected = self.corrected(here, ahead, tangent, part)
         return float("nan") if corrected is None else float(corrected[0][-1])
 
