@@ -76,6 +76,20 @@ class JansenRit(NeuralMass):
         """Firing of the pyramidal cells, 1/ms."""
         return self.firing(state[1] - state[2])[None]
 
+    def equilibrium(self, potential: Float[Array, ""]) -> tuple[Float[Array, ""], Float[Array, " variables"]]:
+        r"""The input $p$ (1/ms) at which a column alone rests at $y_1-y_2=$ `potential` (mV), and its state.
+
+        Three rests may share an input and never a potential, so that the potential parametrises all: $y_0=\tfrac AaS(v)$,
+        $y_2=\tfrac BbC_4S(C_3y_0)$, $p=\tfrac aA(v+y_2)-C_2S(C_1y_0)$. Source: Grimbert and Faugeras 2006, Neural Comput 18, 3052.
+        """
+        c, excitatory = self.synapses, self.excitatory_gain / self.excitatory_rate
+        pyramidal = excitatory * self.firing(potential)
+        inhibited = self.inhibitory_gain / self.inhibitory_rate * 0.25 * c * self.firing(0.25 * c * pyramidal)
+        excited = potential + inhibited
+        still = jnp.zeros_like(pyramidal)
+        drive = excited / excitatory - 0.8 * c * self.firing(c * pyramidal)
+        return drive, jnp.stack([pyramidal, excited, inhibited, still, still, still])
+
     def rates(self, state: Variables, coupling: Coupled) -> Variables:
         """See :class:`physics.NeuralMass`."""
         y0, y1, y2, v0, v1, v2 = state

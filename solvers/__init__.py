@@ -53,6 +53,12 @@ from solvers.loop.fixed_point import fixed_point as fixed_point
 from solvers.loop.lyapunov import largest_lyapunov_exponent as largest_lyapunov_exponent
 from solvers.loop.newton_fixed_point import NewtonFixedPoint as NewtonFixedPoint
 from solvers.loop.newton_fixed_point import newton_fixed_point as newton_fixed_point
+from solvers.loop.orbit_branch import OrbitBranch as OrbitBranch
+from solvers.loop.orbit_branch import orbit_branch as orbit_branch
+from solvers.loop.periodic_orbit import PeriodicOrbit as PeriodicOrbit
+from solvers.loop.periodic_orbit import monodromy as monodromy
+from solvers.loop.periodic_orbit import over_period as over_period
+from solvers.loop.periodic_orbit import periodic_orbit as periodic_orbit
 from solvers.loop.restart import load_restart as load_restart
 from solvers.loop.restart import save_restart as save_restart
 from solvers.loop.time_mesh import TimeMesh as TimeMesh
