@@ -75,13 +75,13 @@ def orbit_branch(
     """
     matrix = np.asarray(jax.jacfwd(rates, argnums=1)(jnp.asarray(parameter), jnp.asarray(fixed_point)))
     values, vectors = (np.asarray(one, complex) for one in np.linalg.eig(matrix))
-    pair = int(np.argmin(np.where(values.imag > 0, np.abs(values.real), np.inf)))
+    pair = int(np.argmin(np.where(np.imag(values) > 0, np.abs(np.real(values)), np.inf)))
     if not (values[pair].imag > 0 and abs(values[pair].real) < 1e-3 * values[pair].imag):
         got = f"eigenvalues {', '.join(f'{value:.4g}' for value in values)}"
         raise ValueError(f"got {got}; expected an imaginary pair; do: give the Hopf point more precisely")
     period = 2 * np.pi / values[pair].imag
     full = np.concatenate([scales, [period, 0.1 * (span[1] - span[0])]])
-    along, across = vectors[:, pair].real / scales, -vectors[:, pair].imag / scales
+    along, across = np.real(vectors[:, pair]) / scales, -np.imag(vectors[:, pair]) / scales
     problem = _Problem(rates, jnp.asarray(full), steps)
     across = across / np.linalg.norm(across)
     along = along - across * (across @ along)
