@@ -74,14 +74,14 @@ def orbit_branch(
         ValueError: No pair of imaginary eigenvalues at the given point.
     """
     matrix = np.asarray(jax.jacfwd(rates, argnums=1)(jnp.asarray(parameter), jnp.asarray(fixed_point)))
-    values, vectors = np.linalg.eig(matrix)
-    pair = int(np.argmin(np.where(values.imag > 0, np.abs(values.real), np.inf)))
+    values, vectors = (np.asarray(one, complex) for one in np.linalg.eig(matrix))
+    pair = int(np.argmin(np.where(np.imag(values) > 0, np.abs(np.real(values)), np.inf)))
     if not (values[pair].imag > 0 and abs(values[pair].real) < 1e-3 * values[pair].imag):
         got = f"eigenvalues {', '.join(f'{value:.4g}' for value in values)}"
         raise ValueError(f"got {got}; expected an imaginary pair; do: give the Hopf point more precisely")
     period = 2 * np.pi / values[pair].imag
     full = np.concatenate([scales, [period, 0.1 * (span[1] - span[0])]])
-    along, across = vectors[:, pair].real / scales, -vectors[:, pair].imag / scales
+    along, across = np.real(vectors[:, pair]) / scales, -np.imag(vectors[:, pair]) / scales
     problem = _Problem(rates, jnp.asarray(full), steps)
     across = across / np.linalg.norm(across)
     along = along - across * (across @ along)
@@ -101,8 +101,8 @@ def orbit_branch(
         amplitude = float(np.ptp(path, axis=0).max())
         if found:
             # Straight on through a Hopf point are the same orbits again, half a period later: on the other side of their middle.
-            across = (here[:-2] - found[-1][2][:-1].mean(axis=0) / scales) @ (point[:-2] - path[:-1].mean(axis=0)) < 0
-            if across or (np.linalg.norm(path - path[0], axis=1).max() < 0.75 * stretch and amplitude < grown):
+            passed = (here[:-2] - found[-1][2][:-1].mean(axis=0) / scales) @ (point[:-2] - path[:-1].mean(axis=0)) < 0
+            if passed or (np.linalg.norm(path - path[0], axis=1).max() < 0.75 * stretch and amplitude < grown):
                 ended = "amplitude"
                 break
             if new[-1] * tangent[-1] < 0:
@@ -120,8 +120,8 @@ def orbit_branch(
         tangent = tangent / np.linalg.norm(tangent)
         tangent = problem.tangent(here, ahead, tangent)
         size = min(1.3 * size, 8 * stretch) if taken <= EASY else size / 1.5 if taken > HARD else size
-    columns = [np.asarray(column) for column in zip(*found, strict=True)] or [np.zeros(0)] * 4
-    return OrbitBranch(*columns, np.asarray(folds), ended)
+    parameters, periods, states, multipliers = [np.asarray(column) for column in zip(*found, strict=True)] or [np.zeros(0)] * 4
+    return OrbitBranch(parameters, periods, states, multipliers, np.asarray(folds), ended)
 
 
 class _Problem:
