@@ -100,6 +100,13 @@ def run(config: Config, workspace: Workspace) -> Result:
     for record in records:
         beats, times = transit_times(record, config.longest_ms / 1000)
         workspace.message(f"{record.name}: {len(beats)} beats")
+        found_feet = int(np.isfinite(times["foot_to_foot"]).sum())
+        if 3 * found_feet < len(beats):
+            raise InputError(
+                f"{record.name}: a foot at the distal place after the proximal one in {found_feet} of {len(beats)} beats",
+                "upright waves, the place nearer to the heart in the first column",
+                "exchange the columns, or turn the signals over",
+            )
         means = {name: bootstrap_means(values, config.draws, config.seed) for name, values in times.items()}
         bias = workspace.stage(f"tube_{record.name}", lambda r=record, b=beats, t=times: _bias(config, r, b, t))
         key = record.name.lower()

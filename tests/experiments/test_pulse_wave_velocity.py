@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from scipy.io import savemat
+from scipy.io import loadmat, savemat
 
 from experiments.haemodynamics.pulse_wave_velocity import Config, run
 from twinsim.errors import InputError
@@ -60,6 +60,14 @@ def test_without_a_path_there_is_no_velocity(made):
 def test_refuses(options, words):
     with pytest.raises(InputError, match=words):
         run(replace(TOY, **options), Workspace(progress=False))
+
+
+@pytest.mark.parametrize("change", [lambda signal: signal[:, ::-1], lambda signal: -signal], ids=["exchanged", "upside down"])
+def test_columns_exchanged_or_upside_down_are_refused(made, change):
+    content = loadmat(made)
+    savemat(made, {"signal": change(content["signal"]), "f": 100.0})
+    with pytest.raises(InputError, match="exchange the columns"):
+        run(replace(TOY, record=made), Workspace(progress=False))
 
 
 def test_records_that_are_not_there_are_asked_for(monkeypatch, tmp_path):
