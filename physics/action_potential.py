@@ -59,7 +59,7 @@ def action_potential(times: Trace, voltage: Trace, fraction: float = 0.9) -> Act
     crossing = (index >= top) & (voltage[:-1] > level) & (voltage[1:] <= level)
     repolarised = crossing.any()
     first = jnp.clip(jnp.argmax(crossing), 1, last - 1)
-    crossed = _crossing(times, voltage, first, level)
+    crossed = crossing_time(times, voltage, first, level)
     repolarisation_time = jnp.where(repolarised, crossed, jnp.inf)
     duration = jnp.where(repolarised, crossed - upstroke_time, jnp.inf)
     return ActionPotential(resting, peak, max_upstroke, upstroke_time, repolarisation_time, duration, repolarised)
@@ -86,7 +86,7 @@ def _bend(times: Trace, values: Trace, middle: Array) -> tuple[Scalar, Scalar, S
     return left, up - curvature * right, curvature, right
 
 
-def _crossing(times: Trace, values: Trace, first: Array, level: Scalar) -> Scalar:
+def crossing_time(times: Trace, values: Trace, first: Array, level: Scalar) -> Scalar:
     """Where the parabola through samples first-1 to first+1 takes a value between the last two of them, by one Newton step."""
     _, slope, curvature, right = _bend(times, values, first)
     here, after = values[first], values[first + 1]

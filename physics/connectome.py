@@ -1,6 +1,6 @@
 """Who is wired to whom in a brain, how strongly and over which length."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -85,6 +85,11 @@ class Connectome:
         """For :func:`solvers.delayed_march`; without delays at an infinite speed."""
         delays = np.zeros(self.weights.shape, int) if np.isinf(speed_mm_per_ms) else self.delays(speed_mm_per_ms, dt_ms)
         return delayed_edges(self.weights, delays)
+
+    def scaled(self) -> "Connectome":
+        """The same tracts with weights so that the region that hears most hears 1 in all."""
+        most = self.weights.sum(axis=1).max()
+        return replace(self, weights=self.weights / most if most > 0 else self.weights)
 
     def laplacian(self) -> Float[np.ndarray, "regions regions"]:
         """$L = \\mathrm{diag}(\\sum_j w_{ij}) - w$ of the symmetric part: what spreads along tracts in both directions."""

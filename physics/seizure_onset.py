@@ -1,7 +1,10 @@
 """When regions begin to seize, with derivatives."""
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
+
+from physics.action_potential import crossing_time
 
 LEVEL = -0.75
 """Of the Epileptor's fast variable: between its states at rest and in a seizure, on the steep way from one to the other."""
@@ -15,26 +18,15 @@ def onset_times(times: Float[Array, " times"], activity: Float[Array, "times *re
     $\partial t^* = -\partial x(t^*)/\dot x(t^*)$, the implicit one, through whatever made the activity; zero where there is no onset.
 
     Args:
-        times: Of the values, evenly spaced.
+        times: Of the values.
         activity: Saved values, at least three.
         level: To be crossed upwards.
 
     Fails: a region that is above the level from the start has no onset before it comes down and rises again; an onset that barely
     happens has no useful derivative.
     """
-    low, high = activity[1:-1], activity[2:]
-    rises = (low <= level) & (high > level)
-    first = jnp.argmax(rises, axis=0)
-    found = jnp.any(rises, axis=0)
-    before, here, after = (jnp.take_along_axis(activity, (first + shift)[None], axis=0)[0] for shift in range(3))
-    step = jnp.where(found, after - here, 1.0)
-    chord = jnp.where(found, (level - here) / step, 0.0)
-    bend = jnp.where(found, 0.5 * (after - 2 * here + before), 0.0)
-    slope = 0.5 * (jnp.where(found, after - before, 2.0))
-    missed = here + chord * (slope + chord * bend) - level
-    # Newton on x(s) = here + s slope + s² bend, from the chord; a second step makes the root exact to round-off for its derivative.
-    root = chord - missed / (slope + 2 * chord * bend)
-    missed = here + root * (slope + root * bend) - level
-    root = root - missed / (slope + 2 * root * bend)
-    gap = times[1] - times[0]
-    return jnp.where(found, times[1:-1][first] + gap * jnp.where(found, root, 0.0), jnp.inf)
+    traces = activity.reshape(len(times), -1)
+    rises = (traces[1:-1] <= level) & (traces[2:] > level)
+    first = jnp.argmax(rises, axis=0) + 1
+    crossed = jax.vmap(lambda trace, index: crossing_time(times, trace, index, jnp.asarray(level)), in_axes=(1, 0))(traces, first)
+    return jnp.where(jnp.any(rises, axis=0), crossed, jnp.inf).reshape(activity.shape[1:])

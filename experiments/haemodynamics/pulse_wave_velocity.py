@@ -12,7 +12,7 @@ from physics.wave_speed import distensibility_of_speed, modulus_of_speed
 from twinsim.cli import run_script
 from twinsim.data import locate
 from twinsim.errors import InputError
-from twinsim.experiment import Result
+from twinsim.experiment import Result, finite_or_none
 from twinsim.figure_style import BLUE, CYCLE, INK, SOFT, VERMILION, new_figure, quiet
 from twinsim.option_checks import check_options
 from twinsim.report import Report
@@ -115,7 +115,7 @@ def run(config: Config, workspace: Workspace) -> Result:
         for name, values in found.items():
             summary |= {f"{key}_{name}_{what}": value for what, value in values.items()}
             for case, errors in bias["errors"].items():
-                summary[f"{key}_{name}_{case}_bias_percent"] = _finite(100 * errors[name][0])
+                summary[f"{key}_{name}_{case}_bias_percent"] = finite_or_none(100 * errors[name][0])
         _show(report, config, record, beats, times, found, bias)
         datasets.append(_dataset(record, beats, times, means))
     return Result(summary, report, xr.merge(datasets, compat="no_conflicts"), notes=notes)
@@ -125,8 +125,8 @@ def _method(config: Config, name: str, times: np.ndarray, means: np.ndarray) -> 
     """One method's headline numbers: transit time and, with a path, velocity, distensibility and Young's modulus, 95 % intervals."""
     kept = times[np.isfinite(times)]
     transit = float(kept.mean()) if kept.size >= 3 else np.nan
-    numbers: dict[str, float | int | None] = {"beats_found": int(kept.size), "transit_ms": _finite(1000 * transit)}
-    numbers["beat_spread_ms"] = _finite(1000 * float(kept.std(ddof=1))) if kept.size >= 3 else None
+    numbers: dict[str, float | int | None] = {"beats_found": int(kept.size), "transit_ms": finite_or_none(1000 * transit)}
+    numbers["beat_spread_ms"] = finite_or_none(1000 * float(kept.std(ddof=1))) if kept.size >= 3 else None
     numbers |= _interval("transit", "ms", 1000 * means)
     if config.path_mm is None:
         return numbers
@@ -157,7 +157,7 @@ def _method(config: Config, name: str, times: np.ndarray, means: np.ndarray) -> 
             1e-3 * np.asarray(modulus_of_speed(speed, config.density, radius, thickness)),
         ),
     ):
-        numbers[f"{key}_{unit}"] = _finite(value)
+        numbers[f"{key}_{unit}"] = finite_or_none(value)
         numbers |= _interval(key, unit, drawn)
     if name != "foot_to_foot":
         return numbers
@@ -169,12 +169,14 @@ def _method(config: Config, name: str, times: np.ndarray, means: np.ndarray) -> 
         "thickness": config.thickness_error_mm / config.thickness_mm,
     }
     whole = sum(part**2 for part in parts.values())
-    return numbers | {f"modulus_variance_share_{key}": _finite(part**2 / whole) if whole > 0 else None for key, part in parts.items()}
+    return numbers | {
+        f"modulus_variance_share_{key}": finite_or_none(part**2 / whole) if whole > 0 else None for key, part in parts.items()
+    }
 
 
 def _interval(key: str, unit: str, draws: np.ndarray) -> dict[str, float | None]:
     low, high = np.quantile(draws, [0.025, 0.975])
-    return {f"{key}_low_{unit}": _finite(low), f"{key}_high_{unit}": _finite(high)}
+    return {f"{key}_low_{unit}": finite_or_none(low), f"{key}_high_{unit}": finite_or_none(high)}
 
 
 def _bias(config: Config, record: TwoSiteRecord, beats: list[Beat], times: dict[str, np.ndarray]) -> dict[str, Any]:
@@ -309,10 +311,6 @@ def _dataset(record: TwoSiteRecord, beats: list[Beat], times: dict[str, np.ndarr
             f"{key}_beat": (f"{key}_beat", [beat.upstroke for beat in beats], {"units": "s"}),
         },
     )
-
-
-def _finite(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None
 
 
 def _text(value: float | int | None) -> str:

@@ -35,12 +35,6 @@ class VirtualPatient:
     sources: np.ndarray
 
 
-def scaled_weights(connectome: Connectome) -> np.ndarray:
-    """The weights so that the region with the most hears 1 in all."""
-    most = connectome.weights.sum(axis=1).max()
-    return connectome.weights / (most if most > 0 else 1.0)
-
-
 def contact_gain(connectome: Connectome, per_region: int, seed: int) -> np.ndarray:
     """Of contacts in every region, scattered about its centre: the inverse square of the distance, one within a region."""
     centres = np.asarray(connectome.centres, float)
@@ -67,8 +61,8 @@ def full_patient(
     """From six-dimensional Epileptors, seen as voltages whose envelopes are taken as of a recording: what the plane is not made for."""
     x0, values, key = _drawn(population, shared, connectome.regions, key)
     mass = eqx.tree_at(lambda one: one.epileptogenicity, Epileptor.published(), x0)
-    scaled = Connectome(scaled_weights(connectome), connectome.tract_lengths, connectome.names, connectome.centres)
-    network = BrainNetwork(mass, DifferenceCoupling(values["coupling"]), scaled.edges(np.inf, FULL_STEP_MS), FULL_STEP_MS)
+    edges = connectome.scaled().edges(np.inf, FULL_STEP_MS)
+    network = BrainNetwork(mass, DifferenceCoupling(values["coupling"]), edges, FULL_STEP_MS)
     every = round(1 / FULL_STEP_MS)
     march = eqx.filter_jit(lambda net, state: net.march(state, FULL_MS * every, every=every, derivatives="forward"))
     solution = march(network, network.initial_state())

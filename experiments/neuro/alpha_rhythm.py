@@ -11,7 +11,6 @@ import numpy as np
 import xarray as xr
 
 from experiments.neuro import _alpha_column, _alpha_figures
-from experiments.neuro._virtual_seizure import scaled_weights
 from physics import (
     BrainNetwork,
     Connectome,
@@ -92,7 +91,7 @@ def run(config: Config, workspace: Workspace) -> Result:
     connectome = (
         synthetic_connectome(config.regions, config.seed) if config.connectome == "synthetic" else read_connectome(config.connectome)
     )
-    connectome = Connectome(scaled_weights(connectome), connectome.tract_lengths, connectome.names, connectome.centres)
+    connectome = connectome.scaled()
     mass = _mass(config)
     began = time.perf_counter()
     rests = workspace.stage("rests", lambda: _alpha_column.rests(mass, span))

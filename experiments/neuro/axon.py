@@ -29,7 +29,7 @@ from physics.parameters import arrays_of
 from solvers import SimulationError, Solution, TimeMesh, simulate
 from twinsim.cli import run_script
 from twinsim.errors import InputError
-from twinsim.experiment import Result
+from twinsim.experiment import Result, finite_or_none
 from twinsim.figure_style import BLUE, VERMILION, logarithmic_ticks, new_figure, quiet
 from twinsim.option_checks import check_number, check_options
 from twinsim.report import Report
@@ -98,7 +98,7 @@ def run(config: Config, workspace: Workspace) -> Result:
         "diameter_um": config.diameter_um or (SQUID_UM if config.axon == "squid" else FIBRE_UM),
         "temperature_c": config.temperature_c if config.axon == "squid" else 37.0,
         "compartments": len(x),
-        "conduction_velocity_m_per_s": float(velocity) if np.isfinite(velocity) else None,
+        "conduction_velocity_m_per_s": finite_or_none(velocity),
         "peak_mv": float(potential[:, first].max()),
     }
     dataset = xr.Dataset(
@@ -161,7 +161,9 @@ def _thresholds(
         many = len(config.distances_mm)
         found = search([*config.distances_mm] * 2, [s for s in POLARITY.values() for _ in range(many)], [config.pulse_ms] * 2 * many)
         for name, row in zip(POLARITY, found.reshape(2, many), strict=True):
-            summary |= {f"{name}_threshold_ma_at_{d:g}_mm": _or_none(value) for d, value in zip(config.distances_mm, row, strict=True)}
+            summary |= {
+                f"{name}_threshold_ma_at_{d:g}_mm": finite_or_none(value) for d, value in zip(config.distances_mm, row, strict=True)
+            }
             rows[f"{name}_threshold"] = ("distance", row, {"units": "mA"})
         rows["distance"] = ("distance", np.array(config.distances_mm), {"units": "mm"})
     if config.threshold in ("duration", "both"):
@@ -176,10 +178,6 @@ def _thresholds(
     if any(np.isnan(row[1]).any() for name, row in rows.items() if name.endswith("threshold")):
         workspace.message("note: some pulses start no spike at any current that was tried")
     return rows
-
-
-def _or_none(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None
 
 
 def _check(config: Config) -> None:

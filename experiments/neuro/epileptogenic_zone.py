@@ -15,13 +15,12 @@ from experiments.neuro._virtual_seizure import (
     contact_gain,
     full_patient,
     plane_patient,
-    scaled_weights,
 )
 from physics import Connectome, synthetic_connectome
 from twinsim.cli import run_script
 from twinsim.connectome_file import read_connectome
 from twinsim.errors import InputError
-from twinsim.experiment import Result
+from twinsim.experiment import Result, finite_or_none
 from twinsim.figure_style import BLUE, INK, SOFT, VERMILION, new_figure, quiet
 from twinsim.intracranial_recording import IntracranialRecording, line_length, log_envelope, published_fragility, read_recording
 from twinsim.option_checks import check_options
@@ -158,7 +157,7 @@ def _virtual(config: Config, workspace: Workspace) -> Result:
     plane = config.truth == "epileptor_plane"
     # An envelope is no sum of sources: of the full model it is taken as their mean, weighted by the gain.
     seen = gain if plane else gain / gain.sum(axis=1, keepdims=True)
-    model = SeizureModel.between(scaled_weights(connectome), seen, resting=plane)
+    model = SeizureModel.between(connectome.scaled().weights, seen, resting=plane)
     shared = SHARED if plane else RECORDED
     patients, zones = [], []
     for number in workspace.progress(range(config.patients), "patients", "patients"):
@@ -176,7 +175,7 @@ def _virtual(config: Config, workspace: Workspace) -> Result:
         "patients_with_a_zone": int(known.size),
         "auc_median": float(np.median(known)) if known.size else None,
         "auc_worst": float(known.min()) if known.size else None,
-        "auc_all_regions": _known(area_under_curve(mean.ravel(), truth.ravel() > THRESHOLD)),
+        "auc_all_regions": finite_or_none(area_under_curve(mean.ravel(), truth.ravel() > THRESHOLD)),
         "epileptogenicity_rmse": float(np.sqrt(np.mean(error**2))),
         "epileptogenicity_rmse_of_prior": float(np.sqrt(np.mean(prior_error**2))),
         "epileptogenicity_sd_median": float(np.median(sd)),
@@ -213,10 +212,6 @@ def _one(
     if config.sampler == "nuts":
         zone = sampled_zone(zone, config.seed + number)
     return patient, zone
-
-
-def _known(value: float) -> float | None:
-    return value if np.isfinite(value) else None
 
 
 def _show_recording(

@@ -11,12 +11,11 @@ import numpy as np
 import xarray as xr
 from matplotlib.colors import SymLogNorm
 
-from experiments.neuro._virtual_seizure import scaled_weights
 from physics import BrainNetwork, Connectome, DifferenceCoupling, EpileptorPlane, onset_times, synthetic_connectome
 from twinsim.cli import run_script
 from twinsim.connectome_file import read_connectome
 from twinsim.errors import InputError, near_misses
-from twinsim.experiment import Result
+from twinsim.experiment import Result, finite_or_none
 from twinsim.figure_style import BLUE, INK, SOFT, VERMILION, new_figure, quiet
 from twinsim.option_checks import check_options
 from twinsim.report import Report
@@ -74,7 +73,7 @@ def run(config: Config, workspace: Workspace) -> Result:
     connectome = (
         synthetic_connectome(config.regions, config.seed) if config.connectome == "synthetic" else read_connectome(config.connectome)
     )
-    connectome = Connectome(scaled_weights(connectome), connectome.tract_lengths, connectome.names, connectome.centres)
+    connectome = connectome.scaled()
     zone = _zone(config, connectome)
     x0 = jnp.asarray(_epileptogenicity(config, connectome.regions, zone))
     began = time.perf_counter()
@@ -94,11 +93,11 @@ def run(config: Config, workspace: Workspace) -> Result:
         "zone": " ".join(connectome.names[one] for one in zone),
         "regions_seizing": int(np.isfinite(onset).sum()),
         "regions_recruited": int(recruited.sum()),
-        "first_onset_ms": _known(onset.min()),
-        "first_recruited_onset_ms": _known(onset[recruited].min()) if recruited.any() else None,
-        "median_recruited_onset_ms": _known(float(np.median(onset[recruited]))) if recruited.any() else None,
-        "last_onset_ms": _known(onset[np.isfinite(onset)].max()) if np.isfinite(onset).any() else None,
-        "median_slope_to_coupling_ms": _known(float(np.median(to_coupling[recruited]))) if recruited.any() else None,
+        "first_onset_ms": finite_or_none(onset.min()),
+        "first_recruited_onset_ms": finite_or_none(onset[recruited].min()) if recruited.any() else None,
+        "median_recruited_onset_ms": finite_or_none(np.median(onset[recruited])) if recruited.any() else None,
+        "last_onset_ms": finite_or_none(onset[np.isfinite(onset)].max()) if np.isfinite(onset).any() else None,
+        "median_slope_to_coupling_ms": finite_or_none(np.median(to_coupling[recruited])) if recruited.any() else None,
         "removal_leaving_fewest": connectome.names[order[int(np.argmin(left))]] if len(order) else None,
         "regions_seizing_after_it": int(left.min()) if len(order) else None,
         "of_these_in_the_zone": int(seizing[zone, np.argmin(left)].sum()) if len(order) else None,
@@ -184,10 +183,6 @@ def _removals(config: Config, connectome: Connectome, x0: jax.Array, order: np.n
     members = jnp.broadcast_to(x0[:, None], (len(x0), len(order))).at[order, jnp.arange(len(order))].set(REMOVED)
     onset = onset_times(*_simulated(config, connectome, members, jnp.asarray(config.coupling)))
     return np.asarray(jnp.isfinite(onset))
-
-
-def _known(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None
 
 
 def _show(

@@ -15,7 +15,7 @@ from physics import OneCompartment
 from twinsim.cli import run_script
 from twinsim.data import locate
 from twinsim.errors import InputError
-from twinsim.experiment import Result
+from twinsim.experiment import Result, finite_or_none
 from twinsim.figure_style import BLUE, SOFT, VERMILION, legend, new_figure, quiet
 from twinsim.inference import Normal, Population, Problem, fit_population, maximise, problems, sample_population, series
 from twinsim.option_checks import check_options
@@ -106,7 +106,7 @@ def run(config: Config, workspace: Workspace) -> Result:
         "residual_error_mg_per_l_laplace": population.value("error"),
         "residual_error_mg_per_l_nuts": draws.value("error"),
         "residual_error_mg_per_l_published": PUBLISHED_ERROR,
-        "largest_r_hat": _finite(np.max(draws.diagnostics.r_hat)),
+        "largest_r_hat": finite_or_none(np.max(draws.diagnostics.r_hat)),
         "smallest_effective_size": float(draws.diagnostics.effective.min()),
         "divergences": draws.diagnostics.divergences,
     }
@@ -144,10 +144,6 @@ def _left_out(people: list[Problem], readings: tuple[int, ...]) -> dict[int, dic
 @eqx.filter_jit
 def _maximum(problem: Problem, start: jax.Array) -> jax.Array:
     return maximise(problem, start).z
-
-
-def _finite(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None
 
 
 def _dataset(population: Population) -> xr.Dataset:

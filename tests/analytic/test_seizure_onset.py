@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from experiments.neuro import seizure_spread
-from physics import Connectome, onset_times, synthetic_connectome
+from physics import onset_times, synthetic_connectome
 
 
 def test_crossings_are_of_order_three():
@@ -33,8 +33,7 @@ def test_no_onset_is_infinite_and_the_first_one_counts():
 
 def test_derivatives_of_onsets_against_central_differences():
     config = dataclasses.replace(seizure_spread.Config(), duration_ms=500.0, slow_time_ms=300.0, coupling=6.0)
-    made = synthetic_connectome(6, 3)
-    connectome = Connectome(seizure_spread.scaled_weights(made), made.tract_lengths, made.names, made.centres)
+    connectome = synthetic_connectome(6, 3).scaled()
     x0 = jnp.asarray([-1.8, -2.0, -2.1, -2.1, -2.15, -2.2])
 
     def onsets(given: jax.Array) -> jax.Array:

@@ -21,8 +21,7 @@ def model(step: float = 0.1, every: int = 2) -> SeizureModel:
     gain = 100 * np.asarray(
         monopole_gain(np.repeat(connectome.centres, 2, axis=0) + 3.0, connectome.centres, law="inverse square", nearest_mm=10.0)
     )
-    weights = connectome.weights / connectome.weights.sum(axis=1).max()
-    made = SeizureModel.between(weights, gain, resting=True)
+    made = SeizureModel.between(connectome.scaled().weights, gain, resting=True)
     return SeizureModel(made.weights, made.gain, made.inverse, made.start, step, every)
 
 
