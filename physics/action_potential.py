@@ -86,13 +86,17 @@ def _bend(times: Trace, values: Trace, middle: Array) -> tuple[Scalar, Scalar, S
     return left, up - curvature * right, curvature, right
 
 
-def crossing_time(times: Trace, values: Trace, first: Array, level: Scalar) -> Scalar:
-    """Where the parabola through samples first-1 to first+1 takes a value between the last two of them, by one Newton step."""
+def crossing_time(times: Trace, values: Trace, first: Array, level: Scalar, corrections: int = 1) -> Scalar:
+    """Where the parabola through samples first-1 to first+1 takes a value between the last two of them, by Newton's method.
+
+    The chord's root is of second order already; one correction from there is of fourth, and a second one makes the derivative that of the
+    root itself where values jump between samples.
+    """
     _, slope, curvature, right = _bend(times, values, first)
     here, after = values[first], values[first + 1]
-    # The chord's root is of second order already; one step of Newton's method from there is of fourth.
     flat = after == here
     guess = jnp.where(flat, 0.0, (level - here) * right / jnp.where(flat, 1.0, after - here))
-    value, gradient = here + guess * (slope + curvature * guess) - level, slope + 2 * curvature * guess
-    step = jnp.where(gradient == 0, 0.0, value / jnp.where(gradient == 0, 1.0, gradient))
-    return times[first] + jnp.clip(guess - step, 0.0, right)
+    for _ in range(corrections):
+        value, gradient = here + guess * (slope + curvature * guess) - level, slope + 2 * curvature * guess
+        guess = guess - jnp.where(gradient == 0, 0.0, value / jnp.where(gradient == 0, 1.0, gradient))
+    return times[first] + jnp.clip(guess, 0.0, right)
