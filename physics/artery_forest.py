@@ -1,0 +1,227 @@
+"""Many trees of arteries as one network of the 1-D solver, started near their periodic state."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from physics.artery_cycles import beat_mesh
+from physics.artery_harmonics import (
+    STATIONS,
+    inlet_harmonics,
+    linear_lines,
+    mean_state,
+    nonlinear_sources,
+    solve_lines,
+    static_pressure,
+    to_times,
+)
+from physics.artery_network import ArteryNetwork
+from physics.artery_stepper import ArteryState
+from physics.artery_tree import ArteryTree
+from physics.wave_speed import modulus_of_speed
+from solvers import simulate
+
+THICKNESS = 0.1
+"""Of the walls, part of the radius; only its product with Young's modulus counts."""
+NEIGHBOURS = 3
+
+
+class Forest(NamedTuple):
+    """Trees side by side in one network.
+
+    Attributes:
+        network: All vessels of all trees.
+        rows: Tree and row of each vessel of the network, ``(vessels, 2)``.
+        shape: Trees, and rows in each.
+    """
+
+    network: ArteryNetwork
+    rows: np.ndarray
+    shape: tuple[int, int]
+
+
+class ForestBeats(NamedTuple):
+    """The last of some beats of a forest.
+
+    Attributes:
+        pressure: At five equally spaced stations of every vessel, Pa, ``(trees, rows, stations, times)``; zero where no vessel is.
+        flow: m³/s, likewise.
+        change: Root mean square difference of each tree's pressure to the beat before, over the pressure's, by beat, ``(beats, trees)``.
+        settled: First beat whose change is below the tolerance, per tree; -1 where none is.
+        status: A :class:`solvers.Status` code per beat.
+    """
+
+    pressure: Float[np.ndarray, "trees rows stations times"]
+    flow: Float[np.ndarray, "trees rows stations times"]
+    change: Float[np.ndarray, "beats trees"]
+    settled: np.ndarray
+    status: np.ndarray
+
+
+def plant(trees: ArteryTree, transit: float = 9e-4, inlet_points: int = 101) -> Forest:
+    """One network that holds a batch of trees of equal period and blood.
+
+    Args:
+        trees: With one batch axis.
+        transit: Time that a wave at rest takes through a cell, s; at least three cells per vessel.
+        inlet_points: Points of the inlets' flow, both ends included: one more than the trees' inlets have.
+
+    Raises:
+        ValueError: Periods or blood that differ, inlets of another length.
+    """
+    if trees.inlet.shape[-1] + 1 != inlet_points:
+        raise ValueError(f"got inlets of {trees.inlet.shape[-1]} times; expected {inlet_points - 1}; do: set inlet_points")
+    first = {}
+    for name in ("period", "density", "viscosity", "profile"):
+        values = np.unique(np.asarray(getattr(trees, name)))
+        if values.size > 1:
+            raise ValueError(f"got trees of different {name}; expected one; do: make a forest of each")
+        first[name] = float(values[0])
+    parent, present = np.asarray(trees.parent), np.asarray(trees.present)
+    count, rows = parent.shape
+    tree, row = np.nonzero(present)
+    node = np.cumsum(np.ones_like(tree)) + count  # the end of each vessel; the trees' inlets are nodes 1 to count
+    ends = np.zeros((count, rows), int)
+    ends[tree, row] = node
+    above = parent[tree, row]
+    source = np.where(above < 0, tree + 1, ends[tree, np.maximum(above, 0)])
+
+    def of(name: str) -> Array:
+        return jnp.asarray(np.asarray(getattr(trees, name))[tree, row])
+
+    length, radius, speed = of("length"), of("radius"), of("speed")
+    terminal, ones = np.asarray(trees.terminal)[tree, row], jnp.ones(len(tree))
+    external = trees.external_pressure[tree]
+    network = ArteryNetwork(
+        labels=tuple(f"{t}.{v}" for t, v in zip(tree, row)),
+        cells=tuple(int(max(NEIGHBOURS, n)) for n in np.round(np.asarray(length / speed) / transit)),
+        source=tuple(int(n) for n in source),
+        target=tuple(int(n) for n in node),
+        length=length,
+        youngs_modulus=modulus_of_speed(speed, first["density"], radius, THICKNESS * radius),
+        radius_start=radius,
+        radius_end=radius,
+        thickness=THICKNESS * radius,
+        external_pressure=external,
+        profile=first["profile"] * ones,
+        correction=None,
+        proximal=of("proximal"),
+        distal=of("distal"),
+        compliance=of("compliance"),
+        downstream=0 * ones,
+        reflection=0 * ones,
+        outlet=tuple("windkessel" if end else "" for end in terminal),
+        inlet_times=jnp.linspace(0.0, first["period"], inlet_points),
+        inlet_flow=jnp.concatenate([trees.inlet, trees.inlet[:, :1]], axis=1),
+        inlet_nodes=tuple(range(1, count + 1)),
+        density=jnp.asarray(first["density"]),
+        viscosity=jnp.asarray(first["viscosity"]),
+        initial_velocity=0 * ones,
+        initial_pressure=external,
+        thickness_given=(True,) * len(tree),
+        continuous="total",
+    )
+    return Forest(network, np.stack([tree, row], 1), (count, rows))
+
+
+def near_periodic(forest: Forest, trees: ArteryTree, harmonics: int = 20, times: int = 64) -> ArteryState:
+    """State at the start of a beat by the harmonics, with one round of sources: a few beats from periodic where rest is many."""
+
+    def one(tree: ArteryTree) -> tuple[Array, Array, Array]:
+        inlet = inlet_harmonics(tree, harmonics)
+        lines = linear_lines(tree, mean_state(tree, inlet), harmonics)
+        total, flow = (to_times(part, times) for part in solve_lines(tree, lines, inlet))
+        waves = solve_lines(tree, lines, inlet, nonlinear_sources(tree, lines, total, flow))
+        total, flow = (to_times(part, times) for part in waves)
+        pressure, area = static_pressure(tree, lines, total, flow)
+        return area[..., 0], flow[..., 0], pressure[:, -1, 0] - tree.proximal * flow[:, -1, 0]
+
+    area, flow, stored = (np.asarray(part) for part in eqx.filter_jit(jax.vmap(one))(trees))
+    network, layout = forest.network, forest.network.layout
+    tree, row = forest.rows.T
+    places = np.linspace(0, 1, STATIONS)
+    cells_area, cells_flow = np.array(network.initial_state().flow[0]), np.zeros(layout.real.size)
+    for vessel, (t, v) in enumerate(zip(tree, row)):
+        here = (layout.cell_vessel == vessel) & layout.real
+        cells_area[here] = np.interp(layout.cell_place[here], places, area[t, v])
+        cells_flow[here] = np.interp(layout.cell_place[here], places, flow[t, v])
+    outlets = np.asarray(network.flow().outlets.windkessel)
+    vessel = layout.branch_vessel[:, 0]
+    pressure = np.where(outlets, stored[tree[vessel], row[vessel]], 0)
+    return ArteryState((jnp.asarray(cells_area), jnp.asarray(cells_flow / cells_area), jnp.asarray(pressure)), jnp.full(2, -1.0))
+
+
+def station_stencil(network: ArteryNetwork) -> tuple[np.ndarray, np.ndarray]:
+    """Cells and weights that give values at five equally spaced stations by the parabola through three cells, ``(vessels, 5, 3)``."""
+    layout = network.layout
+    offsets = layout.stations[:, 0]
+    cells, weights = np.zeros((len(network.cells), STATIONS, NEIGHBOURS), int), np.zeros((len(network.cells), STATIONS, NEIGHBOURS))
+    for vessel, count in enumerate(network.cells):
+        for station, place in enumerate(np.linspace(0, 1, STATIONS)):
+            at = place * count - 0.5
+            first = int(np.clip(round(at) - 1, 0, count - NEIGHBOURS))
+            x = at - first
+            cells[vessel, station] = offsets[vessel] + first + np.arange(NEIGHBOURS)
+            weights[vessel, station] = (x - 1) * (x - 2) / 2, x * (2 - x), x * (x - 1) / 2
+    return cells, weights
+
+
+def forest_beats(forest: Forest, start: ArteryState, beats: int, samples: int, substeps: int, tolerance: float = 1e-3) -> ForestBeats:
+    """Beats one after another from ``start``, by :class:`physics.artery_stepper.ArteryStepper`.
+
+    Args:
+        forest: Of :func:`plant`.
+        start: State at the start of a beat.
+        beats: How many.
+        samples: Recorded times, the last (the period) left out.
+        substeps: Steps between two of them.
+        tolerance: Change at which a tree counts as settled.
+    """
+    network = forest.network
+    mesh, program = beat_mesh(float(network.period), samples + 1), forest_program(forest, samples, substeps)
+    count, rows = forest.shape
+    tree, row = forest.rows.T
+    state, before = start, None
+    pressure = flow = np.zeros(0)
+    change, status = np.full((beats, count), np.nan), np.zeros(beats, int)
+    for number in range(beats):
+        state, pressure, flow, code = program(network, state, mesh)
+        pressure, flow, status[number] = np.asarray(pressure), np.asarray(flow), int(code)
+        size, moved = np.zeros(count), np.zeros(count)
+        np.add.at(size, tree, (pressure**2).sum(axis=(1, 2)))
+        if before is not None:
+            np.add.at(moved, tree, ((pressure - before) ** 2).sum(axis=(1, 2)))
+            change[number] = np.sqrt(moved / size)
+        before = pressure
+    below = change < tolerance
+    settled = np.where(below.any(axis=0), below.argmax(axis=0) + 1, -1)
+    full = np.zeros((2, count, rows, *pressure.shape[1:]))
+    full[0][tree, row], full[1][tree, row] = pressure, flow
+    return ForestBeats(full[0], full[1], change, settled, status)
+
+
+def forest_program(forest: Forest, samples: int, substeps: int):
+    """A compiled beat: network, state, mesh to the next state, pressure and flow at the stations, status."""
+    cells, weights = station_stencil(forest.network)
+
+    @eqx.filter_jit
+    def program(network: ArteryNetwork, state: ArteryState, mesh):
+        solution = simulate(network.stepper(substeps), state, mesh)
+        areas, velocities, _ = solution.states.flow
+        layout = network.layout
+        walls = network.walls(layout.cell_vessel, layout.cell_place)
+        pressures = jax.vmap(walls.pressure)(areas)
+        courant = jnp.max(jax.vmap(network.flow().fastest)(areas, velocities)) * jnp.max(mesh.length) / substeps
+
+        def at_stations(values: Array) -> Array:
+            return jnp.moveaxis((values[:-1][:, cells] * weights[None]).sum(-1), 0, -1)
+
+        status = jnp.where(courant > 1, 4, solution.status)
+        return solution.final, at_stations(pressures), at_stations(areas * velocities), status
+
+    return program
