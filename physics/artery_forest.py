@@ -1,6 +1,6 @@
 """Many trees of arteries as one network of the 1-D solver, started near their periodic state."""
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from typing import NamedTuple
 
 import equinox as eqx
@@ -23,12 +23,16 @@ from physics.artery_harmonics import (
 from physics.artery_network import ArteryNetwork
 from physics.artery_stepper import ArteryState
 from physics.artery_tree import ArteryTree
+from physics.artery_viscosity import wall_viscosity
 from physics.wave_speed import modulus_of_speed
-from solvers import simulate
+from solvers import Status, simulate
 
 THICKNESS = 0.1
 """Of the walls, part of the radius; only its product with Young's modulus counts."""
 NEIGHBOURS = 3
+"""Cells that a station's value is taken from, and the fewest of a vessel."""
+
+Program = Callable[[ArteryNetwork, ArteryState], tuple[ArteryState, Array, Array, Array]]
 
 
 class Forest(NamedTuple):
@@ -63,19 +67,17 @@ class ForestBeats(NamedTuple):
     status: np.ndarray
 
 
-def plant(trees: ArteryTree, transit: float = 9e-4, inlet_points: int = 101) -> Forest:
+def plant(trees: ArteryTree, transit: float = 9e-4, viscous: bool = False) -> Forest:
     """One network that holds a batch of trees of equal period and blood.
 
     Args:
         trees: With one batch axis.
         transit: Time that a wave at rest takes through a cell, s; at least three cells per vessel.
-        inlet_points: Points of the inlets' flow, both ends included: one more than the trees' inlets have.
+        viscous: Whether walls are viscous as those of human arteries (:func:`physics.wall_viscosity`), or elastic.
 
     Raises:
-        ValueError: Periods or blood that differ, inlets of another length.
+        ValueError: Periods or blood that differ.
     """
-    if trees.inlet.shape[-1] + 1 != inlet_points:
-        raise ValueError(f"got inlets of {trees.inlet.shape[-1]} times; expected {inlet_points - 1}; do: set inlet_points")
     first = {}
     for name in ("period", "density", "viscosity", "profile"):
         values = np.unique(np.asarray(getattr(trees, name)))
@@ -116,7 +118,7 @@ def plant(trees: ArteryTree, transit: float = 9e-4, inlet_points: int = 101) -> 
         downstream=0 * ones,
         reflection=0 * ones,
         outlet=tuple("windkessel" if end else "" for end in terminal),
-        inlet_times=jnp.linspace(0.0, first["period"], inlet_points),
+        inlet_times=jnp.linspace(0.0, first["period"], trees.inlet.shape[-1] + 1),
         inlet_flow=jnp.concatenate([trees.inlet, trees.inlet[:, :1]], axis=1),
         inlet_nodes=tuple(range(1, count + 1)),
         density=jnp.asarray(first["density"]),
@@ -125,6 +127,7 @@ def plant(trees: ArteryTree, transit: float = 9e-4, inlet_points: int = 101) -> 
         initial_pressure=external,
         thickness_given=(True,) * len(tree),
         continuous="total",
+        wall_viscosity=wall_viscosity(radius) if viscous else None,
     )
     return Forest(network, np.stack([tree, row], 1), (count, rows))
 
@@ -171,7 +174,9 @@ def station_stencil(network: ArteryNetwork) -> tuple[np.ndarray, np.ndarray]:
     return cells, weights
 
 
-def forest_beats(forest: Forest, start: ArteryState, beats: int, samples: int, substeps: int, tolerance: float = 1e-3) -> ForestBeats:
+def forest_beats(
+    forest: Forest, start: ArteryState, beats: int, samples: int, substeps: int, tolerance: float = 1e-3, program: Program | None = None
+) -> ForestBeats:
     """Beats one after another from ``start``, by :class:`physics.artery_stepper.ArteryStepper`.
 
     Args:
@@ -181,16 +186,17 @@ def forest_beats(forest: Forest, start: ArteryState, beats: int, samples: int, s
         samples: Recorded times, the last (the period) left out.
         substeps: Steps between two of them.
         tolerance: Change at which a tree counts as settled.
+        program: Of :func:`forest_program`, where it is at hand.
     """
     network = forest.network
-    mesh, program = beat_mesh(float(network.period), samples + 1), forest_program(forest, samples, substeps)
+    program = forest_program(forest, samples, substeps) if program is None else program
     count, rows = forest.shape
     tree, row = forest.rows.T
     state, before = start, None
     pressure = flow = np.zeros(0)
     change, status = np.full((beats, count), np.nan), np.zeros(beats, int)
     for number in range(beats):
-        state, pressure, flow, code = program(network, state, mesh)
+        state, pressure, flow, code = program(network, state)
         pressure, flow, status[number] = np.asarray(pressure), np.asarray(flow), int(code)
         size, moved = np.zeros(count), np.zeros(count)
         np.add.at(size, tree, (pressure**2).sum(axis=(1, 2)))
@@ -205,23 +211,28 @@ def forest_beats(forest: Forest, start: ArteryState, beats: int, samples: int, s
     return ForestBeats(full[0], full[1], change, settled, status)
 
 
-def forest_program(forest: Forest, samples: int, substeps: int):
-    """A compiled beat: network, state, mesh to the next state, pressure and flow at the stations, status."""
+def forest_program(forest: Forest, samples: int, substeps: int) -> Program:
+    """A compiled beat: from network and state to the next state, pressure and flow at the stations, and a status."""
     cells, weights = station_stencil(forest.network)
+    mesh = beat_mesh(float(forest.network.period), samples + 1)
 
     @eqx.filter_jit
-    def program(network: ArteryNetwork, state: ArteryState, mesh):
+    def program(network: ArteryNetwork, state: ArteryState) -> tuple[ArteryState, Array, Array, Array]:
         solution = simulate(network.stepper(substeps), state, mesh)
         areas, velocities, _ = solution.states.flow
         layout = network.layout
         walls = network.walls(layout.cell_vessel, layout.cell_place)
         pressures = jax.vmap(walls.pressure)(areas)
+        viscous = network.viscous_wall()
+        if viscous is not None:
+            pressures = pressures + jax.vmap(viscous.pressure)(areas, velocities)
         courant = jnp.max(jax.vmap(network.flow().fastest)(areas, velocities)) * jnp.max(mesh.length) / substeps
 
         def at_stations(values: Array) -> Array:
             return jnp.moveaxis((values[:-1][:, cells] * weights[None]).sum(-1), 0, -1)
 
-        status = jnp.where(courant > 1, 4, solution.status)
+        status = jnp.where(solution.final.collapse[0] >= 0, int(Status.OUT_OF_RANGE), solution.status)
+        status = jnp.where(courant > 1, int(Status.UNSTABLE_STEP), status)
         return solution.final, at_stations(pressures), at_stations(areas * velocities), status
 
     return program

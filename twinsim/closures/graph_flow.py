@@ -23,12 +23,15 @@ from physics.artery_harmonics import (
 )
 from physics.artery_tree import ArteryTree
 from twinsim.closures.graph_network import Graph, GraphNetwork, Layers
+from twinsim.errors import InputError
 
 NODE_FEATURES, EDGE_FEATURES = 10, 4
 SEEN = (0, 2, 4)
 """Stations of a vessel that the network sees and answers at; those between by the parabola through them."""
 PARABOLA = ((1.0, 0.0, 0.0), (0.375, 0.75, -0.125), (0.0, 1.0, 0.0), (-0.125, 0.75, 0.375), (0.0, 0.0, 1.0))
 ANSWERS = 3 * len(SEEN) + 1
+SLOW = 0.04
+"""Time by which rates are multiplied to be of order one, s."""
 
 
 class LinearState(NamedTuple):
@@ -60,9 +63,10 @@ class GraphFlow(eqx.Module):
 
     With $\pi = (\Pi-\bar p)/(\rho\bar c^2)$ and the Mach number $M = Q/(\bar A\bar c)$ the equations of a vessel have no parameter but the
     length and the friction. A :class:`GraphNetwork` on the vessels, joined as parents and daughters, reads their numbers and amplitudes and
-    gives each a code; a small network reads $\pi$ and $M$ at the vessel's ends and middle at one instant, with the code, and answers with
-    the sources $m/(\rho\bar c)$, $f$, $g/\bar A$ of :func:`physics.artery_harmonics.nonlinear_sources` and the dynamic pressure at an
-    outlet. Both are divided and multiplied by the amplitude squared: small waves are the linear ones, whatever the weights.
+    gives each a code; a small network reads $\pi$, $M$ and their rates at the vessel's ends and middle at one instant, with the code, and
+    answers with the sources $m/(\rho\bar c)$, $f$, $g/\bar A$ of :func:`physics.artery_harmonics.nonlinear_sources` and the dynamic
+    pressure at an outlet. What it reads is divided by the amplitude, what it answers multiplied by the amplitude's ``power``: with two,
+    small waves are the linear ones, whatever the weights.
 
     Mass is kept at junctions, in the inlet and over a beat in every vessel, and windkessels hold, by the solve, whatever the weights.
 
@@ -71,22 +75,43 @@ class GraphFlow(eqx.Module):
         point: Of the instants.
         harmonics: The highest.
         times: Instants of a period at which the sources are taken: above twice the harmonics.
+        power: 2 for what is left out by being linear; 1 where what is missing is linear itself, as viscous walls are.
 
-    Good values: 20 harmonics, 64 times. It fails far outside of the amplitudes trained on, as any network, and where the linear solution
+    Good values: 20 harmonics, 48 times. It fails far outside of the amplitudes trained on, as any network, and where the linear solution
     is no start: flow near the speed of the waves.
     """
 
     graph: GraphNetwork
     point: Layers
     harmonics: int = eqx.field(static=True, default=20)
-    times: int = eqx.field(static=True, default=64)
+    times: int = eqx.field(static=True, default=48)
+    power: int = eqx.field(static=True, default=2)
 
     @classmethod
-    def create(cls, seed: int, width: int = 32, rounds: int = 3, harmonics: int = 20, times: int = 64) -> "GraphFlow":
-        """An untrained model."""
+    def create(
+        cls, seed: int, width: int = 32, rounds: int = 3, point_width: int = 16, harmonics: int = 20, times: int = 48, power: int = 2
+    ) -> "GraphFlow":
+        """An untrained model.
+
+        Args:
+            seed: Of the weights.
+            width: Of the graph network.
+            rounds: Of the graph network.
+            point_width: Of the two hidden layers that answer at an instant.
+            harmonics: See the class.
+            times: See the class.
+            power: See the class.
+
+        Raises:
+            InputError: Too few times for the harmonics, a power that is neither 1 nor 2.
+        """
+        if times <= 2 * harmonics or power not in (1, 2):
+            got = f"{times} times for {harmonics} harmonics, power {power}"
+            raise InputError(got, "more than two times per harmonic, power 1 or 2", "use 48, 20 and 2")
         rngs, dtype = nnx.Rngs(seed), jnp.zeros(()).dtype
-        graph = GraphNetwork(NODE_FEATURES, EDGE_FEATURES, width, width, rounds, rngs=rngs)
-        return cls(graph, Layers((2 * len(SEEN), width, width, ANSWERS), dtype, 0.1, rngs=rngs), harmonics, times)
+        graph = GraphNetwork(NODE_FEATURES, EDGE_FEATURES, point_width, width, rounds, rngs=rngs)
+        point = Layers((4 * len(SEEN), point_width, point_width, ANSWERS), dtype, 0.1, rngs=rngs)
+        return cls(graph, point, harmonics, times, power)
 
     def waves(self, tree: ArteryTree, start: LinearState) -> tuple[Harmonics, Harmonics]:
         """Harmonics of total pressure (Pa) and flow (m³/s) from the linear solution."""
@@ -103,16 +128,17 @@ class GraphFlow(eqx.Module):
         """What the networks say of a linear solution."""
         lines = start.lines
         seen = jnp.array(SEEN)
-        pressure, flow = (to_times(part[:, seen], self.times) for part in (start.pressure, start.flow))
         unit_pressure = tree.density * lines.speed**2
         unit_flow = lines.area * lines.speed
-        state = jnp.concatenate(
-            [(pressure - lines.mean_pressure[:, None, None]) / unit_pressure[:, None, None], flow / unit_flow[:, None, None]], axis=1
-        )
+        pressure = start.pressure[:, seen].at[..., 0].add(-lines.mean_pressure[:, None]) / unit_pressure[:, None, None]
+        waves = jnp.concatenate([pressure, start.flow[:, seen] / unit_flow[:, None, None]], axis=1)
+        rates = waves * (1j * SLOW * lines.omega)[None, None]
+        both = to_times(jnp.concatenate([waves, rates], axis=1), self.times)
+        state = both[:, : 2 * len(SEEN)]
         size = jnp.sqrt(jnp.mean(state**2, axis=(1, 2)) + 1e-12)
         code = self.graph(vessel_graph(tree, lines, state, size))
-        scaled = jnp.swapaxes(state, 1, 2) / size[:, None, None]
-        answer = jnp.swapaxes(self.point(scaled, code[:, None]), 1, 2) * (size**2 * tree.present)[:, None, None]
+        scaled = jnp.swapaxes(both, 1, 2) / size[:, None, None]
+        answer = jnp.swapaxes(self.point(scaled, code[:, None]), 1, 2) * (size**self.power * tree.present)[:, None, None]
         between = jnp.array(PARABOLA)
         momentum, drag, stored = (jnp.einsum("sk,vkt->vst", between, part) for part in jnp.split(answer[:, :-1], 3, axis=1))
         friction = 2 * (tree.profile + 2) * jnp.pi * tree.viscosity
