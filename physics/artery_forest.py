@@ -10,16 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from physics.artery_cycles import beat_mesh
-from physics.artery_harmonics import (
-    STATIONS,
-    inlet_harmonics,
-    linear_lines,
-    mean_state,
-    nonlinear_sources,
-    solve_lines,
-    static_pressure,
-    to_times,
-)
+from physics.artery_harmonics import STATIONS, periodic_tree
 from physics.artery_network import ArteryNetwork
 from physics.artery_stepper import ArteryState
 from physics.artery_tree import ArteryTree
@@ -55,16 +46,14 @@ class ForestBeats(NamedTuple):
     Attributes:
         pressure: At five equally spaced stations of every vessel, Pa, ``(trees, rows, stations, times)``; zero where no vessel is.
         flow: m³/s, likewise.
-        change: Root mean square difference of each tree's pressure to the beat before, over the pressure's, by beat, ``(beats, trees)``.
-        settled: First beat whose change is below the tolerance, per tree; -1 where none is.
-        status: A :class:`solvers.Status` code per beat.
+        change: Root mean square difference of each tree's pressure to the beat before over its pressure, infinite for the first beat.
+        status: UNSTABLE_STEP, OUT_OF_RANGE where a vessel collapsed, or SUCCESS.
     """
 
     pressure: Float[np.ndarray, "trees rows stations times"]
     flow: Float[np.ndarray, "trees rows stations times"]
     change: Float[np.ndarray, "beats trees"]
-    settled: np.ndarray
-    status: np.ndarray
+    status: Status
 
 
 def plant(trees: ArteryTree, transit: float = 9e-4, viscous: bool = False) -> Forest:
@@ -136,13 +125,9 @@ def near_periodic(forest: Forest, trees: ArteryTree, harmonics: int = 20, times:
     """State at the start of a beat by the harmonics, with one round of sources: a few beats from periodic where rest is many."""
 
     def one(tree: ArteryTree) -> tuple[Array, Array, Array]:
-        inlet = inlet_harmonics(tree, harmonics)
-        lines = linear_lines(tree, mean_state(tree, inlet), harmonics)
-        total, flow = (to_times(part, times) for part in solve_lines(tree, lines, inlet))
-        waves = solve_lines(tree, lines, inlet, nonlinear_sources(tree, lines, total, flow))
-        total, flow = (to_times(part, times) for part in waves)
-        pressure, area = static_pressure(tree, lines, total, flow)
-        return area[..., 0], flow[..., 0], pressure[:, -1, 0] - tree.proximal * flow[:, -1, 0]
+        pressure, flow = (part[..., 0] for part in periodic_tree(tree, times, 1, harmonics))
+        root = 1 + (pressure - tree.external_pressure) / (2 * tree.density * tree.speed[:, None] ** 2)
+        return tree.reference_area[:, None] * root**2, flow, pressure[:, -1] - tree.proximal * flow[:, -1]
 
     area, flow, stored = (np.asarray(part) for part in eqx.filter_jit(jax.vmap(one))(trees))
     network, layout = forest.network, forest.network.layout
@@ -174,41 +159,35 @@ def station_stencil(network: ArteryNetwork) -> tuple[np.ndarray, np.ndarray]:
     return cells, weights
 
 
-def forest_beats(
-    forest: Forest, start: ArteryState, beats: int, samples: int, substeps: int, tolerance: float = 1e-3, program: Program | None = None
-) -> ForestBeats:
-    """Beats one after another from ``start``, by :class:`physics.artery_stepper.ArteryStepper`.
+def forest_beats(forest: Forest, start: ArteryState, program: Program, limit: int = 20, tolerance: float = 2e-4) -> ForestBeats:
+    """Beats one after another from ``start``, by :class:`physics.artery_stepper.ArteryStepper`, until every tree repeats.
 
     Args:
         forest: Of :func:`plant`.
         start: State at the start of a beat.
-        beats: How many.
-        samples: Recorded times, the last (the period) left out.
-        substeps: Steps between two of them.
-        tolerance: Change at which a tree counts as settled.
-        program: Of :func:`forest_program`, where it is at hand.
+        program: Of :func:`forest_program`.
+        limit: Most beats.
+        tolerance: Change below which a tree repeats.
     """
-    network = forest.network
-    program = forest_program(forest, samples, substeps) if program is None else program
+    network, state, before = forest.network, start, None
     count, rows = forest.shape
     tree, row = forest.rows.T
-    state, before = start, None
+    change: list[np.ndarray] = []
+    status: list[int] = []
     pressure = flow = np.zeros(0)
-    change, status = np.full((beats, count), np.nan), np.zeros(beats, int)
-    for number in range(beats):
-        state, pressure, flow, code = program(network, state)
-        pressure, flow, status[number] = np.asarray(pressure), np.asarray(flow), int(code)
-        size, moved = np.zeros(count), np.zeros(count)
-        np.add.at(size, tree, (pressure**2).sum(axis=(1, 2)))
-        if before is not None:
-            np.add.at(moved, tree, ((pressure - before) ** 2).sum(axis=(1, 2)))
-            change[number] = np.sqrt(moved / size)
+    while len(change) < limit:
+        state, *waves, code = program(network, state)
+        pressure, flow = (np.asarray(part) for part in waves)
+        moved = np.full(pressure.shape[0], np.inf) if before is None else ((pressure - before) ** 2).sum(axis=(1, 2))
+        part = np.bincount(tree, moved, count) / np.bincount(tree, (pressure**2).sum(axis=(1, 2)), count)
+        change.append(np.sqrt(part))
+        status.append(int(code))
         before = pressure
-    below = change < tolerance
-    settled = np.where(below.any(axis=0), below.argmax(axis=0) + 1, -1)
+        if status[-1] or (change[-1] < tolerance).all():
+            break
     full = np.zeros((2, count, rows, *pressure.shape[1:]))
     full[0][tree, row], full[1][tree, row] = pressure, flow
-    return ForestBeats(full[0], full[1], change, settled, status)
+    return ForestBeats(full[0], full[1], np.stack(change), Status(status[-1]))
 
 
 def forest_program(forest: Forest, samples: int, substeps: int) -> Program:

@@ -122,7 +122,7 @@ class GraphFlow(eqx.Module):
         start = linear_state(tree, self.harmonics)
         total, flow = (to_times(part, times) for part in self.waves(tree, start))
         flow = balanced(tree, flow)
-        return static_pressure(tree, start.lines, total, flow)[0], flow
+        return static_pressure(tree, total, flow)[0], flow
 
     def sources(self, tree: ArteryTree, start: LinearState) -> Sources:
         """What the networks say of a linear solution."""
@@ -170,8 +170,8 @@ def vessel_graph(tree: ArteryTree, lines: Lines, state: Float[Array, "vessels se
             jnp.log(friction * tree.length * admittance) + 3,
             jnp.log(jnp.where(tree.present, below, admittance) / admittance),
             jnp.log(size) + 2.5,
-            jnp.log(jnp.std(pressure, axis=(1, 2)) + 1e-9) + 3,
-            jnp.log(jnp.std(mach, axis=(1, 2)) + 1e-9) + 3,
+            0.5 * jnp.log(jnp.var(pressure, axis=(1, 2)) + 1e-12) + 3,
+            0.5 * jnp.log(jnp.var(mach, axis=(1, 2)) + 1e-12) + 3,
             10 * jnp.mean(mach, axis=(1, 2)),
             (lines.mean_pressure - tree.external_pressure) / (tree.density * tree.speed**2) * 10,
         ],
