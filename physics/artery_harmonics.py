@@ -75,8 +75,9 @@ def to_harmonics(waves: Float[Array, "*axes times"], harmonics: int) -> Complex[
 
 
 def linear_lines(tree: ArteryTree, mean_pressure: PerVessel, harmonics: int, lumped: bool = False) -> Lines:
-    r"""Telegraph lines about a mean pressure, of $R = 2(\gamma+2)\pi\mu/\bar A^2$, $L = \rho/\bar A$, $C = \bar A/(\rho\bar c^2)$ per length:
-    transfer $\cosh\theta$, $(R+i\omega L)\,l\sinh\theta/\theta$, $i\omega C\,l\sinh\theta/\theta$ with $\theta^2 = (R+i\omega L)\,i\omega C\,l^2$.
+    r"""Telegraph lines about a mean pressure: $R = 2(\gamma+2)\pi\mu/\bar A^2$, $L = \rho/\bar A$, $C = \bar A/(\rho\bar c^2)$ per length,
+    transfer $\cosh\theta$, $(R+i\omega L)\,l\sinh\theta/\theta$, $i\omega C\,l\sinh\theta/\theta$ with
+    $\theta^2 = (R+i\omega L)\,i\omega C\,l^2$.
 
     Args:
         tree: One tree.
@@ -223,8 +224,8 @@ def nonlinear_sources(tree: ArteryTree, lines: Lines, total: Waves, flow: Waves)
 
     With $\Pi$ as pressure the equations of :class:`physics.artery_flow.ArteryFlow` (flat profile) are
     $$\partial_x\Pi + L\,\partial_tQ + RQ = -\partial_t m - f,\qquad \partial_xQ + C\,\partial_t\Pi = \partial_t g,$$
-    $m = \rho Q(1/A - 1/\bar A)$, $f = R\bar A^2Q(1/A^2 - 1/\bar A^2)$, $g = C(\Pi-\bar p) - (A-\bar A)$, without approximation; windkessels hold
-    $\Pi - \tfrac12\rho u^2$.
+    $m = \rho Q(1/A - 1/\bar A)$, $f = R\bar A^2Q(1/A^2 - 1/\bar A^2)$, $g = C(\Pi-\bar p) - (A-\bar A)$, without approximation;
+    windkessels hold $\Pi - \tfrac12\rho u^2$.
     """
     _, area = static_pressure(tree, total, flow)
     mean_area, speed = (part[:, None, None] for part in (lines.area, lines.speed))
@@ -239,7 +240,7 @@ def nonlinear_sources(tree: ArteryTree, lines: Lines, total: Waves, flow: Waves)
 def lumped_sources(
     tree: ArteryTree, lines: Lines, momentum: Waves, drag: Waves, stored: Waves, outlet: Float[Array, "vessels times"]
 ) -> Sources:
-    r"""Sources at the stations by the trapezoidal rule from $m$ (Pa s/m), $f$ (Pa/m), $g$ (m²) in time; $\tfrac12\rho u^2$ (Pa) at the outlets."""
+    r"""Sources at the stations by the trapezoidal rule from $m$ (Pa s/m), $f$ (Pa/m), $g$ (m²) and, at outlets, $\tfrac12\rho u^2$ (Pa)."""
     harmonics = lines.omega.shape[0] - 1
     weight = jnp.array(WEIGHTS)[None, :, None] * tree.length[:, None, None]
     rate = 1j * lines.omega[None, None]

@@ -64,8 +64,8 @@ def truth(seed: int, count: int, period: float, test: bool, viscous: bool, limit
 def joined(parts: list[Truth]) -> Truth:
     """One batch of several."""
     trees = jax.tree.map(lambda *arrays: np.concatenate(arrays), *(part.trees for part in parts))
-    waves = (np.concatenate([getattr(part, name) for part in parts]) for name in ("pressure", "flow"))
-    return Truth(trees, *waves, max(part.beats for part in parts), max(part.change for part in parts))
+    pressure, flow = (np.concatenate([getattr(part, name) for part in parts]) for name in ("pressure", "flow"))
+    return Truth(trees, pressure, flow, max(part.beats for part in parts), max(part.change for part in parts))
 
 
 def training_data(data: Truth) -> Any:

@@ -145,11 +145,14 @@ def _shapes(learned: Truth, test: Truth) -> tuple[int, int]:
     return len(of(test)), len(of(test) & of(learned))
 
 
-def _test(models: Sequence[GraphFlow], test: Truth, summary: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any], dict[str, np.ndarray]]:
+def _test(
+    models: Sequence[GraphFlow], test: Truth, summary: dict[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any], dict[str, np.ndarray]]:
     """Waves and errors per tree of every method (the first network's waves, the mean error of all), and errors by network."""
     trees = jax.tree.map(jnp.asarray, test.trees)
     count = len(test.flow)
-    waves, scores = {}, {}
+    waves: dict[str, Any] = {}
+    scores: dict[str, Any] = {}
     for name, function in methods().items():
         program = eqx.filter_jit(eqx.filter_vmap(function))
         (pressure, flow), seconds = run_and_time(program, trees)
@@ -182,11 +185,13 @@ def _test(models: Sequence[GraphFlow], test: Truth, summary: dict[str, Any]) -> 
 
 def _notes(config: Config, found: list[Truth]) -> list[str]:
     notes = [
-        "Errors are root mean squares over all stations and times of a tree, over those of the quantity: of pressure with its mean, and, which "
-        "is harder, over its pulse. Trees are drawn at random, none is a person's.",
+        "Errors are root mean squares over all stations and times of a tree, over those of the quantity: of pressure with its mean, and, "
+        "which is harder, over its pulse. Trees are drawn at random, none is a person's.",
     ]
     if config.walls == "elastic":
-        notes.append("With elastic walls nothing is unknown: two rounds of the known sources need no training and are closer than any network.")
+        notes.append(
+            "With elastic walls nothing is unknown: two rounds of the known sources need no training and are closer than any network."
+        )
     else:
         notes.append("Who knows that walls are viscous can write it into the linear waves as well; here they are not told.")
     if any(part.change > 2e-4 for part in found):

@@ -3,7 +3,6 @@
 from typing import NamedTuple
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Complex, Float
@@ -177,7 +176,9 @@ def vessel_graph(tree: ArteryTree, lines: Lines, state: Float[Array, "vessels se
         ],
         axis=1,
     )
-    down = jnp.stack([jnp.ones(count), jnp.zeros(count), jnp.log(lines.area / lines.area[above]) + 0.7, lines.speed / lines.speed[above] - 1.2], 1)
+    down = jnp.stack(
+        [jnp.ones(count), jnp.zeros(count), jnp.log(lines.area / lines.area[above]) + 0.7, lines.speed / lines.speed[above] - 1.2], 1
+    )
     up = jnp.stack([jnp.zeros(count), jnp.ones(count), -down[:, 2], -down[:, 3]], axis=1)
     senders = jnp.concatenate([above, jnp.arange(count)])
     receivers = jnp.concatenate([jnp.arange(count), above])

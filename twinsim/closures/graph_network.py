@@ -94,7 +94,9 @@ class Layers(nnx.Module):
         )
         self.biases = nnx.List(nnx.Param(jnp.zeros(size, dtype)) for size in sizes[1:])
 
-    def __call__(self, values: Float[Array, "*places features"], extra: Float[Array, "..."] | None = None) -> Float[Array, "*places outputs"]:
+    def __call__(
+        self, values: Float[Array, "*places features"], extra: Float[Array, "..."] | None = None
+    ) -> Float[Array, "*places outputs"]:
         """The last layer's output; ``extra`` is added to the first hidden layer before its activation."""
         for layer, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
             values = values @ weight[...]
@@ -107,7 +109,7 @@ class Layers(nnx.Module):
 
 
 class GraphNetwork(nnx.Module):
-    r"""Rounds of messages, $m_{ij} = \phi(h_i, h_j, e_{ij})$ and $h_j \leftarrow h_j + \psi(h_j, \sum_i m_{ij})$, each with weights of its own.
+    r"""Rounds of messages, $m_{ij} = \phi(h_i, h_j, e_{ij})$ and $h_j \leftarrow h_j + \psi(h_j, \sum_i m_{ij})$, each with own weights.
 
     Any renumbering of nodes renumbers what comes out, and nothing else. Nodes without edges hear a sum of zero; padding is heard by none.
 
