@@ -12,6 +12,7 @@ from physics.artery_cycles import Periodic as Periodic
 from physics.artery_cycles import beat as beat
 from physics.artery_cycles import beat_mesh as beat_mesh
 from physics.artery_cycles import run_to_period as run_to_period
+from physics.artery_harmonics import periodic_tree as periodic_tree
 from physics.artery_junction import NodeCondition as NodeCondition
 from physics.artery_junction import imbalance as imbalance
 from physics.artery_junction import solve_nodes as solve_nodes
@@ -19,6 +20,7 @@ from physics.artery_network import ArteryNetwork as ArteryNetwork
 from physics.artery_openbf import OpenBFStepper as OpenBFStepper
 from physics.artery_periodic import periodic_beat as periodic_beat
 from physics.artery_stepper import ArteryState as ArteryState
+from physics.artery_tree import ArteryTree as ArteryTree
 from physics.artery_viscosity import ViscoelasticStepper as ViscoelasticStepper
 from physics.artery_viscosity import wall_viscosity as wall_viscosity
 from physics.artery_wall import ArteryWall as ArteryWall

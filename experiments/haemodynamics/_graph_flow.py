@@ -157,21 +157,23 @@ def wave_figure(data: Truth, tree: int, found: dict[str, tuple[np.ndarray, np.nd
     vessels = [0, *inside[len(inside) // 2 :][:1], int(present[-1])]
     titles = ["inlet vessel", *["vessel between"] * bool(inside), "terminal vessel"]
     instants = np.arange(SAMPLES) / SAMPLES * float(trees.period[tree])
-    figure = new_figure(5.2)
-    axes = figure.subplots(2, len(vessels), sharex=True, sharey="row", squeeze=False)
+    figure = new_figure(7.6)
+    axes = figure.subplots(4, len(vessels), sharex=True, sharey="row", squeeze=False, height_ratios=(3, 2, 3, 2))
     for column, vessel in enumerate(vessels):
         for row, (values, factor) in enumerate(((data.pressure, 1 / 133.322), (data.flow, 1e6))):
-            axes[row, column].plot(instants, factor * values[tree, vessel, 2], color=INK, linewidth=2.4, alpha=0.45, label="1-D solver")
+            upper, lower, true = axes[2 * row, column], axes[2 * row + 1, column], factor * values[tree, vessel, 2]
+            upper.plot(instants, true, color=INK, linewidth=2.6, alpha=0.4, label="1-D solver")
             for name, waves in found.items():
                 colour, dashes = STYLE[name]
-                axes[row, column].plot(
-                    instants, factor * waves[row][tree, vessel, 2], color=colour, linestyle=dashes, linewidth=1.2, label=NAMES[name]
-                )
-            quiet(axes[row, column])
+                line = {"color": colour, "linestyle": dashes, "linewidth": 1.2, "label": NAMES[name]}
+                upper.plot(instants, factor * waves[row][tree, vessel, 2], **line)
+                lower.plot(instants, factor * waves[row][tree, vessel, 2] - true, **line)
+            quiet(upper)
+            quiet(lower)
         axes[0, column].set_title(titles[column], loc="left", fontsize=10, color=INK)
-        axes[1, column].set_xlabel("time (s)")
-    axes[0, 0].set_ylabel("pressure (mmHg)")
-    axes[1, 0].set_ylabel("flow (mL/s)")
+        axes[-1, column].set_xlabel("time (s)")
+    for row, label in enumerate(("pressure (mmHg)", "less solver", "flow (mL/s)", "less solver")):
+        axes[row, 0].set_ylabel(label)
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False, fontsize=8)
     return figure
 

@@ -4,6 +4,8 @@ from twinsim.closures.checkpoint import load_closure as load_closure
 from twinsim.closures.checkpoint import read_about as read_about
 from twinsim.closures.checkpoint import save_closure as save_closure
 from twinsim.closures.ensemble import EnsembleClosure as EnsembleClosure
+from twinsim.closures.graph_flow import GraphFlow as GraphFlow
+from twinsim.closures.graph_network import GraphNetwork as GraphNetwork
 from twinsim.closures.learned import LearnedClosure as LearnedClosure
 from twinsim.closures.learned import network_parameters as network_parameters
 from twinsim.closures.perceptron import Perceptron as Perceptron
