@@ -87,7 +87,7 @@ def linear_lines(tree: ArteryTree, mean_pressure: PerVessel, harmonics: int, lum
             of four.
 
     Good values: 16 to 24 harmonics. Exact for uniform vessels and small waves. Source: Formaggia, Quarteroni, Veneziani (2009),
-    *Cardiovascular Mathematics*, section 10; Alastruey et al. (2012), J. Eng. Math. 77, 19.
+    *Cardiovascular Mathematics*, chapter 10; Alastruey et al. (2012), J. Eng. Math. 77, 19.
     """
     omega = 2 * jnp.pi * jnp.arange(harmonics + 1) / tree.period
     root = 1 + (mean_pressure - tree.external_pressure) / (2 * tree.density * tree.speed**2)
