@@ -219,6 +219,11 @@ from physics.reaction_eikonal import squared_velocity as squared_velocity
 from physics.rule_fibres import Surroundings as Surroundings
 from physics.rule_fibres import WallCoordinates as WallCoordinates
 from physics.rule_fibres import rule_fibres as rule_fibres
+from physics.seizure_hazard import EPILEPTOR_FOLD as EPILEPTOR_FOLD
+from physics.seizure_hazard import EPILEPTOR_OFFSET as EPILEPTOR_OFFSET
+from physics.seizure_hazard import NoisyFold as NoisyFold
+from physics.seizure_hazard import epileptor_escape_rate as epileptor_escape_rate
+from physics.seizure_hazard import epileptor_rest as epileptor_rest
 from physics.seizure_onset import onset_times as onset_times
 from physics.sensor_gain import dipole_gain as dipole_gain
 from physics.sensor_gain import monopole_gain as monopole_gain
