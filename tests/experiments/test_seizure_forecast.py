@@ -10,7 +10,7 @@ from twinsim.errors import InputError
 from twinsim.workspace import Workspace
 
 TOY = seizure_forecast.Config(
-    people=3, train_days=60, test_days=40, horizon_days=4, fit_steps=60, particles=100, forecast_particles=30, seed=1
+    people=3, train_days=80, test_days=60, horizon_days=4, fit_steps=60, particles=100, forecast_particles=30
 )
 
 
@@ -19,8 +19,8 @@ def test_the_twin_beats_a_constant_rate_and_the_oracle_is_no_worse():
     summary, data = result.summary, result.dataset
     assert summary["held_out_seizures"] > 20
     assert summary["twin_brier_skill"] > 0.03 and summary["twin_nats_gained"] > 0.1
-    assert summary["oracle_brier_skill"] > summary["twin_brier_skill"] - 0.05
-    assert summary["twin_improvement_over_chance"] > 0.1
+    assert summary["oracle_nats_gained"] > summary["twin_nats_gained"] > summary["cycles_nats_gained"]
+    assert summary["twin_improvement_over_chance"] > 0.2
     assert (data["crps"].values > 0).all() and np.isfinite(data["log_score"].values).all()
     assert data["time_in_warning"].sel(forecaster="poisson").values.max() == 0  # it never warns: its risk does not change
 
