@@ -135,8 +135,13 @@ from physics.lead_field import solve_torso as solve_torso
 from physics.lead_field import torso_sources as torso_sources
 from physics.lead_field import twelve_leads as twelve_leads
 from physics.left_heart import left_heart as left_heart
+from physics.lempel_ziv import lempel_ziv_phrases as lempel_ziv_phrases
+from physics.lempel_ziv import normalised_complexity as normalised_complexity
+from physics.lempel_ziv import source_entropy as source_entropy
 from physics.logistic_log_kill import LogisticLogKill as LogisticLogKill
 from physics.logistic_log_kill import bernoulli as bernoulli
+from physics.mass_adapting_wilson_cowan import ADAPTATION_2012 as ADAPTATION_2012
+from physics.mass_adapting_wilson_cowan import AdaptingWilsonCowan as AdaptingWilsonCowan
 from physics.mass_coupling import DifferenceCoupling as DifferenceCoupling
 from physics.mass_coupling import LinearCoupling as LinearCoupling
 from physics.mass_coupling import MassCoupling as MassCoupling
@@ -190,6 +195,8 @@ from physics.ohara_rudy_parameters import OHARA_RUDY_2011_EPI as OHARA_RUDY_2011
 from physics.ohara_rudy_parameters import OHARA_RUDY_2011_MID as OHARA_RUDY_2011_MID
 from physics.parameters import Parameter as Parameter
 from physics.parameters import ParameterSet as ParameterSet
+from physics.perturbational_complexity import PerturbationalComplexity as PerturbationalComplexity
+from physics.perturbational_complexity import perturbational_complexity as perturbational_complexity
 from physics.pharmacokinetics import OneCompartment as OneCompartment
 from physics.pharmacokinetics_transit import TransitCompartment as TransitCompartment
 from physics.phase_singularities import Singularities as Singularities
