@@ -175,6 +175,12 @@ from physics.membrane_sweeney import SWEENEY_1987 as SWEENEY_1987
 from physics.membrane_sweeney import Sweeney1987 as Sweeney1987
 from physics.monodomain import Monodomain as Monodomain
 from physics.network_spreading import NetworkSpreading as NetworkSpreading
+from physics.neural_field import DifferenceKernel as DifferenceKernel
+from physics.neural_field import ExponentialKernel as ExponentialKernel
+from physics.neural_field import FieldKernel as FieldKernel
+from physics.neural_field import NeuralField as NeuralField
+from physics.neural_field import bump_widths as bump_widths
+from physics.neural_field import front_speed as front_speed
 from physics.neural_mass import NeuralMass as NeuralMass
 from physics.neural_masses import NEURAL_MASSES as NEURAL_MASSES
 from physics.neural_masses import usual_coupling as usual_coupling

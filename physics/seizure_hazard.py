@@ -45,7 +45,9 @@ class NoisyFold(eqx.Module):
     def log_rate(self, distance: Values) -> Values:
         r"""$\log\lambda$ at a distance $\mu$ from the fold, negative beyond it."""
         d = self.curvature**2 * self.noise
-        return jnp.log(d) / 3 - 2 * math.log(math.pi) - log_airy_modulus(self.curvature * distance * d ** (-2 / 3)) - jnp.log(self.fast_time)
+        return (
+            jnp.log(d) / 3 - 2 * math.log(math.pi) - log_airy_modulus(self.curvature * distance * d ** (-2 / 3)) - jnp.log(self.fast_time)
+        )
 
     def rate(self, distance: Values) -> Values:
         """Seizures per unit of time."""

@@ -48,7 +48,12 @@ def _check_survival(survival: np.ndarray, times: np.ndarray) -> None:
             "one column per time, from 0 upwards",
             "give S(t) on one grid that begins at 0",
         )
-    if not np.isfinite(survival).all() or (np.diff(survival, axis=1) > 1e-9).any() or (survival < -1e-9).any() or (survival > 1 + 1e-9).any():
+    if (
+        not np.isfinite(survival).all()
+        or (np.diff(survival, axis=1) > 1e-9).any()
+        or (survival < -1e-9).any()
+        or (survival > 1 + 1e-9).any()
+    ):
         raise InputError("a survival that rises, leaves 0 to 1 or is no number", "1 at first, never rising", "check the forecast")
 
 
@@ -101,7 +106,10 @@ def log_score(survival: Survival, times: Float[np.ndarray, " times"], onset: Per
 
 
 def reliability(probability: PerForecast, happened: np.ndarray, bins: int = 8) -> tuple[np.ndarray, np.ndarray, Int[np.ndarray, " bins"]]:
-    """Mean forecast, observed share and count in bins of as many forecasts each. Source: Bröcker and Smith 2007, Weather Forecast 22, 651."""
+    """Mean forecast, observed share and count in bins of as many forecasts each.
+
+    Source: Bröcker and Smith 2007, Weather Forecast 22, 651.
+    """
     order = np.array_split(np.argsort(probability, kind="stable"), bins)
     full = [one for one in order if one.size]
     return (
@@ -172,8 +180,8 @@ def surrogate_p_value(
 ) -> float:
     r"""$(1+\#\{\text{surrogates warned at least as often}\})/(1+\#)$ with event times shifted round the record.
 
-    A shift keeps the intervals between events. ``whole`` draws shifts of whole multiples of it: with 24 h the time of the day of every event
-    stays, and only what the alarm knows beyond the time of the day can be significant.
+    A shift keeps the intervals between events. ``whole`` draws shifts of whole multiples of it: with 24 h the time of the
+    day of every event stays, and only what the alarm knows beyond the time of the day can be significant.
 
     Source: Andrzejak, Chicharro, Elger and Mormann 2009, Clin Neurophysiol 120, 1465; Andrzejak et al. 2003, Phys Rev E 67, 010901.
     """

@@ -154,7 +154,7 @@ CENTRES = {
     "period": (480.0, 0.1), "after_seizure": (0.5, 0.7), "recovery_time": (4.0, 0.5), "noise": (0.0015, 0.25), "power": (0.0, 2.0),
     "power_gain": (0.7, 0.4), "power_error": (0.15, 0.5), "spikes": (3.5, 1.5), "spikes_gain": (2.5, 0.4), "spikes_error": (0.4, 0.5),
 }  # fmt: skip
-"""Prior of each parameter: centre and spread; the spread is of the logarithm except for what can be negative. Assumptions, not measurements."""
+"""Prior of each parameter: centre and spread; of the logarithm except for what can be negative. Assumptions, not measurements."""
 
 
 def twin_of(white: Float[Array, " parameters"], interval: float, period_h: float | Scalar) -> SeizureTwin:
@@ -321,7 +321,7 @@ def _survival(twin: SeizureTwin, members: Array, log_weights: Array, key: Array,
 
 
 def mirrored(key: Array, count: int, particles: int) -> Float[Array, "steps 3 particles"]:
-    """Normal disturbances whose second half of particles mirrors the first: the same for every moment, which errs alike but does not bias."""
+    """Normal disturbances whose second half of particles mirrors the first: shared by all moments, without bias."""
     drawn = jax.random.normal(key, (count, 3, -(-particles // 2)))
     return jnp.concatenate([drawn, -drawn], axis=2)[:, :, :particles]
 

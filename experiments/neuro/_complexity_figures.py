@@ -34,7 +34,9 @@ def show(
         quiet(axes[0, column])
     axes[0, 0].set_ylabel("answer (baseline SD)")
     axes[1, 0].set_ylabel("sources, sorted")
-    report.figure(figure, "Mean answers of all regions (red: pulsed), and what of them is significant.", "answers", alt="Answers to a pulse")
+    report.figure(
+        figure, "Mean answers of all regions (red: pulsed), and what of them is significant.", "answers", alt="Answers to a pulse"
+    )
     figure = new_figure(3.2)
     first, second = figure.subplots(1, 2)
     for brain in range(dataset.sizes["brain"]):

@@ -98,12 +98,12 @@ def run(config: Config, workspace: Workspace) -> Result:
         raise InputError("--adaptation without a strength", "one at least", "give 0 for awake")
     began = time.perf_counter()
     given = None if config.connectome == "synthetic" else read_connectome(config.connectome).scaled()
+    connectomes = [given or synthetic_connectome(config.regions, config.seed + brain).scaled() for brain in range(config.seeds)]
     shape = (config.seeds, len(config.adaptation))
     index, entropy, sources, echo, off, rate = (np.zeros(shape) for _ in range(6))
     sham = np.zeros(config.seeds)
     shown: dict[int, Any] = {}
-    for brain in range(config.seeds):
-        connectome = given or synthetic_connectome(config.regions, config.seed + brain).scaled()
+    for brain, connectome in enumerate(connectomes):
         pulsed = _pulsed(config, connectome)
         for dose, strength in enumerate(config.adaptation):
             before, after = _trials(config, connectome, pulsed, strength, config.pulse, brain)
@@ -131,18 +131,18 @@ def run(config: Config, workspace: Workspace) -> Result:
     below = [float(doses[k]) for k in order if middle[k] < CUTOFF]
     summary: dict[str, Any] = {
         "brains": config.seeds,
-        "regions": int(connectome.regions),
-        "index_awake": finite_or_none(middle[order[0]]),
+        "regions": connectomes[0].regions,
+        "index_awake": finite_or_none(float(middle[order[0]])),
         "index_awake_lowest": _end(awake, np.min),
         "index_awake_highest": _end(awake, np.max),
-        "index_deep": finite_or_none(middle[order[-1]]),
+        "index_deep": finite_or_none(float(middle[order[-1]])),
         "index_deep_lowest": _end(deep, np.min),
         "index_deep_highest": _end(deep, np.max),
         "index_by_strength": " ".join(f"{doses[k]:g}:{middle[k]:.3f}" for k in order),
         "brains_compared": int(both.sum()),
         "brains_lower_when_deep": int((deep[both] < awake[both]).sum()),
         "first_strength_below_0_31": below[0] if below else None,
-        "rank_correlation_with_strength": finite_or_none(_rank_correlation(np.tile(doses, config.seeds), index.ravel())),
+        "rank_correlation_with_strength": _rank_correlation(np.tile(doses, config.seeds), index.ravel()),
         "runs_without_index": int((entropy < LEAST_ENTROPY).sum()),
         "entropy_without_pulse_highest_bits": float(sham.max()),
         "echo_awake_ms": float(np.median(echo[:, order[0]])),
@@ -160,8 +160,8 @@ def run(config: Config, workspace: Workspace) -> Result:
         },
         coords={"adaptation": ("adaptation", doses, {"units": "1"})},
     )  # fmt: skip
-    report = Report("Complexity of answers to a pulse", f"{config.seeds} brains of {connectome.regions} regions, {config.trials} pulses")
-    _complexity_figures.show(report, dataset, shown, doses, pulsed, SAVE_MS, CUTOFF)
+    report = Report("Complexity of answers to a pulse", f"{config.seeds} brains of {connectomes[0].regions} regions, {config.trials} pulses")
+    _complexity_figures.show(report, dataset, shown, doses, _pulsed(config, connectomes[0]), SAVE_MS, CUTOFF)
     notes = ["The connectomes are synthetic: of nobody."] if given is None else []
     poor = int((entropy < LEAST_ENTROPY).sum())
     if poor:
@@ -190,7 +190,8 @@ def _trials(
     network = BrainNetwork(mass, LinearCoupling(jnp.asarray(config.coupling)), edges, config.dt_ms)
     kick = jnp.zeros((connectome.regions, 1)).at[jnp.asarray(pulsed)].set(pulse)
     key = jax.random.fold_in(jax.random.key(config.seed), brain)
-    steps = tuple(round(length / config.dt_ms) for length in (SETTLING_MS, BASELINE_MS, config.window_ms))
+    settling, baseline, window = (round(length / config.dt_ms) for length in (SETTLING_MS, BASELINE_MS, config.window_ms))
+    steps = (settling, baseline, window)
     before, after = _march(network, kick, jnp.asarray(config.noise_per_ms), key, steps, config.trials)
     return np.asarray(before).transpose(2, 1, 0), np.asarray(after).transpose(2, 1, 0)
 
@@ -211,9 +212,7 @@ def _march(
     settling, baseline, window = steps
     every = round(SAVE_MS / network.dt_ms)
     before = network.march(start, settling + baseline, noise=of(early), every=every, derivatives="forward")
-    after = network.march(
-        before.final.at[0].add(kick), window, noise=of(late), history=before.history, every=every, derivatives="forward"
-    )
+    after = network.march(before.final.at[0].add(kick), window, noise=of(late), history=before.history, every=every, derivatives="forward")
     return before.states[settling // every :, 0], after.states[:, 0]
 
 
@@ -222,13 +221,11 @@ def _end(values: np.ndarray, which: Callable[[np.ndarray], float]) -> float | No
     return float(which(known)) if known.size else None
 
 
-def _rank_correlation(x: np.ndarray, y: np.ndarray) -> float:
+def _rank_correlation(x: np.ndarray, y: np.ndarray) -> float | None:
     from scipy import stats
 
     x, y = x[np.isfinite(y)], y[np.isfinite(y)]
-    if y.size < 2:
-        return float("nan")
-    return float(stats.spearmanr(x, y).statistic) if np.ptp(x) > 0 and np.ptp(y) > 0 else float("nan")
+    return float(stats.spearmanr(x, y).statistic) if y.size > 1 and np.ptp(x) > 0 and np.ptp(y) > 0 else None
 
 
 if __name__ == "__main__":

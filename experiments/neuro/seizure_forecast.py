@@ -92,7 +92,9 @@ def run(config: Config, workspace: Workspace) -> Result:
     periods = np.array([multidien_period(record) for record in training])
     white, losses = workspace.stage("fit", lambda: fit_twins(training, periods, config.fit_steps))
     workspace.message(f"{config.people} people fitted, {sum(len(one) for one in people.onsets)} seizures in all")
-    found = workspace.stage("forecasts", lambda: [_forecasts(config, people, one, white[one], periods[one]) for one in range(config.people)])
+    found = workspace.stage(
+        "forecasts", lambda: [_forecasts(config, people, one, white[one], periods[one]) for one in range(config.people)]
+    )
     scores = [_scored(config, people, one, found[one]) for one in range(config.people)]
     seconds = time.perf_counter() - began
     summary = _summary(config, people, scores, seconds)
@@ -171,7 +173,9 @@ def _scored(config: Config, people: People, one: int, found: dict[str, Any]) -> 
             "warnings": warned,
             "surrogate": surrogate_p_value(alarm, events, config.issue_h, config.seed, config.lead_h),
             "same_hour": surrogate_p_value(alarm, events, config.issue_h, config.seed, config.lead_h, whole=DAY_H),
-            "curve": sensitivity_curve(found["risk"][name], events, config.issue_h, SHARES, config.lead_h) if events.size else SHARES * np.nan,
+            "curve": sensitivity_curve(found["risk"][name], events, config.issue_h, SHARES, config.lead_h)
+            if events.size
+            else SHARES * np.nan,
             "alarm": alarm,
         }
     return scores

@@ -69,4 +69,3 @@ def test_the_rest_is_the_lowest_root():
         assert float(epileptor_rest(jnp.asarray(z))) == pytest.approx(lowest, abs=2e-6)
     assert float(epileptor_rest(jnp.asarray(2.5))) == pytest.approx(-4 / 3, abs=1e-5)
     assert np.isfinite(jax.grad(epileptor_rest)(jnp.asarray(2.5)))
-

@@ -9,9 +9,7 @@ from experiments.neuro import seizure_forecast
 from twinsim.errors import InputError
 from twinsim.workspace import Workspace
 
-TOY = seizure_forecast.Config(
-    people=3, train_days=80, test_days=60, horizon_days=4, fit_steps=60, particles=100, forecast_particles=30
-)
+TOY = seizure_forecast.Config(people=3, train_days=80, test_days=60, horizon_days=4, fit_steps=60, particles=100, forecast_particles=30)
 
 
 def test_the_twin_beats_a_constant_rate_and_the_oracle_is_no_worse():

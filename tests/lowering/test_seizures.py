@@ -19,7 +19,10 @@ def test_they_lower(platform):
     single = jnp.float32
     for function, given in (
         (rate, (single(0.0015), jnp.zeros(5, single))),
-        (jax.grad(evidence), (jnp.zeros(len(NAMES), single), jnp.arange(6, dtype=single), jnp.zeros((6, 3), single), jnp.ones((6, 3), bool))),
+        (
+            jax.grad(evidence),
+            (jnp.zeros(len(NAMES), single), jnp.arange(6, dtype=single), jnp.zeros((6, 3), single), jnp.ones((6, 3), bool)),
+        ),
     ):
         exported = jax.export.export(jax.jit(function), platforms=[platform])(*given)
         assert exported.platforms == (platform,) and exported.out_avals[0].dtype == single

@@ -118,7 +118,7 @@ def test_survival_without_disturbances_is_the_integral_of_the_hazard(monkeypatch
     twin = twin_of(jnp.zeros(len(NAMES)).at[1].set(2.0), 2.0, 480.0)  # a daily cycle
     ensemble = equal_ensemble(jnp.zeros((4, 5)), 0.0)
     batch = jax.tree.map(lambda leaf: leaf[None], ensemble)
-    survival, times = forecast_survival(twin, batch, 0, 48.0, 4)
+    survival, _ = forecast_survival(twin, batch, 0, 48.0, 4)
     hours = jnp.linspace(0, 48, 481)
     rate = jnp.exp(jax.jit(jax.vmap(lambda hour: twin.log_hazard(jnp.zeros(5).at[0].set(hour))))(hours))
     exact = np.exp(-np.trapezoid(rate, hours))
