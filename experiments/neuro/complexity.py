@@ -132,10 +132,10 @@ def run(config: Config, workspace: Workspace) -> Result:
     summary: dict[str, Any] = {
         "brains": config.seeds,
         "regions": connectomes[0].regions,
-        "index_awake": finite_or_none(float(middle[order[0]])),
+        "index_awake": finite_or_none(np.float64(middle[order[0]])),
         "index_awake_lowest": _end(awake, np.min),
         "index_awake_highest": _end(awake, np.max),
-        "index_deep": finite_or_none(float(middle[order[-1]])),
+        "index_deep": finite_or_none(np.float64(middle[order[-1]])),
         "index_deep_lowest": _end(deep, np.min),
         "index_deep_highest": _end(deep, np.max),
         "index_by_strength": " ".join(f"{doses[k]:g}:{middle[k]:.3f}" for k in order),
@@ -160,7 +160,9 @@ def run(config: Config, workspace: Workspace) -> Result:
         },
         coords={"adaptation": ("adaptation", doses, {"units": "1"})},
     )  # fmt: skip
-    report = Report("Complexity of answers to a pulse", f"{config.seeds} brains of {connectomes[0].regions} regions, {config.trials} pulses")
+    report = Report(
+        "Complexity of answers to a pulse", f"{config.seeds} brains of {connectomes[0].regions} regions, {config.trials} pulses"
+    )
     _complexity_figures.show(report, dataset, shown, doses, _pulsed(config, connectomes[0]), SAVE_MS, CUTOFF)
     notes = ["The connectomes are synthetic: of nobody."] if given is None else []
     poor = int((entropy < LEAST_ENTROPY).sum())

@@ -159,7 +159,7 @@ def _radius(config: Config, sheet: np.ndarray) -> np.ndarray:
 def _ring_speed(times: np.ndarray, radius: np.ndarray, config: Config) -> float | None:
     """From a line through the radii between a fifth and two fifths of the sheet, mm/ms."""
     inside = np.isfinite(radius) & (radius > 0.2 * config.sheet_mm) & (radius < 0.4 * config.sheet_mm)
-    return finite_or_none(float(np.polyfit(times[inside], radius[inside], 1)[0])) if inside.sum() > 2 else None
+    return finite_or_none(np.float64(np.polyfit(times[inside], radius[inside], 1)[0])) if inside.sum() > 2 else None
 
 
 def _show(
@@ -182,11 +182,12 @@ def _show(
     chosen = np.unique(np.linspace(0, running[-1] if running.size else len(times) - 1, 4).astype(int))
     figure = new_figure(2.6)
     half = config.sheet_mm / 2
-    for axes, number in zip(figure.subplots(1, len(chosen), squeeze=False)[0], chosen, strict=True):
-        image = axes.imshow(sheet[number], cmap="magma", vmin=-0.2, vmax=1.0, extent=(-half, half, -half, half))
+    panels = figure.subplots(1, len(chosen), squeeze=False)[0]
+    for axes, number in zip(panels, chosen, strict=True):
+        axes.imshow(sheet[number], cmap="magma", vmin=-0.2, vmax=1.0, extent=(-half, half, -half, half))
         axes.set_title(f"{times[number]:.0f} ms", fontsize=9, color=INK)
         axes.tick_params(labelsize=7)
-    figure.colorbar(image, ax=figure.axes, label="activity", shrink=0.8)
+    figure.colorbar(panels[0].images[0], ax=list(panels), label="activity", shrink=0.8)
     report.figure(figure, "The sheet (mm).", "sheet", alt="Activity of a sheet at four times")
     rows = [[f"{one:g}", f"{a:.4f}", f"{b:.4f}"] for one, a, b in zip(config.thresholds, speeds, exact, strict=True)]
     report.table(["Threshold", "Speed (mm/ms)", "Closed form (mm/ms)"], rows)

@@ -8,10 +8,9 @@ import pytest
 from physics.neural_field import DifferenceKernel, ExponentialKernel, NeuralField, bump_widths, front_speed
 
 
-def field(kernel=None, threshold=0.3, width=0.002, spacing=0.05, recovery=0.0, dtype=float):
-    one = lambda value: jnp.asarray(value, dtype)  # noqa: E731
-    kernel = kernel or ExponentialKernel(one(1.0), one(1.0))
-    return NeuralField(kernel, one(threshold), one(width), one(1.0), one(recovery), one(0.05), spacing)
+def field(kernel=None, threshold=0.3, width=0.002, spacing=0.05, recovery=0.0):
+    kernel = kernel or ExponentialKernel(jnp.asarray(1.0), jnp.asarray(1.0))
+    return NeuralField(kernel, *(jnp.asarray(one) for one in (threshold, width, 1.0, recovery, 0.05)), spacing_mm=spacing)
 
 
 def still(activity):
@@ -119,7 +118,7 @@ def test_the_gradient_is_that_of_central_differences():
 @pytest.mark.parametrize("platform", ["cpu", "cuda", "tpu"])
 def test_it_lowers(platform):
     single = jnp.float32
-    model = field(ExponentialKernel(single(1.0), single(1.0)), dtype=single)
+    model = jax.tree.map(lambda leaf: leaf.astype(single), field())
 
     def march(state):
         return model.march(state, 4, 0.1, every=2)[1]
