@@ -25,7 +25,7 @@ def test_the_twin_beats_a_constant_rate_and_the_oracle_is_no_worse():
 
 @pytest.mark.parametrize(
     ("option", "value", "words"),
-    [("issue_h", 5.0, "multiple of 2 h"), ("horizon_days", 30, "shorten"), ("people", 1, "at least 2"), ("lead_h", 8.0, "lead no longer")],
+    [("issue_h", 5.0, "multiple of 2 h"), ("horizon_days", 40, "shorten"), ("people", 1, "at least 2"), ("lead_h", 8.0, "lead no longer")],
 )
 def test_bad_options_are_one_line(option, value, words):
     with pytest.raises(InputError, match=words) as caught:
