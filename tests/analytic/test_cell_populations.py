@@ -182,7 +182,7 @@ def test_wrong_input_is_one_line():
     with pytest.raises(ValueError, match="one row and column per type") as caught:
         CellPopulations(ones, ones, jnp.ones((3, 3)), jnp.ones((2, 3)), ones)
     assert "\n" not in str(caught.value)
-    with pytest.raises(ValueError, match="long simulation"):
+    with pytest.raises(ValueError, match="until it is still"):
         lotka_volterra_rest(community())
     nowhere = lotka_volterra_rest(CellPopulations.lotka_volterra(jnp.ones(2), jnp.asarray([[-1.0, -1.0], [-1.0, -1.0]])))
     assert np.isnan(nowhere.density).all() and not nowhere.feasible

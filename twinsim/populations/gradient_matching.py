@@ -158,7 +158,7 @@ def match_gradients(
         others = np.arange(types) != i
         growth[i], crowding[i] = theta[0], -theta[1]
         strength[i, others], score[i, others] = theta[2:], sure[2:]
-    return InteractionFit(growth, np.maximum(crowding, 1e-3), strength, score, reference, saturation, best)
+    return InteractionFit(growth, np.maximum(crowding, 0.05), strength, score, reference, saturation, best)
 
 
 def _columns(rows: Rows, i: int) -> np.ndarray:
