@@ -59,7 +59,9 @@ def hidden_tissue(types: int, blood: dict[str, float], seed: int) -> HiddenTissu
             names += [f"{CLASSES[group]} {k + 1}" for k in range(count)]
         else:
             kinds = list(blood)
-            of = np.sort(np.concatenate([np.arange(len(kinds)), random.choice(len(kinds), max(0, count - len(kinds)), p=list(blood.values()))]))
+            of = np.sort(
+                np.concatenate([np.arange(len(kinds)), random.choice(len(kinds), max(0, count - len(kinds)), p=list(blood.values()))])
+            )
             of = of[:count]
             share = np.concatenate([random.dirichlet(np.full((of == k).sum(), 2.0)) * blood[kinds[k]] for k in np.unique(of)])
             share *= SHARES[group] / share.sum()
@@ -71,7 +73,9 @@ def hidden_tissue(types: int, blood: dict[str, float], seed: int) -> HiddenTissu
     channel = random.uniform(0.8, 1.6, CHANNELS) * np.where(np.arange(CHANNELS) < CHANNELS // 2, 1.0, -1.0)
     largest = ((receptor * level[0]) * channel) @ (ligand * level[1]).T * np.exp(0.3 * random.standard_normal((types, types)))
     stray = random.random((types, types)) < 0.01
-    largest = np.where(stray & (largest == 0), random.choice([-1.0, 1.0], (types, types)) * random.uniform(0.5, 1.2, (types, types)), largest)
+    largest = np.where(
+        stray & (largest == 0), random.choice([-1.0, 1.0], (types, types)) * random.uniform(0.5, 1.2, (types, types)), largest
+    )
     np.fill_diagonal(largest, 0.0)
     half = rest[None] * np.exp(0.4 * random.standard_normal((1, types)) + 0.3 * random.standard_normal((types, types)))
     pull = random.uniform(0.4, 1.0, types)  # crowding times rest, 1/day
@@ -84,12 +88,21 @@ def hidden_tissue(types: int, blood: dict[str, float], seed: int) -> HiddenTissu
     immigration = 1e-4 * rest
     growth = pull - (a * rest[None] / (half + rest[None])).sum(axis=1) - immigration / rest
     populations = CellPopulations.from_half_saturation(*(jnp.asarray(part) for part in (growth, pull / rest, a, half, immigration)))
-    measured = np.concatenate([receptor * level[0], ligand * level[1]], axis=1) * np.exp(0.1 * random.standard_normal((types, 2 * CHANNELS)))
+    measured = np.concatenate([receptor * level[0], ligand * level[1]], axis=1) * np.exp(
+        0.1 * random.standard_normal((types, 2 * CHANNELS))
+    )
     return HiddenTissue(populations, tuple(names), groups, measured, rest, a != 0)
 
 
 def cultures(
-    tissue: HiddenTissue, count: int, samples: int, spread: float, depth: int, total_error: float, seed: int, absent: np.ndarray | None = None
+    tissue: HiddenTissue,
+    count: int,
+    samples: int,
+    spread: float,
+    depth: int,
+    total_error: float,
+    seed: int,
+    absent: np.ndarray | None = None,
 ) -> tuple[CompositionSeries, np.ndarray]:
     """Cultures started from mixtures around the rest, counted at uneven times, and their densities without noise.
 

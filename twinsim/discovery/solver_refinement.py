@@ -1,12 +1,13 @@
-"""A sparse law refitted inside the solver, and terms dropped that the courses themselves cannot tell from zero."""
+"""A sparse law refitted inside the solver: terms leave that the courses cannot tell from zero, terms enter that the residuals ask for."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 from scipy.optimize import least_squares
 
 from twinsim.discovery.in_solver import Windows, cut, rollout
@@ -20,25 +21,37 @@ class Refinement(NamedTuple):
 
     Attributes:
         closure: The law.
-        errors: Standard errors of its coefficients, NaN where dropped.
+        errors: Standard errors of its coefficients, NaN where not in the law.
         misfit: Root mean square of residuals over noise; near 1 where the law explains the courses.
-        dropped: Names of terms in the order in which they went.
+        criterion: Bayesian information criterion; smaller is better.
+        moves: Which terms went and came, in order.
     """
 
     closure: SparseRegression
     errors: Float[np.ndarray, "outputs terms"]
     misfit: float
-    dropped: tuple[str, ...]
+    criterion: float
+    moves: tuple[str, ...]
 
 
 def refine(
-    closure: SparseRegression, courses: list[Course], threshold: float = 3.0, horizon: int = 20, substeps: int = 4, evaluations: int = 60
+    closure: SparseRegression,
+    courses: list[Course],
+    threshold: float = 3.0,
+    horizon: int = 20,
+    substeps: int = 4,
+    evaluations: int = 40,
+    additions: int = 3,
 ) -> Refinement:
-    r"""$\min\sum((x(t_k;\xi,h,x_0)-x_k)/\sigma)^2$ by Levenberg, Marquardt and trust regions, the weakest term dropped while it is within
-    ``threshold`` standard errors of zero; coefficients, half-saturations of active terms and starts of all windows are unknown.
+    r"""$\min\sum((x(t_k;\xi,h,x_0)-x_k)/\sigma)^2$ with few $\xi$, by turns of dropping and adding single terms.
 
-    The regression that comes first is biased by noise in its columns and by the spline between samples; this fit is not, and its standard
-    errors count every sample once. The Jacobian is exact (forward mode through the solver).
+    1. Fit coefficients, half-saturations of terms that are in, and starts of all windows, by a trust region with the exact Jacobian (forward
+       mode through the solver). Drop the weakest term while it is within ``threshold`` standard errors of zero; fit again.
+    2. Of the terms that are out, take the one whose derivative, as far as no term inside can imitate it, explains most of the residuals (a
+       score test). Where it is beyond ``threshold`` and a new fit has the smaller information criterion, it stays; else this is the end.
+
+    The regression that comes before is biased by noise in its columns and by the spline between samples; this fit is not, and its standard
+    errors count every sample once.
 
     Args:
         closure: From :func:`twinsim.discovery.sparse_regression.identify`; every output the rate of the input of its place.
@@ -47,8 +60,10 @@ def refine(
         horizon: Intervals per window; shorter ones are more robust, longer ones know more.
         substeps: Runge-Kutta steps per interval.
         evaluations: Most evaluations of the courses per fit.
+        additions: Most terms that are tried in step 2.
 
-    Fails where the first law explodes within a window (the course is held and tells nothing), or a needed term is not in it: none is added.
+    Fails where the first law explodes within a window (the course is held there and tells nothing), and where two terms look alike over all
+    that was observed: which one is in is then luck.
 
     Raises:
         InputError: The law has another number of outputs than inputs, or no term at all.
@@ -57,57 +72,115 @@ def refine(
         got = f"{len(closure.inputs)} inputs, {len(closure.outputs)} outputs, {int(np.sum(closure.active))} terms"
         raise InputError(got, "a rate for every variable, and at least one term", "identify all rates first")
     windows, starts = cut(courses, horizon)
-    names, dropped = closure.library.names, []
-    while True:
-        coefficients, half, starts, errors, misfit = _fit(closure, windows, starts, substeps, evaluations)
-        closure = eqx.tree_at(lambda one: (one.coefficients, one.library.half), closure, (jnp.asarray(coefficients), jnp.asarray(half)))
-        sure = np.where(np.asarray(closure.active), np.abs(coefficients) / errors, np.inf)
-        if not sure.min() < threshold or np.sum(closure.active) == 1:
-            return Refinement(closure, np.where(np.asarray(closure.active), errors, np.nan), misfit, tuple(dropped))
-        row, column = np.unravel_index(int(np.argmin(sure)), sure.shape)
-        dropped.append(f"{names[column]} in {closure.outputs[row].name}")
-        active = np.array(closure.active)
-        active[row, column] = False
-        closure = SparseRegression(
-            closure.coefficients.at[row, column].set(0.0), closure.library, closure.inputs, closure.outputs,
-            tuple(tuple(bool(one) for one in line) for line in active),
+    problem = _Problem(closure, windows, substeps, evaluations)
+    first = _State(np.asarray(closure.coefficients), np.asarray(closure.library.half), starts, np.array(closure.active))
+    moves: list[str] = []
+    best = problem.pruned(first, threshold, moves)
+    for _ in range(additions):
+        place, sure = problem.wanted(best)
+        if not sure > threshold:
+            break
+        active = best.active.copy()
+        active[place] = True
+        tried: list[str] = [f"+ {problem.words(place)}"]
+        trial = problem.pruned(best._replace(active=active), threshold, tried)
+        if not trial.criterion < best.criterion:
+            break
+        best, moves = trial, moves + tried
+    found = eqx.tree_at(
+        lambda one: (one.coefficients, one.library.half), closure, (jnp.asarray(best.coefficients), jnp.asarray(best.half))
+    )  # fmt: skip
+    active = tuple(tuple(bool(one) for one in line) for line in best.active)
+    law = SparseRegression(found.coefficients, found.library, closure.inputs, closure.outputs, active)
+    return Refinement(law, np.where(best.active, best.errors, np.nan), best.misfit, best.criterion, tuple(moves))
+
+
+class _State(NamedTuple):
+    coefficients: Float[np.ndarray, "outputs terms"]
+    half: Float[np.ndarray, " saturating"]
+    starts: Float[np.ndarray, "variables windows"]
+    active: Bool[np.ndarray, "outputs terms"]
+    errors: Float[np.ndarray, "outputs terms"] = np.zeros((0, 0))
+    misfit: float = np.inf
+    criterion: float = np.inf
+    jacobian: np.ndarray = np.zeros((0, 0))
+
+
+class _Problem:
+    """Residuals of all courses, with all unknowns in one vector: coefficients of every term, logarithms of half-saturations, starts."""
+
+    def __init__(self, closure: SparseRegression, windows: Windows, substeps: int, evaluations: int) -> None:
+        self.closure, self.windows, self.evaluations = closure, windows, evaluations
+        self.shape, self.monomials = closure.coefficients.shape, len(closure.library.exponents)
+        count = closure.coefficients.size
+
+        def residuals(unknown: Array) -> Array:
+            coefficients, rest = unknown[:count].reshape(self.shape), unknown[count:]
+            half, starts = jnp.exp(rest[: len(closure.library.pairs)]), rest[len(closure.library.pairs) :]
+            law = eqx.tree_at(lambda one: (one.coefficients, one.library.half), closure, (coefficients, half))
+            start = starts.reshape(len(closure.inputs), windows.spans.shape[1])
+            course = rollout(law, start, windows.spans, windows.limit, substeps)
+            return ((course - windows.values) * windows.weights).ravel()
+
+        self.value: Callable[[Array], Array] = jax.jit(residuals)
+        self.slope: Callable[[Array], Array] = jax.jit(jax.jacfwd(residuals))
+        self.known = int((np.asarray(windows.weights) > 0).sum())
+
+    def words(self, place: tuple[int, int]) -> str:
+        """Of a term."""
+        return f"{self.closure.library.names[place[1]]} in {self.closure.outputs[place[0]].name}"
+
+    def fitted(self, state: _State) -> _State:
+        """Coefficients in the law, half-saturations that matter and starts that fit best."""
+        whole = np.concatenate([np.where(state.active, state.coefficients, 0.0).ravel(), np.log(state.half), state.starts.ravel()])
+        moving = state.active[:, self.monomials :].any(axis=0)
+        free = np.flatnonzero(np.concatenate([state.active.ravel(), moving, np.ones(state.starts.size, bool)]))
+
+        def placed(some: np.ndarray) -> Array:
+            full = whole.copy()
+            full[free] = some
+            return jnp.asarray(full)
+
+        found = least_squares(
+            lambda some: np.asarray(self.value(placed(some))), whole[free], lambda some: np.asarray(self.slope(placed(some)))[:, free],
+            x_scale="jac", max_nfev=self.evaluations,
+        )  # fmt: skip
+        full, terms = np.asarray(placed(found.x)), state.active.size
+        variance = 2 * found.cost / max(self.known - len(free), 1)
+        spread = np.full(len(full), np.nan)
+        spread[free] = np.sqrt(np.maximum(np.diag(np.linalg.pinv(found.jac.T @ found.jac)) * variance, 1e-30))
+        misfit = float(np.sqrt(2 * found.cost / self.known))
+        criterion = self.known * np.log(misfit**2) + len(free) * np.log(self.known)
+        halves = len(state.half)
+        return _State(
+            full[:terms].reshape(self.shape), np.exp(full[terms : terms + halves]), full[terms + halves :].reshape(state.starts.shape),
+            state.active, spread[:terms].reshape(self.shape), misfit, float(criterion), np.asarray(self.slope(jnp.asarray(full))),
         )  # fmt: skip
 
+    def pruned(self, state: _State, threshold: float, moves: list[str]) -> _State:
+        """Fitted, with weak terms dropped one by one."""
+        while True:
+            state = self.fitted(state)
+            sure = np.where(state.active, np.abs(state.coefficients) / np.where(state.active, state.errors, 1.0), np.inf)
+            if not sure.min() < threshold or state.active.sum() == 1:
+                return state
+            place = np.unravel_index(int(np.argmin(sure)), sure.shape)
+            moves.append(f"- {self.words((int(place[0]), int(place[1])))}")
+            active = state.active.copy()
+            active[place] = False
+            state = state._replace(active=active)
 
-def _fit(
-    closure: SparseRegression, windows: Windows, starts: np.ndarray, substeps: int, evaluations: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, float]:
-    active = np.array(closure.active)
-    first = np.asarray(closure.coefficients)
-    monomials = len(closure.library.exponents)
-    moving = active[:, monomials:].any(axis=0)  # half-saturations that something depends on
-    half = np.asarray(closure.library.half)
-    row, column = np.nonzero(active)
-    scale = np.maximum(np.abs(first[row, column]), 1e-8)
-    spread = np.abs(starts).max(axis=1, keepdims=True) * np.ones_like(starts)
-    places = np.concatenate([scale, np.ones(int(moving.sum())), spread.ravel()])
-    guess = np.concatenate([first[row, column], np.log(half[moving]), starts.ravel()]) / places
-
-    def residuals(unknown: Array) -> Array:
-        free = unknown * jnp.asarray(places)
-        count = len(row)
-        coefficients = jnp.zeros_like(closure.coefficients).at[row, column].set(free[:count])
-        moved = jnp.asarray(half).at[np.flatnonzero(moving)].set(jnp.exp(free[count : count + int(moving.sum())]))
-        law = eqx.tree_at(lambda one: (one.coefficients, one.library.half), closure, (coefficients, moved))
-        course = rollout(law, free[count + int(moving.sum()) :].reshape(starts.shape), windows.spans, windows.limit, substeps)
-        return ((course - windows.values) * windows.weights).ravel()
-
-    value, slope = jax.jit(residuals), jax.jit(jax.jacfwd(residuals))
-    found = least_squares(
-        lambda x: np.asarray(value(jnp.asarray(x))), guess, lambda x: np.asarray(slope(jnp.asarray(x))), max_nfev=evaluations, x_scale="jac"
-    )
-    free, count = found.x * places, len(row)
-    known = int((np.asarray(windows.weights) > 0).sum())
-    variance = 2 * found.cost / max(known - len(guess), 1)
-    covariance = np.linalg.pinv(found.jac.T @ found.jac) * variance
-    coefficients, errors = np.zeros_like(first), np.full(first.shape, np.nan)
-    coefficients[row, column] = free[:count]
-    errors[row, column] = np.sqrt(np.maximum(np.diag(covariance)[:count], 1e-30)) * places[:count]
-    half = half.copy()
-    half[moving] = np.exp(free[count : count + int(moving.sum())])
-    return coefficients, half, free[count + int(moving.sum()) :].reshape(starts.shape), errors, float(np.sqrt(2 * found.cost / known))
+    def wanted(self, state: _State) -> tuple[tuple[int, int], float]:
+        """The term outside that would explain most, and how sure that is, in standard errors."""
+        terms, moving = state.active.size, state.active[:, self.monomials :].any(axis=0)
+        inside = np.flatnonzero(np.concatenate([state.active.ravel(), moving, np.ones(state.starts.size, bool)]))
+        full = np.concatenate([state.coefficients.ravel(), np.log(state.half), state.starts.ravel()])
+        left = np.asarray(self.value(jnp.asarray(full)))
+        basis, _ = np.linalg.qr(state.jacobian[:, inside])
+        columns = state.jacobian[:, :terms] - basis @ (basis.T @ state.jacobian[:, :terms])
+        size = np.linalg.norm(columns, axis=0)
+        alike = size < 1e-6 * np.linalg.norm(state.jacobian[:, :terms], axis=0)
+        score = np.abs(columns.T @ left) / np.maximum(size, np.finfo(float).tiny) / state.misfit
+        score[alike | state.active.ravel()] = 0.0
+        place = np.unravel_index(int(np.argmax(score)), self.shape)
+        return (int(place[0]), int(place[1])), float(score.max())

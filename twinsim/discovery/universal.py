@@ -34,7 +34,9 @@ class UniversalLaw(eqx.Module):
             got = f"a matrix {self.into.shape} for {len(self.unknown.inputs)} variables and {len(self.unknown.outputs)} unknown terms"
             raise InputError(got, "a row per variable and a column per unknown term", "correct into")
         if self.known is not None and len(self.known.outputs) != len(self.unknown.inputs):
-            raise InputError(f"{len(self.known.outputs)} known rates", f"{len(self.unknown.inputs)}, one per variable", "give zero rates too")
+            raise InputError(
+                f"{len(self.known.outputs)} known rates", f"{len(self.unknown.inputs)}, one per variable", "give zero rates too"
+            )
 
     def __call__(self, values: Float[Array, "variables *places"]) -> Float[Array, "variables *places"]:
         rate = jnp.tensordot(jax.lax.stop_gradient(self.into), self.unknown(values), axes=1)

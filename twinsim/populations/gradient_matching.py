@@ -15,6 +15,8 @@ type Effects = Literal["lotka_volterra", "saturating"]
 
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(4)
 STRENGTHS = (1e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0)
+LEAST_CROWDING = 0.1
+"""1/day at the reference density: a type whose own crowding comes out less is fitted again with this, since without crowding it explodes."""
 THRESHOLDS = (1.5, 2.0, 2.5, 3.0, 4.0)
 
 
@@ -158,7 +160,7 @@ def match_gradients(
         others = np.arange(types) != i
         growth[i], crowding[i] = theta[0], -theta[1]
         strength[i, others], score[i, others] = theta[2:], sure[2:]
-    return InteractionFit(growth, np.maximum(crowding, 0.05), strength, score, reference, saturation, best)
+    return InteractionFit(growth, crowding, strength, score, reference, saturation, best)
 
 
 def _columns(rows: Rows, i: int) -> np.ndarray:
@@ -168,9 +170,20 @@ def _columns(rows: Rows, i: int) -> np.ndarray:
 
 def _fitted(rows: Rows, i: int, used: np.ndarray, choice: float, sparse: bool) -> tuple[np.ndarray, np.ndarray]:
     columns, target, weight = _columns(rows, i)[used], rows.gain[used, i], 1 / rows.variance[used, i]
-    free = np.arange(columns.shape[1]) < 2
+    theta, sure = _regressed(columns, target, weight, 2, choice, sparse)
+    if theta[1] <= -LEAST_CROWDING:
+        return theta, sure
+    inside = np.arange(len(theta)) != 1
+    theta[inside], sure[inside] = _regressed(columns[:, inside], target + LEAST_CROWDING * columns[:, 1], weight, 1, choice, sparse)
+    theta[1] = -LEAST_CROWDING
+    return theta, sure
+
+
+def _regressed(columns: np.ndarray, target: np.ndarray, weight: np.ndarray, free: int, choice: float, sparse: bool) -> tuple:
+    """Coefficients and how sure they are; the first ``free`` columns are neither penalised nor dropped."""
+    fixed = np.arange(columns.shape[1]) < free
     if sparse:
-        fit = thresholded_ridge(columns, target, choice, 1e-3, weight, free)
+        fit = thresholded_ridge(columns, target, choice, 1e-3, weight, fixed)
         return fit.coefficients, fit.score
-    theta, error = ridge(columns, target, choice, weight, free)
+    theta, error = ridge(columns, target, choice, weight, fixed)
     return theta, np.abs(theta) / np.maximum(error, np.finfo(float).tiny)

@@ -1,7 +1,8 @@
 """Interactions fitted inside the solver: whole courses from unknown starts, by the likelihood of the counts."""
 
+from abc import abstractmethod
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 import equinox as eqx
 import jax
@@ -49,15 +50,46 @@ class Samples(NamedTuple):
         return cls(*(jnp.asarray(np.asarray(part, dtype)) for part in parts))
 
 
-class ScaledPopulations(eqx.Module):
+class PopulationModel(eqx.Module):
     """What is trained: everything about the types in units of the reference densities.
 
     Attributes:
         growth: $r$, 1/day.
         log_crowding: Logarithm of $cn^*$, 1/day.
-        strength: $w$, 1/day at the reference; the diagonal is not used.
         log_saturation: Logarithm of $n^*/h$ of each source; None is Lotka-Volterra.
         reference: $n^*$; fixed.
+    """
+
+    growth: eqx.AbstractVar[Float[Array, " types"]]
+    log_crowding: eqx.AbstractVar[Float[Array, " types"]]
+    log_saturation: eqx.AbstractVar[Float[Array, " types"] | None]
+    reference: eqx.AbstractVar[Float[Array, " types"]]
+
+    @abstractmethod
+    def effects(self) -> Float[Array, "types types"]:
+        """$w$, 1/day at the reference densities; the diagonal is not used."""
+
+    @abstractmethod
+    def trainable(self) -> "PopulationModel":
+        """The same tree with True where training changes a leaf."""
+
+    def populations(self) -> CellPopulations:
+        """The equations with densities in units of the reference."""
+        ones = jnp.ones_like(self.growth)
+        saturation = 0 * ones if self.log_saturation is None else jnp.exp(self.log_saturation)
+        off = self.effects() * (1 - jnp.eye(len(ones), dtype=ones.dtype))
+        return scaled_populations(self.growth, jnp.exp(self.log_crowding), off, saturation, ones, 0 * ones)
+
+
+class FreePopulations(PopulationModel):
+    """Every pair of types has a number of its own.
+
+    Attributes:
+        growth: See :class:`PopulationModel`.
+        log_crowding: The same.
+        strength: $w$.
+        log_saturation: The same.
+        reference: The same.
     """
 
     growth: Float[Array, " types"]
@@ -67,20 +99,19 @@ class ScaledPopulations(eqx.Module):
     reference: Float[Array, " types"]
 
     @classmethod
-    def from_fit(cls, fit: InteractionFit, dtype: type = np.float32) -> "ScaledPopulations":
+    def from_fit(cls, fit: InteractionFit, dtype: type = np.float32) -> "FreePopulations":
         """Begins where a regression ended."""
         array = partial(jnp.asarray, dtype=dtype)
-        saturating = bool(fit.saturation.any())
-        log_saturation = array(np.log(fit.saturation)) if saturating else None
-        crowding = np.maximum(fit.crowding, 0.05)
-        return cls(array(fit.growth), array(np.log(crowding)), array(fit.strength), log_saturation, array(fit.reference))
+        log_saturation = array(np.log(fit.saturation)) if fit.saturation.any() else None
+        return cls(array(fit.growth), array(np.log(fit.crowding)), array(fit.strength), log_saturation, array(fit.reference))
 
-    def populations(self) -> CellPopulations:
-        """The equations with densities in units of the reference."""
-        ones = jnp.ones_like(self.growth)
-        saturation = 0 * ones if self.log_saturation is None else jnp.exp(self.log_saturation)
-        off = self.strength * (1 - jnp.eye(len(ones), dtype=ones.dtype))
-        return scaled_populations(self.growth, jnp.exp(self.log_crowding), off, saturation, ones, 0 * ones)
+    def effects(self) -> Float[Array, "types types"]:
+        """The numbers themselves."""
+        return self.strength
+
+    def trainable(self) -> "FreePopulations":
+        """All but the reference."""
+        return eqx.tree_at(lambda tree: tree.reference, jax.tree.map(eqx.is_inexact_array, self), False)
 
 
 class Courses(eqx.Module):
@@ -91,7 +122,7 @@ class Courses(eqx.Module):
         start: Logarithms of densities at the first sample, in units of the reference.
     """
 
-    model: ScaledPopulations
+    model: PopulationModel
     start: Float[Array, "types cultures"]
 
 
@@ -139,9 +170,9 @@ def best_misfit(samples: Samples) -> Float[Array, ""]:
     return -(xlogy(counts, counts) - xlogy(counts, counts.sum(axis=1, keepdims=True))).sum()
 
 
-def penalty(model: ScaledPopulations, scale_per_day: float) -> Float[Array, ""]:
+def penalty(model: PopulationModel, scale_per_day: float) -> Float[Array, ""]:
     r"""$\sum\sqrt{w^2+\epsilon^2}/b$, a Laplace prior with a round tip, and weak normal ones that keep the other numbers in their units."""
-    sparse = jnp.sqrt(model.strength**2 + SMOOTH**2).sum() / scale_per_day
+    sparse = jnp.sqrt(model.effects() ** 2 + SMOOTH**2).sum() / scale_per_day
     weak = 0.5 * ((model.growth / 1.0) ** 2 + ((model.log_crowding + 0.5) / 1.0) ** 2).sum()
     if model.log_saturation is not None:
         weak = weak + 0.5 * ((model.log_saturation / 0.7) ** 2).sum()
@@ -164,29 +195,29 @@ class TrajectoryFit(NamedTuple):
     @property
     def strength(self) -> np.ndarray:
         """$w$, zero on the diagonal."""
-        strength = np.array(self.courses.model.strength, dtype=float)
+        strength = np.array(self.courses.model.effects(), dtype=float)
         np.fill_diagonal(strength, 0.0)
         return strength
 
 
 def fit_trajectories(
     series: CompositionSeries,
-    first: InteractionFit,
+    model: PopulationModel,
     steps: int = 150,
-    scale_per_day: float = 0.1,
-    learning_rate: float = 0.02,
+    scale_per_day: float = 0.05,
+    learning_rate: float = 0.003,
     horizons: tuple[int, ...] = (4, 12),
 ) -> TrajectoryFit:
-    r"""Minimises the misfit of courses plus the penalty by Adam, from a regression on: short courses first, then longer ones.
+    r"""Minimises the misfit of courses plus the penalty by Adam: short courses first, then longer ones.
 
-    Lotka-Volterra and saturating models, by what ``first`` is, under the same likelihood, prior, steps and rate. A parameter's gradient goes
+    Lotka-Volterra and saturating models, free or of a network, under the same likelihood, prior, steps and rate. A parameter's gradient goes
     through every step of every course (discrete adjoint, one kept state per interval). Courses are cut into windows of so many intervals,
     each from an unknown start of its own; a sample at which one ends and the next begins counts for both.
 
     Args:
         series: Counts.
-        first: Where to begin.
-        steps: Of Adam for each horizon; 100 to 500.
+        model: Where to begin, in single precision; best a sparse regression.
+        steps: Of Adam for the first horizon, 100 to 300; the next has twice as many, and so on.
         scale_per_day: $b$ of the Laplace prior.
         learning_rate: First one of the first horizon, half of it for the next; it decays by a cosine.
         horizons: Intervals per window; the whole course where they are as many or more.
@@ -196,16 +227,16 @@ def fit_trajectories(
 
     Source: fits inside solvers, Rackauckas et al. (2020), arXiv 2001.04385; windows with starts of their own, Bock (1981), multiple shooting.
     """
-    model, losses, status = ScaledPopulations.from_fit(first), [], Status.SUCCESS
+    losses, status = [], Status.SUCCESS
     courses = None
     for number, horizon in enumerate(horizons):
         samples, densities = windows(series, horizon)
-        start = jnp.asarray(np.log(densities / first.reference).T, jnp.float32)
-        rate = learning_rate * 0.5**number
+        start = jnp.asarray(np.log(densities / np.asarray(model.reference)).T, jnp.float32)
+        rate, count = learning_rate * 0.5**number, steps * (number + 1)
         done = train(
-            Courses(model, start), partial(_loss, scale_per_day, len(series.days.ravel()) * series.types), samples, steps=steps, chunk=50,
-            trainable=_all_but_reference,
-            optimiser=optax.chain(optax.clip_by_global_norm(10.0), optax.adam(optax.cosine_decay_schedule(rate, steps, alpha=0.02), b2=0.99)),
+            Courses(model, start), partial(_loss, scale_per_day, len(series.days.ravel()) * series.types), samples, steps=count, chunk=50,
+            trainable=_trainable,
+            optimiser=optax.chain(optax.clip_by_global_norm(10.0), optax.adam(optax.cosine_decay_schedule(rate, count, alpha=0.02), b2=0.99)),
         )  # fmt: skip
         courses, model = done.model, done.model.model
         losses.append(done.losses)
@@ -234,9 +265,8 @@ def _loss(scale_per_day: float, cells: int, courses: Courses, samples: Samples) 
     return (off + penalty(courses.model, scale_per_day)) / cells
 
 
-def _all_but_reference(courses: Courses) -> Courses:
-    every = jax.tree.map(eqx.is_inexact_array, courses)
-    return eqx.tree_at(lambda tree: tree.model.reference, every, False)
+def _trainable(courses: Courses) -> Courses:
+    return Courses(courses.model.trainable(), cast(Any, True))
 
 
 def forecast(
@@ -255,4 +285,4 @@ def forecast(
     return found, (np.abs(found) >= CAP).any(axis=(1, 2))
 
 
-_rollout = jax.jit(partial(rollout, substeps=16))
+_rollout = jax.jit(partial(rollout, substeps=8))
