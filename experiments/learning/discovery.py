@@ -96,7 +96,9 @@ def run(config: Config, workspace: Workspace) -> Result:
             draws.append(workspace.stage(f"{system.name}_{seed}", lambda system=system, seed=seed: _one_draw(config, system, seed)))
         everything[system.name] = draws
         summary |= _summary(config, system, draws)
-    summary["laws_recovered_by_solver"] = sum(one["solver"].missed == 0 == one["solver"].false for draws in everything.values() for one in draws)
+    summary["laws_recovered_by_solver"] = sum(
+        one["solver"].missed == 0 == one["solver"].false for draws in everything.values() for one in draws
+    )
     summary["laws_recovered_by_differences"] = sum(
         one["differences"].missed == 0 == one["differences"].false for draws in everything.values() for one in draws
     )
@@ -152,7 +154,8 @@ def _universal(
         found[name] = Found(_beyond(config, system, fit.law))
         if part is not None:
             unknown = tuple(
-                {key: value for key, value in terms.items() if key not in given} for terms, given in zip(system.terms, system.known, strict=True)
+                {key: value for key, value in terms.items() if key not in given}
+                for terms, given in zip(system.terms, system.known, strict=True)
             )
             law = _read_off(system, fit.law, courses, library)
             whole = UniversalLaw(known, law, jnp.asarray(where))

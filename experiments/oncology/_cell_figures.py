@@ -59,7 +59,7 @@ def curves(one: dict[str, Any], methods: dict[str, str]) -> Figure:
     left, right = figure.subplots(1, 2)
     handles = []
     days = one["test"].days.mean(axis=0)
-    for number, (name, fit) in enumerate(fits.items()):
+    for number, fit in enumerate(fits.values()):
         style = {"color": CYCLE[number], "linestyle": DASHES[number], "linewidth": 1.5}
         recall, precision = precision_recall(fit.score[off], tissue.linked[off])
         (line,) = left.plot(recall[4:], precision[4:], **style)

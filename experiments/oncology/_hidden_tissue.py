@@ -43,10 +43,10 @@ class HiddenTissue:
 def hidden_tissue(types: int, blood: dict[str, float], seed: int) -> HiddenTissue:
     """Draws a tissue of tumour clones, stroma and immune cells with a rest that is kept.
 
-    Abundances of immune types divide the shares of ``blood``. A type has a ligand with probability 0.1 and a receptor with 0.1; an effect
-    is the sum over channels of receptor times ligand times the channel's strength (0.8 to 1.6 per day at most), off by 30 % per pair, and one
-    per cent of pairs act without a channel (unseen in the features). Half-saturations are the source's density at rest times a log-normal
-    factor (0.4) of the source and one (0.3) of the pair. Growth rates follow from the rest.
+    Abundances of immune types divide the shares of ``blood``. A type has a ligand with probability 0.1 and a receptor with 0.1; an
+    effect is the sum over channels of receptor times ligand times the channel's strength (0.8 to 1.6 per day at most), off by 30 % per
+    pair, and one per cent of pairs act without a channel (unseen in the features). Half-saturations are the source's density at rest
+    times a log-normal factor (0.4) of the source and one (0.3) of the pair. Growth rates follow from the rest.
     """
     random = np.random.default_rng([seed, 1])
     counts = np.maximum(1, np.round(np.array([0.35, 0.15, 0.5]) * types)).astype(int)

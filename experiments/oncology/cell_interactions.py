@@ -115,11 +115,11 @@ def run(config: Config, workspace: Workspace) -> Result:
         summary[key] = finite_or_none(values.mean())
         if config.seeds > 1:
             summary[f"{key}_sd"] = finite_or_none(values.std(ddof=1))
+    exploded = {name: sum(one["fits"][name].exploded for one in tissues) for name in METHODS}
     notes = [
-        f"{METHODS[name]}: {sum(one['fits'][name].exploded for one in tissues)} of {config.seeds * config.held_out} forecasts exploded and were "
-        f"held at e^{CAP:g} of the reference"
-        for name in METHODS
-        if sum(one["fits"][name].exploded for one in tissues)
+        f"{METHODS[name]}: {count} of {config.seeds * config.held_out} forecasts exploded and were held at e^{CAP:g} of the reference"
+        for name, count in exploded.items()
+        if count
     ]
     return Result(summary, _report(config, summary, tissues[0], notes, whose), _dataset(tissues[0]), notes=notes)
 
@@ -144,7 +144,7 @@ def _one_tissue(config: Config, blood: dict[str, float], seed: int) -> dict[str,
             fits["lv_dense"] = _of_regression(match_gradients(series, effects), test)
         fits[f"{short}_sparse"] = _of_regression(sparse, test)
         trained = fit_trajectories(series, FreePopulations.from_fit(sparse), config.steps).courses.model
-        fits[f"{short}_solver"] = _of_model(trained, test, sparse.score)
+        fits[f"{short}_solver"] = _of_model(trained, test)
         if short == "saturating":
             net = fit_network_to_gains(series, sparse, tissue.features, steps=config.network_steps, seed=seed)
             fits["network"] = _of_model(fit_trajectories(series, net, config.steps).courses.model, test)
@@ -174,7 +174,7 @@ def _of_regression(fit: InteractionFit, test: CompositionSeries) -> Fitted:
     return Fitted(fit.score, fit.strength, *_forecast(fit.populations(), test, np.ones(test.types)))
 
 
-def _of_model(model: PopulationModel, test: CompositionSeries, _sparse: np.ndarray | None = None) -> Fitted:
+def _of_model(model: PopulationModel, test: CompositionSeries) -> Fitted:
     strength = np.array(model.effects(), dtype=float)
     np.fill_diagonal(strength, 0.0)
     double = jax.tree.map(lambda leaf: leaf.astype(float), model.populations())
@@ -272,11 +272,15 @@ def _report(config: Config, summary: dict[str, Any], one: dict[str, Any], notes:
         ]
     )
     report.figure(
-        figures.matrices(one), "Effects on rows of columns at densities at rest: hidden, and as inferred; types sorted by class.", "matrices",
+        figures.matrices(one),
+        "Effects on rows of columns at densities at rest: hidden, and as inferred; types sorted by class.",
+        "matrices",
         alt="Three matrices of interactions",
     )  # fmt: skip
     report.figure(
-        figures.curves(one, METHODS), "Left: precision over recall of interactions. Right: error of forecasts of held-out mixtures.", "recovery",
+        figures.curves(one, METHODS),
+        "Left: precision over recall of interactions. Right: error of forecasts of held-out mixtures.",
+        "recovery",
         alt="Precision over recall; errors by day",
     )  # fmt: skip
     report.figure(

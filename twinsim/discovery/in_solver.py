@@ -83,8 +83,7 @@ def rollout(
     law: Law, start: Float[Array, "variables windows"], spans: Float[Array, "intervals windows"], limit: Float[Array, " variables"],
     substeps: int = 4,
 ) -> Float[Array, "samples variables windows"]:  # fmt: skip
-    """States at all samples, the first included, by Runge and Kutta's method of order four; one state kept per interval for the gradient."""
-
+    """States at all samples, the first included, by Runge and Kutta's method of order four; the gradient keeps a state per interval."""
     held = jnp.broadcast_to(limit[:, None], start.shape)
 
     @partial(jax.checkpoint, prevent_cse=False)

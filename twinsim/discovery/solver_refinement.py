@@ -45,8 +45,8 @@ def refine(
 ) -> Refinement:
     r"""$\min\sum((x(t_k;\xi,h,x_0)-x_k)/\sigma)^2$ with few $\xi$, by turns of dropping and adding single terms.
 
-    1. Fit coefficients, half-saturations of terms that are in, and starts of all windows, by a trust region with the exact Jacobian (forward
-       mode through the solver). Drop the weakest term while it is within ``threshold`` standard errors of zero; fit again.
+    1. Fit coefficients, half-saturations of terms that are in, and starts of all windows, by a trust region with the exact Jacobian
+       (forward mode through the solver). Drop the weakest term while it is within ``threshold`` standard errors of zero; fit again.
     2. Of the terms that are out, take the one whose derivative, as far as no term inside can imitate it, explains most of the residuals (a
        score test). Where it is beyond ``threshold`` and a new fit has the smaller information criterion, it stays; else this is the end.
 

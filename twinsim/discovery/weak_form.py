@@ -63,9 +63,9 @@ def weak_rows(courses: list[Course], library: TermLibrary, width: float, overlap
 
     $$-\int\phi'x\,dt=\int\phi\,\theta(x)\,dt\;\xi,\qquad\phi=(1-u^2)^4\text{ on }|u|<1$$
 
-    Noise is integrated on both sides and differentiated on none; the derivative falls on $\phi$, which is known. Between samples (irregular,
-    noisy) $x$ is a smoothing spline, because the terms are not linear and noise in them would bias $\xi$ ($\langle x^2\rangle$ is not
-    $\langle x\rangle^2$), and because a sum over few irregular samples is a bad quadrature.
+    Noise is integrated on both sides and differentiated on none; the derivative falls on $\phi$, which is known. Between samples
+    (irregular, noisy) $x$ is a smoothing spline, because the terms are not linear and noise in them would bias $\xi$
+    ($\langle x^2\rangle$ is not $\langle x\rangle^2$), and because a sum over few irregular samples is a bad quadrature.
 
     Args:
         courses: Observed.

@@ -16,7 +16,7 @@ type Effects = Literal["lotka_volterra", "saturating"]
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(4)
 STRENGTHS = (1e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0)
 LEAST_CROWDING = 0.1
-"""1/day at the reference density: a type whose own crowding comes out less is fitted again with this, since without crowding it explodes."""
+"""1/day at the reference density: a type whose own crowding comes out less is fitted again with this, since without it it explodes."""
 THRESHOLDS = (1.5, 2.0, 2.5, 3.0, 4.0)
 
 
@@ -58,7 +58,7 @@ def scaled_populations(
     reference: Float[Array, " types"] | Float[np.ndarray, " types"],
     immigration: Float[Array, " types"] | Float[np.ndarray, " types"],
 ) -> CellPopulations:
-    r"""From units of the reference densities: an effect is $w_{ij}(1+\sigma_j)\nu_j/(1+\sigma_j\nu_j)$ with $\nu=n/n^*$, so $w$ at $n^*$."""
+    r"""From units of the reference densities: an effect is $w_{ij}(1+\sigma_j)\nu_j/(1+\sigma_j\nu_j)$ with $\nu=n/n^*$: $w$ at $n^*$."""
     import jax.numpy as jnp
 
     slope = strength * ((1 + saturation) / reference)[None]
@@ -130,11 +130,11 @@ def match_gradients(
         reference: Densities as units; geometric means of the series where left out.
         folds: Of the cross-validation over cultures.
 
-    Fails where intervals are long against the dynamics (the integrals are then of a curve between few noisy points: a bias that more cultures
-    do not cure), and where cultures all start alike.
+    Fails where intervals are long against the dynamics (the integrals are then of a curve between few noisy points: a bias that more
+    cultures do not cure), and where cultures all start alike.
 
-    Source: regression of logarithmic gains, Stein et al. (2013), *PLoS Comput Biol* 9, e1003388; integral form, Schaeffer and McCalla (2017),
-    *Phys Rev E* 96, 023302.
+    Source: regression of logarithmic gains, Stein et al. (2013), *PLoS Comput Biol* 9, e1003388; integral form, Schaeffer and McCalla
+    (2017), *Phys Rev E* 96, 023302.
     """
     reference = series.reference() if reference is None else reference
     saturation = np.full(series.types, 1.0 if effects == "saturating" else 0.0)

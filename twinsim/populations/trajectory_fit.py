@@ -210,9 +210,9 @@ def fit_trajectories(
 ) -> TrajectoryFit:
     r"""Minimises the misfit of courses plus the penalty by Adam: short courses first, then longer ones.
 
-    Lotka-Volterra and saturating models, free or of a network, under the same likelihood, prior, steps and rate. A parameter's gradient goes
-    through every step of every course (discrete adjoint, one kept state per interval). Courses are cut into windows of so many intervals,
-    each from an unknown start of its own; a sample at which one ends and the next begins counts for both.
+    Lotka-Volterra and saturating models, free or of a network, under the same likelihood, prior, steps and rate. A parameter's gradient
+    goes through every step of every course (discrete adjoint, one kept state per interval). Courses are cut into windows of so many
+    intervals, each from an unknown start of its own; a sample at which one ends and the next begins counts for both.
 
     Args:
         series: Counts.
@@ -225,7 +225,8 @@ def fit_trajectories(
     Good values: courses of a few growth times with samples less than a growth time apart. Fails where a window is chaotic over its length
     (gradients explode); a course that leaves $e^{\pm12}$ of the reference is held there and says nothing more.
 
-    Source: fits inside solvers, Rackauckas et al. (2020), arXiv 2001.04385; windows with starts of their own, Bock (1981), multiple shooting.
+    Source: fits inside solvers, Rackauckas et al. (2020), arXiv 2001.04385; windows with starts of their own are Bock's multiple shooting
+    (1981).
     """
     losses, status = [], Status.SUCCESS
     courses = None
@@ -233,10 +234,11 @@ def fit_trajectories(
         samples, densities = windows(series, horizon)
         start = jnp.asarray(np.log(densities / np.asarray(model.reference)).T, jnp.float32)
         rate, count = learning_rate * 0.5**number, steps * (number + 1)
+        adam = optax.adam(optax.cosine_decay_schedule(rate, count, alpha=0.02), b2=0.99)
         done = train(
             Courses(model, start), partial(_loss, scale_per_day, len(series.days.ravel()) * series.types), samples, steps=count, chunk=50,
             trainable=_trainable,
-            optimiser=optax.chain(optax.clip_by_global_norm(10.0), optax.adam(optax.cosine_decay_schedule(rate, count, alpha=0.02), b2=0.99)),
+            optimiser=optax.chain(optax.clip_by_global_norm(10.0), adam),
         )  # fmt: skip
         courses, model = done.model, done.model.model
         losses.append(done.losses)

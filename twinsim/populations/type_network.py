@@ -17,10 +17,10 @@ from twinsim.populations.trajectory_fit import PopulationModel, penalty
 
 
 class TypeNetwork(eqx.Module):
-    r"""$w_{ij} = u(z_i)\cdot v(z_j)/\sqrt k$: a message along every edge of the complete graph of types, of what $j$ sends and $i$ receives.
+    r"""$w_{ij} = u(z_i)\cdot v(z_j)/\sqrt k$: a message along every edge of the complete graph of types: $j$ sends, $i$ receives.
 
-    $u$ and $v$ are perceptrons of the features $z$ of one type each, so that $n$ types cost $n$ evaluations and one product of matrices, not
-    $n^2$ evaluations; a product of what is sent and what is received is also what ligands and receptors do.
+    $u$ and $v$ are perceptrons of the features $z$ of one type each, so that $n$ types cost $n$ evaluations and one product of matrices,
+    not $n^2$ evaluations; a product of what is sent and what is received is also what ligands and receptors do.
 
     Attributes:
         receiver: $u$.
@@ -92,7 +92,7 @@ def fit_network_to_gains(
     learning_rate: float = 0.01,
     seed: int = 0,
 ) -> NetworkPopulations:
-    """Trains a network on the gains between samples (the regression of :mod:`twinsim.populations.gradient_matching`): no solver, very quick.
+    """Trains a network on the gains between samples, the regression of :mod:`twinsim.populations.gradient_matching`: no solver, quick.
 
     Args:
         series: Counts.
