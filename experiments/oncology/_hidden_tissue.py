@@ -16,7 +16,7 @@ CLASSES = ("tumour clone", "stroma", "immune")
 SHARES = (0.5, 0.15, 0.35)
 BLOOD = {"T memory": 0.3, "T cytotoxic": 0.25, "monocyte": 0.2, "natural killer": 0.1, "B": 0.1, "dendritic": 0.05}
 """Made up, where no file of blood cells is at hand."""
-STEP_DAYS = 0.02
+STEP_DAYS = 0.04
 
 
 @dataclass(frozen=True)

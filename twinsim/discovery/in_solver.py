@@ -4,6 +4,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -103,4 +104,7 @@ def rollout(
 def predicted(law: Law, start: Float[np.ndarray, " variables"], times: Float[np.ndarray, " samples"], limit: float = 1e6) -> np.ndarray:
     """One course from a known start, ``[samples, variables]``, in steps that are short enough for smooth laws."""
     bound = jnp.full(len(start), limit)
-    return np.asarray(rollout(law, jnp.asarray(start)[:, None], jnp.asarray(np.diff(times))[:, None], bound, 16))[:, :, 0]
+    return np.asarray(_rollout(law, jnp.asarray(start)[:, None], jnp.asarray(np.diff(times))[:, None], bound, 8))[:, :, 0]
+
+
+_rollout = eqx.filter_jit(rollout)

@@ -114,7 +114,8 @@ class _Problem:
         self.shape, self.monomials = closure.coefficients.shape, len(closure.library.exponents)
         count = closure.coefficients.size
 
-        def residuals(unknown: Array) -> Array:
+        # Data are arguments, not constants, so that a program compiled for one draw serves the next.
+        def residuals(unknown: Array, windows: Windows) -> Array:
             coefficients, rest = unknown[:count].reshape(self.shape), unknown[count:]
             half, starts = jnp.exp(rest[: len(closure.library.pairs)]), rest[len(closure.library.pairs) :]
             law = eqx.tree_at(lambda one: (one.coefficients, one.library.half), closure, (coefficients, half))
@@ -122,8 +123,9 @@ class _Problem:
             course = rollout(law, start, windows.spans, windows.limit, substeps)
             return ((course - windows.values) * windows.weights).ravel()
 
-        self.value: Callable[[Array], Array] = jax.jit(residuals)
-        self.slope: Callable[[Array], Array] = jax.jit(jax.jacfwd(residuals))
+        value, slope = jax.jit(residuals), jax.jit(jax.jacfwd(residuals))
+        self.value: Callable[[Array], Array] = lambda unknown: value(unknown, windows)
+        self.slope: Callable[[Array], Array] = lambda unknown: slope(unknown, windows)
         self.known = int((np.asarray(windows.weights) > 0).sum())
 
     def words(self, place: tuple[int, int]) -> str:

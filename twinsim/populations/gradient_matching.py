@@ -14,10 +14,10 @@ from twinsim.populations.composition_series import CompositionSeries
 type Effects = Literal["lotka_volterra", "saturating"]
 
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(4)
-STRENGTHS = (1e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0)
+STRENGTHS = (1e-3, 1e-2, 3e-2, 0.1, 0.3)
 LEAST_CROWDING = 0.1
 """1/day at the reference density: a type whose own crowding comes out less is fitted again with this, since without it it explodes."""
-THRESHOLDS = (1.5, 2.0, 2.5, 3.0, 4.0)
+THRESHOLDS = (2.0, 3.0, 4.0)
 
 
 @dataclass(frozen=True)
@@ -146,7 +146,7 @@ def match_gradients(
         error = 0.0
         for fold in range(groups.max() + 1):
             out = groups[rows.culture] == fold
-            for i in range(0, series.types, 4 if sparse else 1):  # every fourth type is enough to choose a threshold by
+            for i in range(0, series.types, 1 + series.types // 32):  # some thirty types are enough to choose one number by
                 theta, _ = _fitted(rows, i, ~out, choice, sparse)
                 miss = rows.gain[out, i] - _columns(rows, i)[out] @ theta
                 error += float((miss**2 / rows.variance[out, i]).sum())
