@@ -1,4 +1,4 @@
-"""Interacting cells against closed forms, SciPy, differences; order of the stepper; bounds that the equations promise; lowering."""
+"""Interacting cells against closed forms, SciPy, differences; order of the stepper; bounds that the equations promise."""
 
 import jax
 import jax.numpy as jnp
@@ -186,16 +186,3 @@ def test_wrong_input_is_one_line():
         lotka_volterra_rest(community())
     nowhere = lotka_volterra_rest(CellPopulations.lotka_volterra(jnp.ones(2), jnp.asarray([[-1.0, -1.0], [-1.0, -1.0]])))
     assert np.isnan(nowhere.density).all() and not nowhere.feasible
-
-
-@pytest.mark.parametrize("rows", [1, 7])
-def test_it_lowers_for_every_platform(rows):
-    with jax.enable_x64(False):
-        equation = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), community(rows=rows))
-        mesh = time_mesh(0.0, [1.0], 0.25)
-
-        def loss(equation, state):
-            return simulate(equation.stepper(), state, mesh).final.sum()
-
-        exported = jax.export.export(jax.jit(jax.value_and_grad(loss)), platforms=["cpu", "cuda", "tpu"])(equation, jnp.zeros((7, 5)))
-    assert exported.platforms == ("cpu", "cuda", "tpu") and "f64" not in exported.mlir_module()

@@ -39,7 +39,10 @@ def test_the_headline():
     assert set(result.report._pictures) == {"matrices", "recovery", "forecasts"}
 
 
-@pytest.mark.parametrize(("option", "value", "words"), [("left_out", 7, "fewer than half"), ("types", 4, "8 to 512"), ("depth", 1, "100 to")])
+BAD = [("left_out", 7, "fewer than half"), ("types", 4, "8 to 512"), ("depth", 1, "100 to")]
+
+
+@pytest.mark.parametrize(("option", "value", "words"), BAD)
 def test_bad_options_are_one_line(option, value, words):
     with pytest.raises(InputError, match=words) as caught:
         cell_interactions.run(dataclasses.replace(TOY, **{option: value}), Workspace(progress=False))
