@@ -17,6 +17,8 @@ SHARES = (0.5, 0.15, 0.35)
 BLOOD = {"T memory": 0.3, "T cytotoxic": 0.25, "monocyte": 0.2, "natural killer": 0.1, "B": 0.1, "dendritic": 0.05}
 """Made up, where no file of blood cells is at hand."""
 STEP_DAYS = 0.04
+IMMIGRATION = 1e-4
+"""Of a type per day, as part of its density at rest."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,7 @@ def hidden_tissue(types: int, blood: dict[str, float], seed: int) -> HiddenTissu
         slope = a * half * rest[None] / (half + rest[None]) ** 2 - np.diag(pull)
         if np.linalg.eigvals(slope).real.max() < -0.15:
             break
-    immigration = 1e-4 * rest
+    immigration = IMMIGRATION * rest
     growth = pull - (a * rest[None] / (half + rest[None])).sum(axis=1) - immigration / rest
     populations = CellPopulations.from_half_saturation(*(jnp.asarray(part) for part in (growth, pull / rest, a, half, immigration)))
     measured = np.concatenate([receptor * level[0], ligand * level[1]], axis=1) * np.exp(

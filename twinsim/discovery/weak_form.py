@@ -1,12 +1,13 @@
 """Rows of a regression for an unknown law without derivatives of data: the law times a bump, integrated by parts."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
-from scipy.interpolate import make_smoothing_spline
+from scipy.interpolate import BSpline, make_smoothing_spline
 
 from twinsim.discovery.term_library import TermLibrary
 from twinsim.errors import InputError
@@ -38,6 +39,11 @@ class Course:
         if not (np.isfinite(self.times).all() and np.isfinite(self.values).all()):
             raise InputError("a course with numbers that are not finite", "finite numbers", "leave out samples that are not known")
 
+    @cached_property
+    def splines(self) -> list[BSpline]:
+        """A smoothing spline of every variable, as smooth as generalised cross-validation says."""
+        return [make_smoothing_spline(self.times, one) for one in self.values.T]
+
 
 class WeakRows(NamedTuple):
     """The regression of every variable on the terms.
@@ -54,8 +60,8 @@ class WeakRows(NamedTuple):
 
 
 def smoothed(course: Course, at: Float[np.ndarray, " nodes"]) -> Float[np.ndarray, "nodes variables"]:
-    """A smoothing spline of every variable, as smooth as generalised cross-validation says."""
-    return np.stack([make_smoothing_spline(course.times, one)(at) for one in course.values.T], axis=1)
+    """The course's splines at some times."""
+    return np.stack([spline(at) for spline in course.splines], axis=1)
 
 
 def weak_rows(courses: list[Course], library: TermLibrary, width: float, overlap: int = 4) -> WeakRows:

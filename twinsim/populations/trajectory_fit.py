@@ -205,7 +205,7 @@ def fit_trajectories(
     model: PopulationModel,
     steps: int = 150,
     scale_per_day: float = 0.05,
-    learning_rate: float = 0.003,
+    learning_rate: float = 0.004,
     horizons: tuple[int, ...] = (4, 12),
 ) -> TrajectoryFit:
     r"""Minimises the misfit of courses plus the penalty by Adam: short courses first, then longer ones.
