@@ -135,6 +135,7 @@ def _universal(
     seen = np.concatenate([course.values for course in courses]).T
     slopes = np.concatenate([np.diff(course.values, axis=0) / np.diff(course.times)[:, None] for course in courses]).T
     size = np.quantile(np.abs(slopes), 0.75, axis=1)
+    signs = np.where(np.arange(seen.shape[1]) % 2 == 0, 1.0, -1.0)  # unknown terms are of the size of rates, of either sign
     into = np.array(system.into)
     known_matrix = _matrix(library, system.known)
 
@@ -148,7 +149,7 @@ def _universal(
         terms = tuple(Variable(f"term_{k}", "1") for k in range(where.shape[1]))
         spread = np.abs(where.T) @ size
         closure = PerceptronClosure.create(
-            seed, states, terms, samples=(jnp.asarray(seen), jnp.asarray(spread[:, None] * [[-1.0, 1.0]])), hidden=(16, 16)
+            seed, states, terms, samples=(jnp.asarray(seen), jnp.asarray(spread[:, None] * signs[None])), hidden=(16, 16)
         )
         fit = fit_universal(UniversalLaw(part, closure, jnp.asarray(where)), courses, config.steps)
         found[name] = Found(_beyond(config, system, fit.law))

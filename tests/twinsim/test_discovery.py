@@ -114,12 +114,16 @@ def test_a_law_is_found_at_five_per_cent_noise_and_the_solver_makes_it_better():
 
 
 def test_a_missing_term_is_asked_for():
-    data = courses(60, 0.02, seed=4)
-    active = TRUE != 0
-    active[1, 4] = False
-    start = SparseRegression(jnp.asarray(np.where(active, TRUE, 0.0)), LIBRARY, STATES, RATES, tuple(map(tuple, active.tolist())))
-    found = refine(start, data, horizon=10)
-    assert "+ prey predator in dpredator" in found.moves and (np.array(found.closure.active) == (TRUE != 0)).all()
+    """Prey that also immigrate, and a first law that does not know it."""
+    random, data = np.random.default_rng(4), []
+    for start in ((10.0, 5.0), (5.0, 2.0), (3.0, 4.0)):
+        times = np.sort(random.uniform(0, 15, 60))
+        clean = solve_ivp(lambda t, x: [rate(t, x)[0] + 0.3, rate(t, x)[1]], (0, 15), start, "DOP853", times, rtol=1e-10).y.T
+        data.append(Course(times, clean + 0.02 * clean.std(axis=0) * random.standard_normal(clean.shape)))
+    active = tuple(map(tuple, (TRUE != 0).tolist()))
+    found = refine(SparseRegression(jnp.asarray(TRUE), LIBRARY, STATES, RATES, active), data)
+    assert found.moves[0] == "+ 1 in dprey"
+    assert float(found.closure.coefficients[0, 0]) == pytest.approx(0.3, abs=0.05)
 
 
 def test_a_half_saturation_is_found():
@@ -156,7 +160,10 @@ def test_rollout_has_exact_gradients():
 def test_a_network_takes_the_place_of_what_is_not_known():
     data = courses(40, 0.03, seed=5)
     known = AnalyticClosure(lambda p, x: jnp.stack([p[0] * x[0], p[1] * x[1]]), jnp.asarray([1.1, -0.4]), STATES, RATES)
-    samples = (jnp.asarray(np.concatenate([c.values for c in data]).T), jnp.asarray([[-8.0, 8.0], [-2.0, 2.0]]))
+    samples = (
+        jnp.asarray(np.concatenate([c.values for c in data]).T),
+        jnp.asarray(np.array([[8.0], [2.0]]) * np.tile([-1.0, 1.0], 60)[None]),
+    )
     terms = (Variable("eaten", "1"), Variable("born", "1"))
     network = PerceptronClosure.create(0, STATES, terms, samples=samples, hidden=(8,))
     law = UniversalLaw(known, network, jnp.eye(2))

@@ -135,6 +135,7 @@ def test_the_misfit_is_the_likelihood_and_its_gradient_exact():
         populations.growth, jnp.log(populations.crowding), populations.effect / 2, jnp.zeros(TYPES), jnp.ones(TYPES)
     )  # fmt: skip
     at = Courses(model, log[0])
+    samples = Samples.of(series(300), float)
 
     @jax.jit
     def loss(courses):
@@ -143,7 +144,7 @@ def test_the_misfit_is_the_likelihood_and_its_gradient_exact():
     gradient = jax.grad(loss)(at)
     random = np.random.default_rng(1)
     way = jax.tree.map(lambda leaf: jnp.asarray(random.normal(size=leaf.shape)), at)
-    h = 1e-5
+    h = 1e-6
     sides = [loss(jax.tree.map(lambda leaf, one, sign=sign: leaf + sign * h * one, at, way)) for sign in (1, -1)]
     along = sum(float((one * other).sum()) for one, other in zip(jax.tree.leaves(gradient), jax.tree.leaves(way), strict=True))
     assert along == pytest.approx(float(sides[0] - sides[1]) / (2 * h), rel=1e-6)
@@ -222,7 +223,7 @@ def test_wrong_input_is_one_line():
         ((days[:, ::-1], counts, totals, 0.1), "increasing times"),
         ((days, -counts, totals, 0.1), "counts of 0 or more"),
         ((days, counts, 0 * totals, 0.1), "positive numbers"),
-        ((days, counts[:, :1], totals, 0.1), "arrays that match"),
+        ((days[:, :1], counts[:, :1], totals[:, :1], 0.1), "arrays that match"),
     ):
         with pytest.raises(InputError, match=words) as caught:
             CompositionSeries(*wrong)

@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from functools import partial
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
@@ -268,7 +268,8 @@ def _loss(scale_per_day: float, cells: int, courses: Courses, samples: Samples) 
 
 
 def _trainable(courses: Courses) -> Courses:
-    return Courses(courses.model.trainable(), cast(Any, True))
+    nothing = jax.tree.map(lambda _: False, courses)
+    return eqx.tree_at(lambda tree: (tree.model, tree.start), nothing, (courses.model.trainable(), True))
 
 
 def forecast(

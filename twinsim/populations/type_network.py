@@ -41,7 +41,8 @@ class TypeNetwork(eqx.Module):
             raise InputError(f"features {features.shape}, {channels} channels", "finite features, at least one channel", "correct them")
         inputs = tuple(Variable(f"feature_{k}", "1") for k in range(features.shape[1]))
         outputs = tuple(Variable(f"channel_{k}", "1") for k in range(channels))
-        samples = (jnp.asarray(features.T, jnp.float32), jnp.ones((channels, 2), jnp.float32) * jnp.asarray([[-1.0, 1.0]], jnp.float32))
+        signs = jnp.where(jnp.arange(len(features)) % 2 == 0, 1.0, -1.0)  # outputs are numbers of order one
+        samples = (jnp.asarray(features.T, jnp.float32), jnp.tile(signs[None].astype(jnp.float32), (channels, 1)))
         make = partial(PerceptronClosure.create, inputs=inputs, outputs=outputs, samples=samples, hidden=hidden, activation="silu")
         return cls(make(2 * seed, dtype=jnp.float32), make(2 * seed + 1, dtype=jnp.float32))
 
