@@ -54,7 +54,7 @@ class Config:
     """Standard deviation of noise, as part of each variable's own."""
     ahead: float = 1.5
     """How long courses are that are extrapolated to, as a multiple of the observed ones, from starts outside of what was seen."""
-    steps: int = 800
+    steps: int = 400
     """Of training networks in the solver."""
     seeds: int = 1
     """Draws of times, noise and networks, each with all fits."""

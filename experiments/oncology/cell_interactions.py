@@ -69,9 +69,9 @@ class Config:
     """Standard deviation of the logarithm of the count of all cells."""
     left_out: int = 12
     """Types that the network never sees, and is then asked about."""
-    steps: int = 40
+    steps: int = 60
     """Of training inside the solver with short courses; whole courses take twice as many."""
-    network_steps: int = 600
+    network_steps: int = 1500
     """Of training the network on gains between samples."""
     blood: Literal["found", "synthetic"] = "found"
     """Shares of immune cells: of the data set pbmc68k_reduced where it is found, or made up."""

@@ -100,6 +100,7 @@ def test_interactions_are_recovered_and_sparse_is_exact():
     np.testing.assert_allclose(own.strength, np.asarray(hidden(0.0)[0].effect), atol=0.08)
 
 
+@pytest.mark.slow
 def test_fits_inside_the_solver_come_nearer_and_saturation_wins_where_it_is_true():
     _, _, densities, _ = hidden()
     data = series(20_000, error=0.02)
@@ -164,6 +165,7 @@ def test_an_exploding_model_is_held_and_said():
     assert np.isfinite(course).all() and exploded.all()
 
 
+@pytest.mark.slow
 def test_a_network_finds_effects_of_types_it_never_saw():
     """Effects are a product of two features each; one type is left out of all cultures."""
     random = np.random.default_rng(2)
