@@ -29,7 +29,7 @@ def extrapolations(
                 )[0]
                 for number, name in enumerate(SHOWN)
             ]  # fmt: skip
-            middle, half = 0.5 * (truth.max() + truth.min()), 0.8 * np.ptp(truth) + 1e-9
+            middle, half = 0.5 * (truth.max() + truth.min()), max(0.8 * np.ptp(truth), 0.9 * np.abs(truth).max())
             axes.set_ylim(middle - half, middle + half)
             axes.axvline(system.duration, color="#9aa5af", linewidth=1, linestyle=":")
             axes.set_ylabel(f"{system.name.replace('_', ' ')}:\n{system.variables[k]}", fontsize=9)

@@ -31,11 +31,11 @@ from twinsim.report import Report
 from twinsim.workspace import Workspace
 
 METHODS = {
-    "differences": "terms by differences of data",
-    "weak": "terms by the weak form",
-    "solver": "terms refined in the solver",
-    "universal": "known part and network",
-    "universal_terms": "known part and terms read off the network",
+    "differences": "differences of data",
+    "weak": "weak form",
+    "solver": "refined in the solver",
+    "universal": "known and network",
+    "universal_terms": "terms of that network",
     "network": "network alone",
 }
 BY_TERMS = ("differences", "weak", "solver", "universal_terms")
