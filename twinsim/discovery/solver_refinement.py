@@ -91,7 +91,9 @@ def refine(
         lambda one: (one.coefficients, one.library.half), closure, (jnp.asarray(best.coefficients), jnp.asarray(best.half))
     )  # fmt: skip
     active = tuple(tuple(bool(one) for one in line) for line in best.active)
-    law = SparseRegression(found.coefficients, found.library, closure.inputs, closure.outputs, active)
+    law = SparseRegression(
+        coefficients=found.coefficients, library=found.library, inputs=closure.inputs, outputs=closure.outputs, active=active
+    )
     return Refinement(law, np.where(best.active, best.errors, np.nan), best.misfit, best.criterion, tuple(moves))
 
 

@@ -86,7 +86,7 @@ def identify(
     )
     coefficients = np.array([fit.coefficients for fit in fits])
     active = tuple(tuple(bool(one) for one in fit.kept) for fit in fits)
-    closure = SparseRegression(jnp.asarray(coefficients), library, inputs, outputs, active)
+    closure = SparseRegression(coefficients=jnp.asarray(coefficients), library=library, inputs=inputs, outputs=outputs, active=active)
     return Identification(closure, fits, float(sum(fit.criterion for fit in fits)))
 
 

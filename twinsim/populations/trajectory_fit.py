@@ -16,6 +16,7 @@ from physics import CellPopulations
 from solvers import ExplicitRungeKutta, Rate, Status
 from solvers.shapes import Scalar
 from twinsim.closures import train
+from twinsim.errors import InputError
 from twinsim.populations.composition_series import CompositionSeries
 from twinsim.populations.gradient_matching import InteractionFit, scaled_populations
 
@@ -103,7 +104,10 @@ class FreePopulations(PopulationModel):
         """Begins where a regression ended."""
         array = partial(jnp.asarray, dtype=dtype)
         log_saturation = array(np.log(fit.saturation)) if fit.saturation.any() else None
-        return cls(array(fit.growth), array(np.log(fit.crowding)), array(fit.strength), log_saturation, array(fit.reference))
+        return cls(
+            growth=array(fit.growth), log_crowding=array(np.log(fit.crowding)), strength=array(fit.strength), log_saturation=log_saturation,
+            reference=array(fit.reference),
+        )  # fmt: skip
 
     def effects(self) -> Float[Array, "types types"]:
         """The numbers themselves."""
@@ -225,6 +229,9 @@ def fit_trajectories(
     Good values: courses of a few growth times with samples less than a growth time apart. Fails where a window is chaotic over its length
     (gradients explode); a course that leaves $e^{\pm12}$ of the reference is held there and says nothing more.
 
+    Raises:
+        InputError: No horizon.
+
     Source: fits inside solvers, Rackauckas et al. (2020), arXiv 2001.04385; windows with starts of their own are Bock's multiple shooting
     (1981).
     """
@@ -243,6 +250,8 @@ def fit_trajectories(
         courses, model = done.model, done.model.model
         losses.append(done.losses)
         status = max(status, done.status)
+    if courses is None:
+        raise InputError("no horizon", "at least one number of intervals per window", "give horizons=(4, 12)")
     return TrajectoryFit(courses, np.concatenate(losses), status)
 
 
@@ -255,9 +264,8 @@ def windows(series: CompositionSeries, horizon: int) -> tuple[Samples, np.ndarra
     horizon = min(horizon, intervals)
     begins = sorted({*range(0, intervals - horizon + 1, horizon), intervals - horizon})
     parts = [slice(begin, begin + horizon + 1) for begin in begins]
-    cut = CompositionSeries(
-        *(np.concatenate([array[:, part] for part in parts]) for array in (series.days, series.counts, series.totals)), series.total_error
-    )
+    days, counts, totals = (np.concatenate([array[:, part] for part in parts]) for array in (series.days, series.counts, series.totals))
+    cut = CompositionSeries(days, counts, totals, series.total_error)
     return Samples.of(cut), cut.densities()[:, 0]
 
 
