@@ -52,6 +52,9 @@ from physics.cell_model import RectangularPulse as RectangularPulse
 from physics.cell_model import Stimulus as Stimulus
 from physics.cell_ohara_rudy_2011 import OHaraRudy2011 as OHaraRudy2011
 from physics.cell_ohara_rudy_cipa_2017 import OHaraRudyCipa2017 as OHaraRudyCipa2017
+from physics.cell_populations import CellPopulations as CellPopulations
+from physics.cell_populations import LogRate as LogRate
+from physics.cell_populations import lotka_volterra_rest as lotka_volterra_rest
 from physics.cell_state import CellState as CellState
 from physics.cell_ten_tusscher_2006 import TenTusscher2006 as TenTusscher2006
 from physics.cell_tor_ord_2019 import TorOrd2019 as TorOrd2019
