@@ -54,6 +54,9 @@ from physics.cell_model import RectangularPulse as RectangularPulse
 from physics.cell_model import Stimulus as Stimulus
 from physics.cell_ohara_rudy_2011 import OHaraRudy2011 as OHaraRudy2011
 from physics.cell_ohara_rudy_cipa_2017 import OHaraRudyCipa2017 as OHaraRudyCipa2017
+from physics.cell_populations import CellPopulations as CellPopulations
+from physics.cell_populations import LogRate as LogRate
+from physics.cell_populations import lotka_volterra_rest as lotka_volterra_rest
 from physics.cell_state import CellState as CellState
 from physics.cell_ten_tusscher_2006 import TenTusscher2006 as TenTusscher2006
 from physics.cell_tor_ord_2019 import TorOrd2019 as TorOrd2019
@@ -141,8 +144,13 @@ from physics.lead_field import solve_torso as solve_torso
 from physics.lead_field import torso_sources as torso_sources
 from physics.lead_field import twelve_leads as twelve_leads
 from physics.left_heart import left_heart as left_heart
+from physics.lempel_ziv import lempel_ziv_phrases as lempel_ziv_phrases
+from physics.lempel_ziv import normalised_complexity as normalised_complexity
+from physics.lempel_ziv import source_entropy as source_entropy
 from physics.logistic_log_kill import LogisticLogKill as LogisticLogKill
 from physics.logistic_log_kill import bernoulli as bernoulli
+from physics.mass_adapting_wilson_cowan import ADAPTATION_2012 as ADAPTATION_2012
+from physics.mass_adapting_wilson_cowan import AdaptingWilsonCowan as AdaptingWilsonCowan
 from physics.mass_coupling import DifferenceCoupling as DifferenceCoupling
 from physics.mass_coupling import LinearCoupling as LinearCoupling
 from physics.mass_coupling import MassCoupling as MassCoupling
@@ -176,6 +184,12 @@ from physics.membrane_sweeney import SWEENEY_1987 as SWEENEY_1987
 from physics.membrane_sweeney import Sweeney1987 as Sweeney1987
 from physics.monodomain import Monodomain as Monodomain
 from physics.network_spreading import NetworkSpreading as NetworkSpreading
+from physics.neural_field import DifferenceKernel as DifferenceKernel
+from physics.neural_field import ExponentialKernel as ExponentialKernel
+from physics.neural_field import FieldKernel as FieldKernel
+from physics.neural_field import NeuralField as NeuralField
+from physics.neural_field import bump_widths as bump_widths
+from physics.neural_field import front_speed as front_speed
 from physics.neural_mass import NeuralMass as NeuralMass
 from physics.neural_masses import NEURAL_MASSES as NEURAL_MASSES
 from physics.neural_masses import usual_coupling as usual_coupling
@@ -196,6 +210,8 @@ from physics.ohara_rudy_parameters import OHARA_RUDY_2011_EPI as OHARA_RUDY_2011
 from physics.ohara_rudy_parameters import OHARA_RUDY_2011_MID as OHARA_RUDY_2011_MID
 from physics.parameters import Parameter as Parameter
 from physics.parameters import ParameterSet as ParameterSet
+from physics.perturbational_complexity import PerturbationalComplexity as PerturbationalComplexity
+from physics.perturbational_complexity import perturbational_complexity as perturbational_complexity
 from physics.pharmacokinetics import OneCompartment as OneCompartment
 from physics.pharmacokinetics_transit import TransitCompartment as TransitCompartment
 from physics.phase_singularities import Singularities as Singularities
@@ -225,6 +241,11 @@ from physics.reaction_eikonal import squared_velocity as squared_velocity
 from physics.rule_fibres import Surroundings as Surroundings
 from physics.rule_fibres import WallCoordinates as WallCoordinates
 from physics.rule_fibres import rule_fibres as rule_fibres
+from physics.seizure_hazard import EPILEPTOR_FOLD as EPILEPTOR_FOLD
+from physics.seizure_hazard import EPILEPTOR_OFFSET as EPILEPTOR_OFFSET
+from physics.seizure_hazard import NoisyFold as NoisyFold
+from physics.seizure_hazard import epileptor_escape_rate as epileptor_escape_rate
+from physics.seizure_hazard import epileptor_rest as epileptor_rest
 from physics.seizure_onset import onset_times as onset_times
 from physics.sensor_gain import dipole_gain as dipole_gain
 from physics.sensor_gain import monopole_gain as monopole_gain

@@ -18,9 +18,9 @@ from solvers.shapes import Flag, Scalar
 
 COURANT = 0.6
 """Part of the arteries' Courant number at rest that a step may take: waves under pressure are faster."""
-SUBSTEPS = 1
-"""Lattice steps between exchanges. With one, soft and stiff arteries stay calm; with two or more, arteries whose waves are slower than a
-twentieth of the lattice's sound were seen to make it ring."""
+SOFT = 0.25
+"""Waves of a port's artery over the lattice's sound below which voxels and arteries exchange after every lattice step. Above, after every
+second, which marches from one array into another and back. With two, arteries of 0.02 were seen to make the lattice ring."""
 PORT_STEPS = 4
 """Newton steps for the flow through a port."""
 PARABOLA = 2.0
@@ -215,7 +215,7 @@ def voxel_segment(
     fraction: Float[Array, " walls"] | None = None,
     total: bool = True,
     kinetic: float = PARABOLA,
-    substeps: int = SUBSTEPS,
+    substeps: int | None = None,
 ) -> VoxelSegment:
     """Voxels and arteries joined at ports.
 
@@ -231,7 +231,7 @@ def voxel_segment(
         fraction: Where walls cut their links; half way where left out. Its type is that of the populations.
         total: See :class:`VoxelSegment`.
         kinetic: Likewise.
-        substeps: Lattice steps between exchanges.
+        substeps: Lattice steps between exchanges; where left out one or two, see ``SOFT``.
 
     Raises:
         ValueError: Fewer than two ports, an opening without port or profile, a node that is no free end, other densities, or a lattice
@@ -252,6 +252,9 @@ def voxel_segment(
     rate = network.flow()
     longest = COURANT * network.courant / float(jnp.max(rate.cells.resting_speed * rate.per_length))
     most = int(longest / float(units.step))
+    if substeps is None:
+        slowest = float(jnp.min(ArteryPorts.of(network, tuple(ports.values())).wall(rate).resting_speed))
+        substeps = 2 if most >= 2 and slowest > SOFT * SOUND * float(units.speed) else 1
     if not 1 <= substeps <= most:
         raise ValueError(
             f"got {substeps} lattice steps of {float(units.step):.3g} s between exchanges; expected {longest:.3g} s or less, "

@@ -170,6 +170,15 @@ DATASETS: dict[str, Dataset] = {
             size_mib=1.0,
             contents="pt01_seizure1_ecog_84x3001.npz",
         ),
+        Dataset(
+            name="pbmc68k_reduced",
+            path="omics",
+            what="700 blood cells of ten annotated types, expression of 765 genes",
+            source="PyPI scanpy 1.12.4 (scanpy.datasets.pbmc68k_reduced); Zheng 2017, 10.1038/ncomms14049",
+            licence="BSD-3-Clause (package)",
+            size_mib=1.9,
+            contents="10x_pbmc68k_reduced.h5ad",
+        ),
     )
 }
 

@@ -14,6 +14,25 @@ def area_under_curve(score: Float[np.ndarray, " items"], truth: Bool[np.ndarray,
     return float((rankdata(score)[truth].sum() - right * (right + 1) / 2) / (right * others))
 
 
+def average_precision(score: Float[np.ndarray, " items"], truth: Bool[np.ndarray, " items"]) -> float:
+    r"""Area under the curve of precision over recall, $\sum_k(R_k-R_{k-1})P_k$ over distinct scores; chance is the share of right ones.
+
+    Items of equal score come in together, so that their order is no luck. NaN without a right one.
+    """
+    recall, precision = precision_recall(score, truth)
+    return float((np.diff(recall, prepend=0.0) * precision).sum()) if truth.any() else float("nan")
+
+
+def precision_recall(
+    score: Float[np.ndarray, " items"], truth: Bool[np.ndarray, " items"]
+) -> tuple[Float[np.ndarray, " cuts"], Float[np.ndarray, " cuts"]]:
+    """Recall and precision among the highest scores, at every distinct score from the top."""
+    order = np.argsort(-score, kind="stable")
+    last = np.flatnonzero(np.diff(score[order], append=-np.inf) != 0)
+    right = np.cumsum(truth[order])[last]
+    return right / max(int(truth.sum()), 1), right / (last + 1.0)
+
+
 def hits_among_first(score: Float[np.ndarray, " items"], truth: Bool[np.ndarray, " items"], count: int = 10) -> int:
     """How many of the ``count`` highest scores are right; of equal scores the first in order."""
     return int(truth[np.argsort(-score, kind="stable")[:count]].sum())

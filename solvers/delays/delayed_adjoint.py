@@ -1,5 +1,6 @@
 """Reverse mode of a network whose nodes hear each other late: the same sums over the edges, backwards in time and direction."""
 
+import math
 from typing import Any
 
 import equinox as eqx
@@ -9,7 +10,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, PyTree
 
-from solvers.delays.delayed_block import Given, Heard, Sizes, Steps, stretch, summary, written
+from solvers.delays.delayed_block import DelayedNode, Given, Heard, Sizes, Steps, stretch, summary, written
 from solvers.delays.delayed_edges import DelayedEdges, Ring, late_sums, prompt_sums
 from solvers.shapes import Index
 
@@ -70,27 +71,36 @@ def _block_backwards(
         recent = jnp.concatenate([jnp.zeros((count, *after.shape[1:]), after.dtype), after])
 
     def step(carry: Any, now: Any) -> Any:
-        (later, recent, total), (number, before, heard, forced, of_after, of_sent) = carry, now
-        _, advance = eqx.filter_vjp(lambda node, *parts: node.advance(*parts), given.node, before, heard, forced)
-        of_node, of_state, of_heard, of_forced = advance(later + of_after)
+        (later, recent), (number, before, heard, forced, of_after, of_sent) = carry, now
+        of_state = later + of_after
+        _, advance = eqx.filter_vjp(given.node.advance, before, heard, forced)
+        of_before, of_heard, of_forced = advance(of_state)
         by_node = jnp.moveaxis(of_heard, 0, 1)
         if recent is None:
             prompt = prompt_sums(edges.prompt_back, padded, by_node[None], jnp.asarray(0), 1)
         else:
             recent = lax.dynamic_update_index_in_dim(recent, by_node, number, 0)
             prompt = prompt_sums(edges.prompt_back, padded, recent, number, 1)
-        _, send = eqx.filter_vjp(lambda node, state: node.sent(state), given.node, before)
-        of_node_sent, of_state_sent = send(of_sent + prompt)
-        total = jax.tree.map(lambda *parts: sum(parts), total, of_node, of_node_sent)
-        return (of_state + of_state_sent, recent, total), (by_node, of_forced)
+        of_sent = of_sent + prompt
+        _, send = eqx.filter_vjp(given.node.sent, before)
+        return (of_before + send(of_sent)[0], recent), (by_node, of_forced, of_state, of_sent)
 
     columns = (jnp.arange(count), before, heard, forced, of_after, late)
-    (state, _, node), (of_heard, of_forced) = lax.scan(step, (state, recent, node), columns, reverse=True)
+    (state, _), (of_heard, of_forced, *of_node) = lax.scan(step, (state, recent), columns, reverse=True)
+    # Parameters get their share from all steps of the block at once: long sums, and none of them inside of the march.
+    _, share = eqx.filter_vjp(lambda node: _all_at_once(node, before, heard, forced), given.node)
+    node = jax.tree.map(jnp.add, node, share(tuple(of_node))[0])
     if sent is not None:
         weights = weights + _of_weights(edges, sent, of_heard, first)
     if force is not None:
         forcing = jax.tree.map(jnp.add, forcing, force(of_forced)[0])
     return state, written(edges, ring, of_heard, first), node, weights, forcing
+
+
+def _all_at_once(node: DelayedNode, before: Steps, heard: Heard, forced: Steps | None) -> tuple[Steps, Heard]:
+    """What all steps of a block lead to, and what is sent in them."""
+    after = jax.vmap(node.advance, in_axes=(0, 0, None if forced is None else 0))(before, heard, forced)
+    return after, jax.vmap(node.sent)(before)
 
 
 def _of_weights(
@@ -99,10 +109,14 @@ def _of_weights(
     """$\\bar w_{ij} = \\sum_t x_{t-d_{ij},j}\\,\\bar c_{t,i}$ over the steps of a block."""
     length = sent.shape[0] // edges.nodes
     start = edges.source * length + edges.reach + first - edges.delay
+    by_node = jnp.moveaxis(of_heard, 1, 0)
+    if math.prod(sent.shape[1:]) == 1:  # axes of one at the end of a stretch keep it from being read in vectors
+        sent, by_node = sent.reshape(-1), by_node.reshape(by_node.shape[:2])
     shape = (of_heard.shape[0], *sent.shape[1:])
     dimensions = lax.GatherDimensionNumbers(tuple(range(1, 1 + sent.ndim)), (), (0,))
     found = lax.gather(sent, start[:, None], dimensions, shape, mode="promise_in_bounds")
-    return jnp.sum(found * jnp.moveaxis(of_heard, 1, 0)[edges.to], axis=tuple(range(1, found.ndim)))
+    hears = by_node.at[edges.to].get(mode="promise_in_bounds")
+    return jnp.sum(found * hears, axis=tuple(range(1, found.ndim)))
 
 
 def _all_sent(given: Given, before: Steps) -> Ring:

@@ -59,7 +59,7 @@ def test_not_a_drop_is_lost_between_closed_ends():
     model = closed()
     _, entering, volume = run(model, 0.05)
     start = float(model.volume(model.initial_state()))
-    assert np.abs(entering).max() > 1e-6  # it moves
+    assert np.abs(entering).max() > 5e-7  # it moves
     np.testing.assert_allclose(volume, start, rtol=1e-13)
 
 
@@ -128,7 +128,7 @@ def test_ports_that_do_not_fit_are_refused():
         voxel_segment(replace(model.network, density=jnp.asarray(900.0)), *parts[1:], {1: 2, 2: 3}, profiles, areas)
     with pytest.raises(ValueError, match="between exchanges"):
         voxel_segment(*parts, {1: 2, 2: 3}, profiles, areas, substeps=10_000)
-    with pytest.raises(ValueError, match="elastic ones in the scheme second_order"):
+    with pytest.raises(ValueError, match="in the scheme second_order"):
         replace_network(model, scheme="openbf").stepper()
     with pytest.raises(ValueError, match="brings"):
         unit_inflow(model.flow.domain, 1, lambda place: -np.eye(3)[[0] * len(place)])

@@ -31,7 +31,7 @@ def test_every_entry_is_complete() -> None:
     for name, dataset in data.DATASETS.items():
         assert name == dataset.name
         assert dataset.licence
-        assert any(origin in dataset.source for origin in ("commit", "6da9602", "R packages"))
+        assert any(origin in dataset.source for origin in ("commit", "6da9602", "R packages", "PyPI"))
         assert not Path(dataset.path).is_absolute()
         for file in dataset.files:
             assert file.url.startswith("https://")
