@@ -1,0 +1,1 @@
+"""What networks learn, beside what a classical program finds."""

@@ -1,0 +1,232 @@
+"""A tracer that diffuses in a slice of tissue with a hole: hidden diffusivities, sparse noisy samples, and four ways back."""
+
+from functools import lru_cache
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from solvers import Diffusion, RungeKuttaChebyshev2, VoxelGrid, simulate, stages_for, time_mesh
+from twinsim.informed import InformedProblem, Jet, Rows, SmoothPerceptron, coordinate, exponential
+
+SIZE_MM = (12.0, 10.0)
+OUTER = ((6.0, 5.0), (5.6, 4.6))  # centre and half axes of an ellipse
+HOLE = ((7.2, 5.5), (1.3, 1.0))
+DIFFUSIVITY = 0.03  # mm^2/min, of small molecules in the extracellular space of brain
+LENGTH_MM, SPREAD = 3.0, 0.45  # of the logarithm of the diffusivity, a priori
+MODES = (8, 7)
+TIMES_MIN = tuple(15.0 * k for k in range(1, 9))
+INJECTIONS = ((2.6, 4.2), (8.6, 2.8), (5.6, 7.6))
+WIDTH_MM = 1.2
+COARSE_MM, REFINED = 0.4, 3  # edges of the voxels of the inversion; those of the truth are a third, so that centres are shared
+STEP_MIN = 3.0
+LARGEST = 4.0  # times the middle diffusivity, for which the stages of the stepper are chosen
+
+
+class Data(NamedTuple):
+    """What is hidden and what is known.
+
+    Attributes:
+        diffusivity: Of the active voxels of the inversion's grid, mm²/min; hidden.
+        sites: Numbers of the voxels in which samples are taken, among all cells of the grid.
+        samples: ``(times, sites)``, the first injection being one.
+        sigma: Standard deviation of their errors.
+    """
+
+    diffusivity: np.ndarray
+    sites: np.ndarray
+    samples: np.ndarray
+    sigma: float
+
+
+def inside(x: Array, y: Array) -> Array:
+    """Whether points lie in the tissue."""
+
+    def level(shape: tuple[tuple[float, float], tuple[float, float]]) -> Array:
+        (cx, cy), (a, b) = shape
+        return ((x - cx) / a) ** 2 + ((y - cy) / b) ** 2
+
+    return (level(OUTER) < 1) & (level(HOLE) > 1)
+
+
+@lru_cache
+def grid(refined: int = 1) -> VoxelGrid:
+    """The slice on voxels of ``COARSE_MM / refined``."""
+    x, y = _centres(refined)
+    h = COARSE_MM / refined
+    with jax.ensure_compile_time_eval():  # kept: it must not belong to whichever program asked first
+        return VoxelGrid(np.asarray(inside(x[:, None], y[None, :]))[..., None], (h, h, h))
+
+
+def _centres(refined: int = 1) -> tuple[np.ndarray, np.ndarray]:
+    h = COARSE_MM / refined
+    x, y = ((np.arange(round(length / h)) + 0.5) * h for length in SIZE_MM)
+    return x, y
+
+
+def places(refined: int = 1) -> Float[Array, "cells 2"]:
+    """Centres of all cells of the box, mm."""
+    x, y = _centres(refined)
+    return jnp.asarray(np.stack(np.meshgrid(x, y, indexing="ij"), axis=-1).reshape(-1, 2))
+
+
+def _wave_numbers() -> tuple[np.ndarray, np.ndarray]:
+    """Half periods along x and y of every mode, and their standard deviations."""
+    i, j = (k.ravel() for k in np.meshgrid(*(np.arange(n) for n in MODES), indexing="ij"))
+    square = (np.pi * i / SIZE_MM[0]) ** 2 + (np.pi * j / SIZE_MM[1]) ** 2
+    power = np.exp(-0.5 * LENGTH_MM**2 * square) * np.where(i == 0, 0.5, 1.0) * np.where(j == 0, 0.5, 1.0)
+    return np.stack([i, j], axis=1), SPREAD * np.sqrt(4 * power / (4 * power).sum()) * 2  # cosines squared have a mean of a quarter
+
+
+HALF_PERIODS, DEVIATIONS = _wave_numbers()
+
+
+def log_diffusivity(z: Float[Array, " modes"], point: Float[Array, " axes"], bent: tuple[int, ...] = ()) -> Jet:
+    r"""$\log D=\log D_0+\sum_k\sigma_kz_k\cos\tfrac{\pi i_kx}{L_x}\cos\tfrac{\pi j_ky}{L_y}$ with its slopes; $z$ standard normal.
+
+    The variances are those of the squared-exponential kernel of length ``LENGTH_MM``.
+    """
+    kx, ky = (jnp.asarray(np.pi * HALF_PERIODS[:, a] / SIZE_MM[a]) for a in (0, 1))
+    x, y = kx * point[0], ky * point[1]
+    amplitude = jnp.asarray(DEVIATIONS) * z
+    value = jnp.log(DIFFUSIVITY) + amplitude @ (jnp.cos(x) * jnp.cos(y))
+    slopes = [amplitude @ (-kx * jnp.sin(x) * jnp.cos(y)), amplitude @ (-ky * jnp.cos(x) * jnp.sin(y))]
+    slopes += [jnp.zeros_like(value)] * (point.shape[0] - 2)
+    return Jet(value, jnp.stack(slopes), jnp.zeros(len(bent), value.dtype), bent)
+
+
+@lru_cache
+def basis(refined: int = 1) -> np.ndarray:
+    """Slope of the logarithm with respect to z, ``(cells, modes)``."""
+    x, y = np.asarray(places(refined)).T
+    waves = [np.cos(np.pi * np.outer(p, HALF_PERIODS[:, a]) / SIZE_MM[a]) for a, p in enumerate((x, y))]
+    return waves[0] * waves[1] * DEVIATIONS
+
+
+def first(point: Float[Array, " axes"], bent: tuple[int, ...]) -> Jet:
+    """The tracer after the injections."""
+    x, y = (coordinate(point, axis, bent) for axis in (0, 1))
+    blobs = [exponential((x - a) * (x - a) * (-0.5 / WIDTH_MM**2) + (y - b) * (y - b) * (-0.5 / WIDTH_MM**2)) for a, b in INJECTIONS]
+    return blobs[0] + blobs[1] + blobs[2]
+
+
+def simulated(logarithms: Float[Array, " cells"], refined: int = 1, step: float = STEP_MIN) -> Float[Array, "times cells"]:
+    """The tracer at ``TIMES_MIN`` by the project's solver, from the logarithm of the diffusivity in every cell."""
+    voxels = grid(refined)
+    start = voxels.cells(jax.vmap(lambda p: first(p, ()).value)(places(refined)).reshape(voxels.shape))
+    bound = 8 * DIFFUSIVITY * LARGEST / voxels.spacing[0] ** 2
+    diffusion = Diffusion(voxels, jnp.exp(logarithms).reshape(voxels.shape))
+    stepper = RungeKuttaChebyshev2(diffusion, stages_for(step * bound))
+    return simulate(stepper, start, time_mesh(0.0, list(TIMES_MIN), step)).states
+
+
+def make_data(seed: int, sites: int, noise: float) -> Data:
+    """A map drawn from the prior, run on fine voxels, sampled in some voxels with errors of ``noise`` times the mean square."""
+    random = np.random.default_rng(seed)
+    while True:
+        z = random.normal(size=len(DEVIATIONS))
+        logarithms = basis(REFINED) @ z + np.log(DIFFUSIVITY)
+        if logarithms.max() < np.log(LARGEST * DIFFUSIVITY) - 0.2:  # for which the stepper is stable with something to spare
+            break
+    fine = np.asarray(jax.jit(lambda m: simulated(m, REFINED, STEP_MIN / 2))(jnp.asarray(logarithms)))
+    shape, active = grid().shape[:2], np.asarray(grid().mask).ravel()
+    middle = fine.reshape(len(TIMES_MIN), *grid(REFINED).shape[:2])[:, 1::REFINED, 1::REFINED].reshape(len(TIMES_MIN), -1)
+    # Every fine voxel round the middle of a coarse one has to be tissue, so that the sample means the same on both.
+    whole = np.asarray(grid(REFINED).mask)[..., 0].reshape(shape[0], REFINED, shape[1], REFINED).all(axis=(1, 3)).ravel()
+    chosen = np.sort(random.choice(np.flatnonzero(active & whole), sites, replace=False))
+    clean = middle[:, chosen]
+    sigma = noise * float(np.sqrt(np.mean(clean**2)))
+    truth = np.exp(basis() @ z + np.log(DIFFUSIVITY))
+    return Data(truth[active], chosen, clean + sigma * random.normal(size=clean.shape), sigma)
+
+
+class TracerModel(eqx.Module):
+    r"""$u=u_0(x)+\tfrac tT N(x,t)$, whose start is exact, and the diffusivity.
+
+    Args:
+        network: $N$.
+        z: Standard-normal coordinates of the map.
+    """
+
+    network: SmoothPerceptron
+    z: Float[Array, " modes"]
+
+    def jet(self, point: Float[Array, " 3"]) -> Jet:
+        """$u$ with its slopes and the bends along x and y."""
+        bent = (0, 1)
+        inner = self.network.jet(point, bent)
+        inner = Jet(inner.value[0], inner.first[:, 0], inner.second[:, 0], bent)
+        return first(point, bent) + coordinate(point, 2, bent) * (1 / TIMES_MIN[-1]) * inner
+
+    def __call__(self, point: Float[Array, " 3"]) -> Float[Array, ""]:
+        """$u$ alone."""
+        return first(point, ()).value + point[2] / TIMES_MIN[-1] * self.network(point)[0]
+
+
+def tracer_model(seed: int, width: int) -> TracerModel:
+    """As drawn, with the middle of the prior as the map."""
+    network = SmoothPerceptron((0.0, 0.0, 0.0), (*SIZE_MM, TIMES_MIN[-1]), (width,) * 3, key=jax.random.key(seed), steepness=(2.0, 2.0, 1.0))
+    return TracerModel(network, jnp.zeros(len(DEVIATIONS)))
+
+
+def _equation(model: TracerModel, point: Float[Array, " 3"]) -> Float[Array, ""]:
+    r"""$T\,(u_t-D\,\Delta u-\nabla D\cdot\nabla u)$."""
+    u, log_d = model.jet(point), log_diffusivity(model.z, point)
+    drift = log_d.slope(0) * u.slope(0) + log_d.slope(1) * u.slope(1)
+    return TIMES_MIN[-1] * (u.slope(2) - jnp.exp(log_d.value) * (u.bend(0) + u.bend(1) + drift))
+
+
+def _draw(key: Array, count: int) -> Float[Array, "points 3"]:
+    """Uniform in tissue and time: four times as many in the box, those in tissue first."""
+    high = jnp.array([*SIZE_MM, TIMES_MIN[-1]])
+    box = jax.random.uniform(key, (4 * count, 3)) * high[None, :]
+    order = jnp.argsort(~inside(box[:, 0], box[:, 1]), stable=True)
+    return box[order[:count]]
+
+
+def _wall_rows(count: int, weight: float, seed: int) -> Rows:
+    """No flux through both ellipses, at random times."""
+    random = np.random.default_rng(seed)
+    points, normals = [], []
+    for (centre, axes), share in ((OUTER, 0.75), (HOLE, 0.25)):
+        angle = random.uniform(0, 2 * np.pi, round(share * count))
+        way = np.stack([np.cos(angle), np.sin(angle)], axis=1)
+        points.append(np.array(centre) + way * np.array(axes))
+        normal = way / np.array(axes)
+        normals.append(normal / np.linalg.norm(normal, axis=1, keepdims=True))
+    times = random.uniform(0, TIMES_MIN[-1], sum(map(len, points)))
+    located = jnp.asarray(np.column_stack([np.concatenate(points), times]))
+    return Rows(_flux, (located, jnp.asarray(np.concatenate(normals))), jnp.full(len(located), weight / len(located) ** 0.5))
+
+
+def _flux(model: TracerModel, point: tuple[Array, Array]) -> Float[Array, ""]:
+    place, normal = point
+    u = model.jet(place)
+    return u.slope(0) * normal[0] + u.slope(1) * normal[1]
+
+
+def _datum(model: TracerModel, point: tuple[Array, Array]) -> Float[Array, ""]:
+    place, value = point
+    return model(place) - value
+
+
+def _prior(model: TracerModel, point: Float[Array, ""]) -> Float[Array, " modes"]:
+    return model.z * point
+
+
+def _small(model: TracerModel, point: Float[Array, ""]) -> Float[Array, "..."]:
+    network = model.network
+    return point * jnp.concatenate([leaf.ravel() for leaf in (*network.weights, *network.biases)])
+
+
+def informed_problem(data: Data, equation: float, wall: float, decay: float = 0.03) -> InformedProblem:
+    """Samples over their error, the prior of the map, walls and the equation with weights of their mean squares."""
+    where = np.asarray(places())[data.sites]
+    points = np.concatenate([np.column_stack([where, np.full(len(where), t)]) for t in TIMES_MIN])
+    samples = Rows(_datum, (jnp.asarray(points), jnp.asarray(data.samples.ravel())), jnp.full(len(points), 1 / data.sigma))
+    one = jnp.ones(1)
+    known = (samples, Rows(_prior, one, one), Rows(_small, one, decay * one), _wall_rows(400, wall, 0))
+    return InformedProblem(_equation, _draw, known, weight=equation, span=(0.0, TIMES_MIN[-1]))
