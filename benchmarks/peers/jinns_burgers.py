@@ -12,13 +12,14 @@ TRIAL = 400  # iterations from which the number for the time given is reckoned
 def run(options: dict[str, Any]) -> dict[str, Any]:
     """Error on the points of the file ``lattice`` after about so many seconds of training, compiling not counted."""
     warnings.simplefilter("ignore")
+    from importlib.metadata import version
+
     import equinox as eqx
     import jax
     import jax.numpy as jnp
     import jinns
     import numpy as np
     import optax
-    from importlib.metadata import version
 
     given = np.load(options["lattice"])
     points, truth = given[:, :2], given[:, 2]

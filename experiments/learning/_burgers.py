@@ -81,9 +81,9 @@ def _datum(model: BurgersField, point: tuple[Array, Array]) -> Float[Array, ""]:
 def exact(x: np.ndarray, t: np.ndarray, viscosity: float = VISCOSITY) -> np.ndarray:
     r"""The closed form at places and times of one shape.
 
-    By Cole's and Hopf's transformation $u=-\int\sin\pi(x-\eta)\,f(x-\eta)\,e^{-\eta^2/4\nu t}d\eta\big/\int f(x-\eta)\,e^{-\eta^2/4\nu t}d\eta$
-    with $f(y)=e^{-\cos(\pi y)/2\pi\nu}$, integrals by Gauss and Hermite, exponents relative to their largest. Source: Basdevant and others (1986),
-    Comput. Fluids 14:23, equation 2.6.
+    By Cole's and Hopf's transformation $u=-\int\sin\pi(x-\eta)\,w\,d\eta\big/\int w\,d\eta$, $w=f(x-\eta)\,e^{-\eta^2/4\nu t}$ and
+    $f(y)=e^{-\cos(\pi y)/2\pi\nu}$; integrals by Gauss and Hermite, exponents relative to their largest.
+    Source: Basdevant and others (1986), Comput. Fluids 14:23.
     """
     nodes, weights = np.polynomial.hermite.hermgauss(NODES)
     y = np.asarray(x, float)[..., None] - np.sqrt(4 * viscosity * np.asarray(t, float))[..., None] * nodes

@@ -244,11 +244,15 @@ def _report(config: Config, summary: dict[str, Any], found: list[One], truth: np
     right.set_ylabel("u")
     right.legend(frameon=False, fontsize=8)
     quiet(right)
-    report.figure(figure, "The network of the middle seed, its error, and the front as it steepens.", "field", alt="Field, error and profiles")
+    report.figure(
+        figure, "The network of the middle seed, its error, and the front as it steepens.", "field", alt="Field, error and profiles"
+    )
     figure = new_figure(2.9)
     left, right = figure.subplots(1, 2)
     for number, one in enumerate(found):
-        left.semilogy(one.rounds[:, 2], one.rounds[:, 3], color=CYCLE[number % len(CYCLE)], linewidth=1.3, label=f"seed {config.seed + number}")
+        left.semilogy(
+            one.rounds[:, 2], one.rounds[:, 3], color=CYCLE[number % len(CYCLE)], linewidth=1.3, label=f"seed {config.seed + number}"
+        )
     for cells, marker in ((config.classical_cells // 2, "s"), (config.classical_cells, "D")):
         seconds, error = summary[f"classical_{cells}_seconds"], summary[f"classical_{cells}_error_relative"]
         left.semilogy([seconds], [error], marker, color=INK, markersize=5, label=f"finite differences, {cells} cells")
@@ -264,11 +268,13 @@ def _report(config: Config, summary: dict[str, Any], found: list[One], truth: np
     right.set_xlabel("iterations")
     right.set_ylabel("error of the viscosity (%)")
     quiet(right)
-    report.figure(figure, "Left: error over processor time. Right: the viscosity found from values; the line is 0.1 %.", "course", alt="Errors")
+    report.figure(
+        figure, "Left: error over processor time. Right: the viscosity found from values; the line is 0.1 %.", "course", alt="Errors"
+    )
     report.table(["Quantity", "Value"], [[key, "none" if value is None else f"{value:.4g}"] for key, value in summary.items()])
     report.text(
-        "A network is no rival of a classical solver where the equation is known: the finite differences beside it are both faster and more "
-        "exact. What it is good for is the second problem, where values are few and a coefficient is missing."
+        "A network is no rival of a classical solver where the equation is known: the finite differences beside it are faster at equal "
+        "error. What it is good for is the second problem, where values are few and a coefficient is missing."
     )
     return report
 

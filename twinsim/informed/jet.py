@@ -46,7 +46,7 @@ class Jet(eqx.Module):
         return self.second[self.bent.index(axis)]
 
     def chain(self, f: Float[Array, "*shape"], slope: Float[Array, "*shape"], bend: Float[Array, "*shape"]) -> "Jet":
-        r"""$f(u)$ from $f$, $f'$ and $f''$ at the value: $\partial f = f'\partial u$, $\partial^2 f = f'\partial^2u + f''(\partial u)^2$."""
+        r"""$f(u)$ from $f$, $f'$ and $f''$ at the value: slopes $f'\partial u$, bends $f'\partial^2u + f''(\partial u)^2$."""
         return Jet(f, slope[None] * self.first, slope[None] * self.second + bend[None] * self._bending**2, self.bent)
 
     def __add__(self, other: "Jet | Array | float") -> "Jet":

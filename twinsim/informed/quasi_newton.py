@@ -29,10 +29,10 @@ def quasi_newton(
 
     $$H^+=\tfrac1\tau\left(H-\frac{Hyy^TH}{y^THy}+\varphi\,vv^T\right)+\frac{ss^T}{y^Ts}.$$
 
-    ``bfgs`` has $\varphi=1$, $\tau=\min(1,1/b)$. ``broyden`` takes $\vartheta=\max(\vartheta^-,\min(\vartheta^+,(1-b)/b))$ with
-    $\varrho=\min(1,h(1-\sqrt{a/(1+a)}))$, $\vartheta^-=(\varrho-1)/a$, $\vartheta^+=1/\varrho$, then $\varphi=(1-\vartheta)/(1+a\vartheta)$,
-    $\sigma=1+a\vartheta$ and $\tau=\min(1,1/b)\,\min(\sigma^{-1/(n-1)},1/\vartheta)$ for $\vartheta>0$,
-    $\tau=\min(\min(1,1/b)\,\sigma^{-1/(n-1)},\sigma)$ otherwise.
+    ``bfgs`` has $\varphi=1$, $\tau=\min(1,1/b)$. ``broyden`` has $\varrho=\min(1,h(1-\sqrt{a/(1+a)}))$,
+    $\vartheta^-=(\varrho-1)/a$, $\vartheta^+=1/\varrho$, $\vartheta=\max(\vartheta^-,\min(\vartheta^+,(1-b)/b))$, $\sigma=1+a\vartheta$,
+    then $\varphi=(1-\vartheta)/\sigma$ and $\tau=\min(1,1/b)\,\min(\sigma^{-1/(n-1)},1/\vartheta)$ for $\vartheta>0$, else
+    $\tau=\min(\min(1,1/b)\,\sigma^{-1/(n-1)},\sigma)$.
 
     Args:
         value: The function.

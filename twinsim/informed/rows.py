@@ -1,6 +1,7 @@
 """Rows of a least-squares problem: residuals at points, and their normal equations in one pass."""
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import equinox as eqx
 import jax
@@ -74,10 +75,10 @@ def gram(matrix: Float[Array, "rows columns"]) -> Float[Array, "columns columns"
     if columns < 64 * BLOCKS:
         return matrix.T @ matrix
     edges = [round(columns * k / BLOCKS) for k in range(BLOCKS + 1)]
-    upper = [matrix[:, a:b].T @ matrix[:, a:] for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    upper = [matrix[:, a:b].T @ matrix[:, a:] for a, b in pairwise(edges)]
     # Each strip holds the columns from its own diagonal block on; what is left of it is the transpose of earlier strips.
     strips = []
-    for k, (a, b) in enumerate(zip(edges[:-1], edges[1:], strict=True)):
+    for k, (a, b) in enumerate(pairwise(edges)):
         left = [upper[j][:, a - edges[j] : b - edges[j]].T for j in range(k)]
         strips.append(jnp.concatenate([*left, upper[k]], axis=1))
     return jnp.concatenate(strips)
