@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 
 from solvers import Diffusion, RungeKuttaChebyshev2, VoxelGrid, simulate, stages_for, time_mesh
 from twinsim.batched_least_squares import least_squares
-from twinsim.informed import InformedProblem, Jet, Rows, SmoothPerceptron, coordinate, exponential
+from twinsim.informed import InformedProblem, Jet, Rows, SmoothPerceptron, coordinate, exponential, reciprocal
 
 SIZE_MM = (12.0, 10.0)
 OUTER = ((6.0, 5.0), (5.6, 4.6))  # centre and half axes of an ellipse
@@ -22,6 +22,7 @@ MODES = (8, 7)
 TIMES_MIN = tuple(15.0 * k for k in range(1, 9))
 INJECTIONS = ((2.6, 4.2), (8.6, 2.8), (5.6, 7.6))
 WIDTH_MM = 1.2
+RISE_MIN = 20.0  # in which what the network says comes in
 COARSE_MM, REFINED = 0.4, 3  # edges of the voxels of the inversion; those of the truth are a third, so that centres are shared
 STEP_MIN = 3.0
 LARGEST = 4.0  # times the middle diffusivity, for which the stages of the stepper are chosen
@@ -145,7 +146,10 @@ def make_data(seed: int, sites: int, noise: float) -> Data:
 
 
 class TracerModel(eqx.Module):
-    r"""$u=u_0(x)+\tfrac tT N(x,t)$, whose start is exact, and the diffusivity.
+    r"""$u=u_f(x,t)+\tfrac t{t+\tau}N(x,t)$, whose start is exact, and the diffusivity.
+
+    $u_f$ is what the injections would become in endless tissue of the middle diffusivity, so that the network has to bring in only walls and
+    the map.
 
     Args:
         network: $N$.
@@ -160,11 +164,20 @@ class TracerModel(eqx.Module):
         bent = (0, 1)
         inner = self.network.jet(point, bent)
         inner = Jet(inner.value[0], inner.first[:, 0], inner.second[:, 0], bent)
-        return first(point, bent) + coordinate(point, 2, bent) * (1 / TIMES_MIN[-1]) * inner
+        t = coordinate(point, 2, bent)
+        return _free(point, bent) + t * reciprocal(t + RISE_MIN) * inner
 
     def __call__(self, point: Float[Array, " 3"]) -> Float[Array, ""]:
         """$u$ alone."""
-        return first(point, ()).value + point[2] / TIMES_MIN[-1] * self.network(point)[0]
+        return _free(point, ()).value + point[2] / (point[2] + RISE_MIN) * self.network(point)[0]
+
+
+def _free(point: Float[Array, " 3"], bent: tuple[int, ...]) -> Jet:
+    """Gaussians that widen without walls."""
+    x, y, t = (coordinate(point, axis, bent) for axis in (0, 1, 2))
+    inverse = reciprocal(t * (2 * DIFFUSIVITY) + WIDTH_MM**2)
+    blobs = [exponential(((x - a) * (x - a) + (y - b) * (y - b)) * inverse * -0.5) for a, b in INJECTIONS]
+    return (blobs[0] + blobs[1] + blobs[2]) * inverse * WIDTH_MM**2
 
 
 def tracer_model(seed: int, width: int) -> TracerModel:

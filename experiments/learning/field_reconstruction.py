@@ -20,10 +20,8 @@ RANGES = {
     "sites": (5, 300),
     "noise": (1e-4, 0.5),
     "width": (2, 40),
-    "first_points": (10, 100_000),
-    "first_iterations": (5, 10_000),
     "points": (10, 100_000),
-    "iterations": (0, 10_000),
+    "iterations": (10, 10_000),
     "equation_weight": (1e-2, 1e6),
     "wall_weight": (1e-2, 1e6),
 }
@@ -43,19 +41,15 @@ class Config:
     """Voxels in which samples are taken, at eight times."""
     noise: float = 0.02
     """Errors of the samples over their root mean square."""
-    width: int = 24
+    width: int = 20
     """Units in each of the three hidden layers."""
-    first_points: int = 800
-    """Collocation points while the field takes shape."""
-    first_iterations: int = 60
-    """Iterations with them, in rounds of 10."""
-    points: int = 2500
-    """Collocation points afterwards."""
-    iterations: int = 140
-    """Iterations with them, in rounds of 10."""
-    equation_weight: float = 150.0
+    points: int = 1500
+    """Collocation points."""
+    iterations: int = 240
+    """Iterations, in rounds of 10 between which a fifth of the points is renewed."""
+    equation_weight: float = 600.0
     """One over the root mean square that the residual of the equation may have, in units of a first sample per duration."""
-    wall_weight: float = 60.0
+    wall_weight: float = 200.0
     """The same of the flux through walls, per mm."""
     precision: str = "float64"
     """Floating-point precision: float64."""
@@ -125,14 +119,12 @@ def _one(config: Config, seed: int, workspace: Workspace) -> One:
 
     began = time.process_time()
     problem = _tracer.informed_problem(data, config.equation_weight, config.wall_weight)
-    stages = [Stage(config.first_points, -(-config.first_iterations // 10), 10)]
-    if config.iterations:
-        stages.append(Stage(config.points, -(-config.iterations // 10), 10))
-    with workspace.progress(sum(stage.rounds for stage in stages), f"network, map {seed}", "rounds") as bar:
+    rounds = -(-config.iterations // 10)
+    with workspace.progress(rounds, f"network, map {seed}", "rounds") as bar:
         fitted = fit(
             problem,
             _tracer.tracer_model(seed, config.width),
-            tuple(stages),
+            (Stage(config.points, rounds, 10),),
             seed=seed,
             sampling=Sampling(kept=0.8, exponent=0.0),  # the map is asked for everywhere, not only where the field is hard to follow
             watch=lambda model: error(_tracer.DIFFUSIVITY * np.exp(active @ np.asarray(model.z))),

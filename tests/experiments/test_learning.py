@@ -124,7 +124,7 @@ def test_classical_inversions_find_a_map():
 
 
 def test_field_reconstruction_runs(tmp_path):
-    config = replace(FIELD, maps=1, sites=30, width=5, first_points=100, first_iterations=10, points=100, iterations=0)
+    config = replace(FIELD, maps=1, sites=30, width=5, points=100, iterations=20)
     summary = run_experiment("learning/field_reconstruction", config, RunOptions(out=tmp_path / "run"), progress=False)
     assert summary["solver_error_relative_median"] < 0.15 and summary["samples"] == 240
     assert 0 <= summary["informed_coverage90"] <= 1 and summary["informed_error_relative_median"] > 0

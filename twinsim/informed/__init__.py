@@ -1,7 +1,7 @@
 """Physics-informed networks: equations made to hold by least squares, for inverse problems and fields from sparse data."""
 
 from twinsim.informed.fit import Fit, InformedProblem, Stage, fit
-from twinsim.informed.jet import Jet, coordinate, exponential, sine, tangent_hyperbolic
+from twinsim.informed.jet import Jet, coordinate, exponential, reciprocal, sine, tangent_hyperbolic
 from twinsim.informed.levenberg_marquardt import Descent, levenberg_marquardt
 from twinsim.informed.network import SmoothPerceptron
 from twinsim.informed.quasi_newton import quasi_newton
@@ -24,6 +24,7 @@ __all__ = [
     "levenberg_marquardt",
     "normal_equations",
     "quasi_newton",
+    "reciprocal",
     "renewed",
     "sine",
     "split",

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -19,7 +19,6 @@ from twinsim.informed.quasi_newton import quasi_newton
 from twinsim.informed.rows import Function, Rows, split, sum_of_squares
 from twinsim.informed.sampling import Sampling, causal_weights, renewed
 
-Method = Literal["levenberg-marquardt", "bfgs", "broyden"]
 METHODS = ("levenberg-marquardt", "bfgs", "broyden")
 
 
@@ -89,7 +88,7 @@ def fit(
     stages: tuple[Stage, ...],
     *,
     seed: int = 0,
-    method: Method = "levenberg-marquardt",
+    method: str = "levenberg-marquardt",
     sampling: Sampling | None = None,
     seconds: float = float("inf"),
     watch: Callable[[Any], float] | None = None,
@@ -110,7 +109,7 @@ def fit(
         progress: ``progress(rounds done, rounds, loss)``.
 
     Raises:
-        InputError: An unknown method, a stage without points, rounds or iterations, or an array that is not float64: in single precision
+        InputError: An unknown method (``levenberg-marquardt``, ``bfgs``, ``broyden``), a stage without points, rounds or iterations, or an array that is not float64: in single precision
             such fits stop at errors of some percent.
     """
     if method not in METHODS:
@@ -158,7 +157,7 @@ def fit(
     return Fit(restore(vector), history, np.array(notes).reshape(-1, 4), rows, memory, compiling, status)
 
 
-def _fresh(method: Method, start: Array) -> Array:
+def _fresh(method: str, start: Array) -> Array:
     """Damping, or a first inverse curvature: small enough for any first step to be searched."""
     return jnp.asarray(0.1) if method == "levenberg-marquardt" else jnp.eye(start.size) * 1e-2
 
@@ -181,7 +180,7 @@ def _squares(problem: InformedProblem, model: PyTree, points: Array) -> Array:
 def _round(
     problem: InformedProblem,
     restore: Callable[[Array], PyTree],
-    method: Method,
+    method: str,
     iterations: int,
     sampling: Sampling,
     vector: Array,
@@ -191,7 +190,8 @@ def _round(
     rows = (*problem.known, _equation(problem, restore(vector), points, sampling))
     if method == "levenberg-marquardt":
         return levenberg_marquardt(rows, vector, restore, iterations, memory), rows
-    return quasi_newton(lambda theta: sum_of_squares(rows, restore(theta)), vector, iterations, memory, method), rows
+    update = "bfgs" if method == "bfgs" else "broyden"
+    return quasi_newton(lambda theta: sum_of_squares(rows, restore(theta)), vector, iterations, memory, update), rows
 
 
 @partial(jax.jit, static_argnums=(1, 2, 3))

@@ -90,6 +90,12 @@ def exponential(jet: Jet) -> Jet:
     return jet.chain(e, e, e)
 
 
+def reciprocal(jet: Jet) -> Jet:
+    r"""$1/u$; NaN or infinite where $u$ is zero."""
+    r = 1 / jet.value
+    return jet.chain(r, -r * r, 2 * r * r * r)
+
+
 def tangent_hyperbolic(jet: Jet) -> Jet:
     r"""$\tanh u$."""
     t = jnp.tanh(jet.value)

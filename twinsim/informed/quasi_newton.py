@@ -85,7 +85,7 @@ def _updated(matrix: Array, s: Array, y: Array, minus_curved: Array, update: Upd
         rho = jnp.minimum(1.0, h * (1 - jnp.sqrt(a / (1 + a))))
         theta = jnp.maximum((rho - 1) / a, jnp.minimum(1 / rho, (1 - b) / b))
         sigma = 1 + a * theta
-        root = sigma ** (-1 / (s.size - 1))
+        root = sigma ** (-1 / max(s.size - 1, 1))
         positive = jnp.where(theta > 0, theta, 1.0)
         tau = jnp.where(theta > 0, tau * jnp.minimum(root, 1 / positive), jnp.minimum(tau * root, sigma))
         phi = (1 - theta) / sigma

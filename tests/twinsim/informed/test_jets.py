@@ -21,7 +21,7 @@ def assert_is_jet_of(function, jet, point, bent):
         np.testing.assert_allclose(jet.bend(axis), bends[..., axis, axis], rtol=1e-11, atol=1e-12)
 
 
-@pytest.mark.parametrize("bent", [(0,), (0, 2), (0, 1, 2), ()])
+@pytest.mark.parametrize("bent", [(0, 2), ()])
 def test_a_network_gives_its_derivatives(bent):
     model, point = network(), jnp.array([0.3, 0.1, 2.4])
     assert_is_jet_of(model, model.jet(point, bent), point, bent)
