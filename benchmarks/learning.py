@@ -131,9 +131,7 @@ def measure(config: Config) -> dict[str, Any]:
             "compile_seconds": fitted.compile_seconds,
         }
         if config.samples:
-            random = np.random.default_rng(seed)
-            places = np.stack([random.uniform(-1, 1, config.samples), random.uniform(0, 1, config.samples)], axis=1)
-            problem = _burgers.inverse_problem(places, _burgers.exact(places[:, 0], places[:, 1]), 1e-2)
+            problem = _burgers.inverse_problem(*_burgers.sparse_values(seed, config.samples), 1e-2)
             begun = _burgers.field(seed + 1000, widths, 3 * _burgers.VISCOSITY)
             inverse = fit(problem, begun, stages, seed=seed, method=config.method, seconds=config.seconds)
             off = float(jnp.exp(inverse.model.log_viscosity)) / _burgers.VISCOSITY - 1

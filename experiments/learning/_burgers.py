@@ -66,6 +66,14 @@ def forward_problem() -> InformedProblem:
     return InformedProblem(residual, draw)
 
 
+def sparse_values(seed: int, count: int, noise: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
+    """Points ``(n, 2)`` and values: every second within a tenth of the front, whose width is what tells of the viscosity, others anywhere."""
+    random = np.random.default_rng(seed)
+    reach = np.where(np.arange(count) % 2, 1.0, 0.1)
+    points = np.stack([reach * random.uniform(-1, 1, count), random.uniform(0, 1, count)], axis=1)
+    return points, exact(points[:, 0], points[:, 1]) + noise * random.normal(size=count)
+
+
 def inverse_problem(points: np.ndarray, data: np.ndarray, sigma: float) -> InformedProblem:
     """The viscosity is sought from values at points ``(n, 2)`` with errors of ``sigma``."""
     weights = jnp.full(len(data), 1 / (sigma * len(data) ** 0.5))
