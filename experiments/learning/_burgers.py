@@ -67,7 +67,7 @@ def forward_problem() -> InformedProblem:
 
 
 def sparse_values(seed: int, count: int, noise: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
-    """Points ``(n, 2)`` and values: every second within a tenth of the front, whose width is what tells of the viscosity, others anywhere."""
+    """Points ``(n, 2)`` and values: every second within a tenth of the front, which tells of the viscosity; others anywhere."""
     random = np.random.default_rng(seed)
     reach = np.where(np.arange(count) % 2, 1.0, 0.1)
     points = np.stack([reach * random.uniform(-1, 1, count), random.uniform(0, 1, count)], axis=1)

@@ -148,8 +148,7 @@ def make_data(seed: int, sites: int, noise: float) -> Data:
 class TracerModel(eqx.Module):
     r"""$u=u_f(x,t)+\tfrac t{t+\tau}N(x,t)$, whose start is exact, and the diffusivity.
 
-    $u_f$ is what the injections would become in endless tissue of the middle diffusivity, so that the network has to bring in only walls and
-    the map.
+    $u_f$ is what the injections would become in endless tissue of the middle diffusivity: the network brings in only walls and map.
 
     Args:
         network: $N$.

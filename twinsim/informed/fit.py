@@ -109,8 +109,8 @@ def fit(
         progress: ``progress(rounds done, rounds, loss)``.
 
     Raises:
-        InputError: An unknown method (``levenberg-marquardt``, ``bfgs``, ``broyden``), a stage without points, rounds or iterations, or an array that is not float64: in single precision
-            such fits stop at errors of some percent.
+        InputError: An unknown method (``levenberg-marquardt``, ``bfgs``, ``broyden``), a stage without points, rounds or iterations, or
+            an array that is not float64: in single precision such fits stop at errors of some percent.
     """
     if method not in METHODS:
         raise InputError(f"method {method!r}", ", ".join(METHODS), near_misses(method, METHODS))
