@@ -75,7 +75,7 @@ def run(config: Config, workspace: Workspace) -> Result:
     found = []
     for seed in range(config.seed, config.seed + config.maps):
         one = workspace.stage(f"map-{seed}", lambda s=seed: _one(config, s, workspace))
-        workspace.message(f"map {seed}: relative error " + ", ".join(f"{METHODS[name]} {error:.3f}" for name, error in one.errors.items()))
+        workspace.message(f"map {seed}: relative error " + ", ".join(f"{METHODS[name]} {one.errors[name]:.3f}" for name in METHODS))
         found.append(one)
     summary: dict[str, Any] = {"maps": config.maps, "samples": 8 * config.sites}
     for name in METHODS:
