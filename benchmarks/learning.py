@@ -1,0 +1,172 @@
+"""Burgers' equation by an informed network, a classical solver, DeepXDE and jinns: error at equal time; viscosity from sparse values."""
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from benchmarks._peers import peer_numbers
+from benchmarks._process import measure_in_fresh_process
+from twinsim.option_checks import check_options
+
+
+@dataclass(frozen=True)
+class Config:
+    """Viscosity 0.01/pi on [-1, 1] x [0, 1] from -sin(pi x); every program trains for as many seconds, compiling not counted."""
+
+    cores: int = 0
+    """Pin the measuring process to so many cores; 0 uses all that there are."""
+
+    precision: Literal["float64"] = "float64"
+    """Of the network; the peers keep their own, which is single."""
+
+    seconds: float = 25.0
+    """Of training, for each seed and program."""
+
+    seeds: int = 3
+    """Networks, each drawn with a seed of its own."""
+
+    seed: int = 0
+    """Of the first one."""
+
+    width: int = 20
+    """Units in each of three hidden layers; the peers have 20."""
+
+    first_points: int = 600
+    """Collocation points of the first rounds."""
+
+    first_iterations: int = 100
+    """Iterations with them."""
+
+    points: int = 3000
+    """Collocation points afterwards, until the time is over."""
+
+    method: Literal["levenberg-marquardt", "broyden", "bfgs"] = "levenberg-marquardt"
+    """Optimiser."""
+
+    samples: int = 200
+    """Values from which the viscosity is found; 0 leaves that out."""
+
+    peers: bool = True
+    """Run DeepXDE and jinns too, where their environment is."""
+
+
+RANGES = {
+    "seconds": (0.1, 3600.0),
+    "seeds": (1, 100),
+    "width": (2, 60),
+    "first_points": (10, 100_000),
+    "first_iterations": (5, 100_000),
+    "points": (10, 100_000),
+    "samples": (0, 100_000),
+}
+PEERS = {"deepxde": "deepxde_burgers", "jinns": "jinns_burgers"}
+MANY = 10_000  # rounds: time ends them
+
+
+def run(config: Config) -> dict[str, Any]:
+    """The numbers by name, with the unit in each name; medians over the seeds with least and largest beside them."""
+    import numpy as np
+
+    check_options(config, RANGES)
+    numbers = measure_in_fresh_process("benchmarks.learning", config)
+    if not config.peers:
+        return numbers
+    from experiments.learning._burgers import VISCOSITY, lattice
+
+    points, truth = lattice()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "lattice.npy"
+        np.save(path, np.column_stack([points, truth]))
+        for peer, script in PEERS.items():
+            options = {"lattice": str(path), "seconds": config.seconds, "viscosity": float(VISCOSITY)}
+            found = [peer_numbers(script, options | {"seed": seed}) for seed in range(config.seed, config.seed + config.seeds)]
+            good = [one for one in found if one is not None and "error_relative" in one]
+            if not good:
+                continue
+            numbers |= spread(f"{peer}_error_relative", [one["error_relative"] for one in good])
+            numbers |= {f"{peer}_{key}": good[-1][key] for key in ("training_seconds", "iterations", "version") if key in good[-1]}
+            numbers[f"error_ratio_to_{peer}"] = numbers[f"{peer}_error_relative"] / numbers["error_relative"]
+    return numbers
+
+
+def spread(name: str, values: list[float]) -> dict[str, float]:
+    """Median, least and largest."""
+    import numpy as np
+
+    return {name: float(np.median(values)), f"{name}_least": float(min(values)), f"{name}_largest": float(max(values))}
+
+
+def measure(config: Config) -> dict[str, Any]:
+    """What :func:`run` returns of ours, measured in this process; JAX's precision must be float64."""
+    import time
+
+    import jax
+    import jax.numpy as jnp
+    import numpy as np
+
+    from experiments.learning import _burgers
+    from twinsim.informed import Stage, fit
+
+    points, truth = _burgers.lattice()
+    where, widths = jnp.asarray(points), (config.width,) * 3
+    each = 1 if config.method == "levenberg-marquardt" else 4  # quasi-Newton iterations are that many times cheaper, or more
+    stages = (
+        Stage(config.first_points, -(-config.first_iterations // 5), 5 * each),
+        Stage(config.points, MANY, 10 * each),
+    )
+    found: dict[str, list[float]] = {}
+    for seed in range(config.seed, config.seed + config.seeds):
+        model = _burgers.field(seed, widths)
+        fitted = fit(_burgers.forward_problem(), model, stages, seed=seed, method=config.method, seconds=config.seconds)
+        values = jax.block_until_ready(_burgers.values(fitted.model, where))
+        began = time.perf_counter()
+        jax.block_until_ready(_burgers.values(fitted.model, where))
+        row = {
+            "inference_seconds": time.perf_counter() - began,
+            "error_relative": _burgers.relative_error(values, truth),
+            "training_seconds": fitted.rounds[-1, 1],
+            "training_processor_seconds": fitted.rounds[-1, 2],
+            "iterations": fitted.rounds[-1, 0],
+            "compile_seconds": fitted.compile_seconds,
+        }
+        if config.samples:
+            problem = _burgers.inverse_problem(*_burgers.sparse_values(seed, config.samples), 1e-2)
+            begun = _burgers.field(seed + 1000, widths, 3 * _burgers.VISCOSITY)
+            inverse = fit(problem, begun, stages, seed=seed, method=config.method, seconds=config.seconds)
+            off = float(jnp.exp(inverse.model.log_viscosity)) / _burgers.VISCOSITY - 1
+            row["viscosity_error_percent"] = abs(100 * off)
+        for key, value in row.items():
+            found.setdefault(key, []).append(float(value))
+    numbers: dict[str, Any] = {}
+    for key, values in found.items():
+        numbers |= spread(key, values) if "error" in key else {key: float(np.median(values))}
+    return numbers | _classical(numbers["error_relative"], numbers["training_seconds"])
+
+
+def _classical(error: float, seconds: float) -> dict[str, float]:
+    """Finite differences: on 1024 cells, and on as few as reach the network's error, with how much sooner they do."""
+    import time
+
+    import numpy as np
+
+    from experiments.learning import _burgers
+
+    times = np.array([0.25, 0.5, 0.75, 1.0])
+    numbers: dict[str, float] = {}
+    for cells in (128, 256, 512, 1024, 2048, 4096):
+        began = time.perf_counter()
+        x, found = _burgers.finite_differences(cells, 2 * cells, times)
+        taken = time.perf_counter() - began
+        off = _burgers.relative_error(found, np.stack([_burgers.exact(x, np.full_like(x, t)) for t in times]))
+        if cells == 1024:
+            numbers |= {"classical_1024_error_relative": off, "classical_1024_seconds": taken}
+        if off <= error and "classical_equal_error_cells" not in numbers:
+            numbers |= {
+                "classical_equal_error_cells": cells,
+                "classical_equal_error_seconds": taken,
+                "speed_ratio_to_classical": taken / seconds,
+            }
+        if cells >= 1024 and "classical_equal_error_cells" in numbers:
+            break
+    return numbers
