@@ -1,5 +1,1 @@
-<<<<<<< HEAD
-"""Learned closures."""
-=======
-"""What networks learn, beside what a classical program finds."""
->>>>>>> h_pinn
+"""What networks and regressions learn inside of equations, beside the classical answer."""
