@@ -67,6 +67,10 @@ from physics.circuit_waveform import Waveform as Waveform
 from physics.circuit_waveform import constant as constant
 from physics.circuit_waveform import fourier as fourier
 from physics.circuit_waveform import waveform as waveform
+from physics.closure import AnalyticClosure as AnalyticClosure
+from physics.closure import Closure as Closure
+from physics.closure import Variable as Variable
+from physics.closure import check_closure as check_closure
 from physics.connectome import Connectome as Connectome
 from physics.connectome import synthetic_connectome as synthetic_connectome
 from physics.coupled_arteries import CoupledArteries as CoupledArteries

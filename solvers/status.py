@@ -21,6 +21,7 @@ class Status(IntEnum):
     OUT_OF_RANGE = 7
     EVENT_NOT_FINITE = 8
     UNPHYSIOLOGICAL = 9
+    EXTRAPOLATED = 10
 
     @property
     def message(self) -> str:
@@ -45,6 +46,8 @@ _MESSAGES = {
     "e.g. clip the argument of a root or a logarithm",
     Status.UNPHYSIOLOGICAL: "a component of the state is outside of the range that the model holds for; do: check the initial state "
     "and its units, then shorten the step",
+    Status.EXTRAPOLATED: "a fitted function was asked outside of the range that it was fitted on; do: fit it over a wider range, or use "
+    "the law that it stands for",
 }
 
 

@@ -1,0 +1,14 @@
+"""Learned closures: networks and fits that stand where an equation leaves a term open."""
+
+from twinsim.closures.checkpoint import load_closure as load_closure
+from twinsim.closures.checkpoint import read_about as read_about
+from twinsim.closures.checkpoint import save_closure as save_closure
+from twinsim.closures.ensemble import EnsembleClosure as EnsembleClosure
+from twinsim.closures.learned import LearnedClosure as LearnedClosure
+from twinsim.closures.learned import network_parameters as network_parameters
+from twinsim.closures.perceptron import Perceptron as Perceptron
+from twinsim.closures.perceptron import PerceptronClosure as PerceptronClosure
+from twinsim.closures.scaling import Standardisation as Standardisation
+from twinsim.closures.scaling import TrainingRange as TrainingRange
+from twinsim.closures.training import Training as Training
+from twinsim.closures.training import train as train

@@ -1,0 +1,53 @@
+"""What all learned closures have in common."""
+
+from abc import abstractmethod
+from typing import Any, ClassVar
+
+import equinox as eqx
+from flax import nnx
+from jax import tree_util
+from jaxtyping import Array, Float, Int, PyTree
+
+from physics import Closure
+from twinsim.closures.scaling import TrainingRange
+
+
+class LearnedClosure(Closure):
+    """A closure with parameters found from data: it knows where it was trained, and how it is built again from a file.
+
+    Attributes:
+        trained_on: The inputs that it has seen; None until it is trained.
+        kind: The name of the class in files.
+    """
+
+    trained_on: eqx.AbstractVar[TrainingRange | None]
+    kind: ClassVar[str]
+
+    @abstractmethod
+    def architecture(self) -> dict[str, Any]:
+        """What :meth:`skeleton` needs, as JSON holds it: sizes and choices, no arrays, no variables."""
+
+    def examine(self, values: Float[Array, "inputs *places"], margin: float = 1.1) -> Int[Array, "*places"]:
+        """``Status.EXTRAPOLATED`` for places outside of the inputs seen in training, by more than ``margin`` of their extent.
+
+        Observe it on the way (``simulate(..., observe=...)``) and hand it to ``raise_for_status``, or look at it.
+
+        Raises:
+            ValueError: The closure was never told its range.
+        """
+        if self.trained_on is None:
+            raise ValueError("got a closure without a training range; expected one that knows what it was trained on; do: give trained_on")
+        return self.trained_on.examine(values, margin)
+
+
+def network_parameters(model: PyTree) -> PyTree:
+    """Which leaves training changes: True for those of Flax NNX parameters, False for scales, ranges and physics."""
+
+    def parameter(node: object) -> bool:
+        return isinstance(node, nnx.Variable)
+
+    return tree_util.tree_map(
+        lambda node: tree_util.tree_map(lambda _: isinstance(node, nnx.Param), node) if parameter(node) else False,
+        model,
+        is_leaf=parameter,
+    )
