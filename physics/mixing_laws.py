@@ -24,8 +24,8 @@ def layer_bounds(conductivities: Float[Array, "axes *cell"]) -> tuple[Float[Arra
     low, high = [], []
     for axis, face in enumerate(conductivities):
         others = tuple(a for a in range(face.ndim) if a != axis)
-        low.append(jnp.mean(_harmonic(face, (axis,))))
-        high.append(_harmonic(jnp.mean(face, axis=others), (0,)))
+        low.append(jnp.mean(_harmonic(face, axis)))
+        high.append(_harmonic(jnp.mean(face, axis=others), 0))
     return jnp.stack(low), jnp.stack(high)
 
 
@@ -90,10 +90,10 @@ def percolation(fraction: ArrayLike, threshold: ArrayLike, exponent: ArrayLike =
     return jnp.where(left > 0, jnp.where(left > 0, left, 1) ** jnp.asarray(exponent), 0)
 
 
-def _harmonic(values: Array, axes: tuple[int, ...]) -> Array:
-    open_ = jnp.min(values, axis=axes, keepdims=True) > 0
-    safe = jnp.where(open_, values, 1)
-    return jnp.where(open_, 1 / jnp.mean(1 / safe, axis=axes, keepdims=True), 0)
+def _harmonic(values: Array, axis: int) -> Array:
+    open_ = jnp.min(values, axis=axis) > 0
+    safe = jnp.where(jnp.expand_dims(open_, axis), values, 1)
+    return jnp.where(open_, 1 / jnp.mean(1 / safe, axis=axis), 0)
 
 
 def _coated(f: Array, inclusion: Array, matrix: Array, dimensions: int) -> Array:

@@ -30,6 +30,9 @@ def winding_directions(conductivities: Float[np.ndarray, "axes *cell"]) -> Float
     axes, cell = given.shape[0], given.shape[1:]
     if len(cell) != axes:
         raise ValueError(f"got conductivities of shape {given.shape}; expected (axes, *cell); do: stack those of the faces along each axis")
+    for axis in np.flatnonzero(np.asarray(cell) == 2):  # so that a neighbour tells which of its two faces leads there
+        given = np.concatenate([given, given], axis=axis + 1)
+    cell = given.shape[1:]
     number = np.arange(int(np.prod(cell))).reshape(cell)
     here, there, steps = [], [], []
     for axis in range(axes):
@@ -44,25 +47,21 @@ def winding_directions(conductivities: Float[np.ndarray, "axes *cell"]) -> Float
     links = coo_array((np.ones(start.size), (start, end)), (size, size)).tocsr()
     _, piece = connected_components(links, directed=False)
     sizes = np.bincount(piece)
-    place, links = np.zeros((size, axes)), (links + links.T).tocsr()
-    corner = np.stack(np.unravel_index(np.arange(size), cell), axis=-1)
-    shape = np.asarray(cell)
-    for label in np.flatnonzero(sizes >= min(cell)):  # shorter ones cannot reach around
-        root = int(np.argmax(piece == label))
-        order, before = breadth_first_order(links, root, directed=False)
-        for cell_number in order[1:]:
-            parent = before[cell_number]
-            place[cell_number] = place[parent] + _short(corner[cell_number] - corner[parent], shape)
+    links, reach = (links + links.T).tocsr(), np.flatnonzero(sizes >= min(cell))  # shorter pieces cannot reach around
+    corner, shape = np.stack(np.unravel_index(np.arange(size), cell), axis=-1), np.asarray(cell)
+    parent = np.arange(size)
+    for label in reach:
+        _, before = breadth_first_order(links, int(np.argmax(piece == label)), directed=False)
+        parent = np.where(before >= 0, before, parent)
+    moved = corner - corner[parent]  # one step, also where it leads around an end
+    place = np.where(moved > 1, moved - shape, np.where(moved < -1, moved + shape, moved)).astype(float)
+    while (parent[parent] != parent).any():  # sums along the branches, of twice the length each time
+        place, parent = place + place[parent], parent[parent]
     beyond = place[start] + step - place[end]
-    found = beyond[np.isin(piece[start], np.flatnonzero(sizes >= min(cell)))]
-    found = found[np.abs(found).max(axis=1, initial=0) > 0.5] if found.size else found
-    if not found.size:
+    found = beyond[np.isin(piece[start], reach)]
+    if not np.abs(found).any():
         return np.zeros((axes, axes))
     _, values, basis = np.linalg.svd(found.T @ found)
     kept = basis[values > 1e-9 * values[0]]
     return kept.T @ kept
 
-
-def _short(moved: np.ndarray, shape: np.ndarray) -> np.ndarray:
-    """The step of length one between neighbours, around the ends too."""
-    return np.where(moved > 1, moved - shape, np.where(moved < -1, moved + shape, moved))
