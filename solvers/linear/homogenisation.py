@@ -116,9 +116,7 @@ def face_conductivities(voxels: Float[Array, "*cell"]) -> Conductivities:
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(1, 2, 3))
-def _energy(
-    conductivities: Array, spacing: tuple[float, ...], tolerance: float, max_iterations: int
-) -> tuple[Array, EllipticSolution]:
+def _energy(conductivities: Array, spacing: tuple[float, ...], tolerance: float, max_iterations: int) -> tuple[Array, EllipticSolution]:
     solved = _correctors(conductivities, spacing, tolerance, max_iterations)
     return _mean_square(conductivities, _gradients(conductivities, solved.field, spacing)), solved
 

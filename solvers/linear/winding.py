@@ -64,4 +64,3 @@ def winding_directions(conductivities: Float[np.ndarray, "axes *cell"]) -> Float
     _, values, basis = np.linalg.svd(found.T @ found)
     kept = basis[values > 1e-9 * values[0]]
     return kept.T @ kept
-

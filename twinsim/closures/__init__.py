@@ -6,6 +6,7 @@ from twinsim.closures.checkpoint import save_closure as save_closure
 from twinsim.closures.ensemble import EnsembleClosure as EnsembleClosure
 from twinsim.closures.learned import LearnedClosure as LearnedClosure
 from twinsim.closures.learned import network_parameters as network_parameters
+from twinsim.closures.pattern_conductivity import PatternConductivity as PatternConductivity
 from twinsim.closures.perceptron import Perceptron as Perceptron
 from twinsim.closures.perceptron import PerceptronClosure as PerceptronClosure
 from twinsim.closures.scaling import Standardisation as Standardisation

@@ -1,7 +1,6 @@
 """From the pattern of a tissue to what it conducts as a whole, by a small convolutional network between bounds."""
 
 from functools import partial
-from typing import Any
 
 import equinox as eqx
 import jax
@@ -31,12 +30,12 @@ class PatternNetwork(nnx.Module):
     def __init__(self, widths: tuple[int, ...], hidden: int, *, rngs: nnx.Rngs) -> None:
         he = jax.nn.initializers.he_normal()
         wide = [16 * (before + CHANNELS) for before in (0, *widths[:-1])]
-        self.weights = nnx.List([nnx.Param(he(rngs.params(), (m, n))) for m, n in zip(wide, widths, strict=True)])
-        self.shifts = nnx.List([nnx.Param(jnp.zeros(n)) for n in widths])
-        self.first = nnx.Param(he(rngs.params(), (widths[-1] + 4 * (len(widths) + 1) + 4, hidden)))
-        self.second = nnx.Param(he(rngs.params(), (hidden, hidden)))
-        self.last = nnx.Param(0.1 * he(rngs.params(), (hidden, 3)))
-        self.biases = nnx.List([nnx.Param(jnp.zeros(hidden)), nnx.Param(jnp.zeros(hidden)), nnx.Param(jnp.zeros(3))])
+        self.weights = nnx.List([nnx.Param(he(rngs.params(), (m, n), jnp.float32)) for m, n in zip(wide, widths, strict=True)])
+        self.shifts = nnx.List([nnx.Param(jnp.zeros(n, jnp.float32)) for n in widths])
+        self.first = nnx.Param(he(rngs.params(), (widths[-1] + 4 * (len(widths) + 1) + 4, hidden), jnp.float32))
+        self.second = nnx.Param(he(rngs.params(), (hidden, hidden), jnp.float32))
+        self.last = nnx.Param(0.1 * he(rngs.params(), (hidden, 3), jnp.float32))
+        self.biases = nnx.List([nnx.Param(jnp.zeros(n, jnp.float32)) for n in (hidden, hidden, 3)])
 
     def __call__(self, conductivities: Float[Array, "2 x y"]) -> Float[Array, " 3"]:
         """Three numbers of a symmetric matrix, from conductivities of at most one."""
@@ -44,16 +43,20 @@ class PatternNetwork(nnx.Module):
         for weight, shift in zip(self.weights, self.shifts, strict=True):
             seen = jnp.moveaxis(channels_of(pattern), 0, -1)
             seen = seen if features is None else jnp.concatenate([features, seen], axis=-1)
-            features = jax.nn.gelu(_patches(seen) @ weight[...] + jnp.broadcast_to(shift[...], (seen.shape[0] // 2, seen.shape[1] // 2, len(shift))))
+            features = jax.nn.gelu(_patches(seen) @ weight[...].astype(seen.dtype) + shift[...].astype(seen.dtype)[None, None])
             pattern = coarser(pattern)
             bounds.append(jnp.concatenate(layer_bounds(pattern)))
-        while pattern.shape[1] > 1:
+        while pattern.shape[1] % 2 == 0:
             pattern = coarser(pattern)
-        known = jnp.concatenate([*bounds, pattern[:, 0, 0], jnp.mean(conductivities, axis=(1, 2))])
+        known = jnp.concatenate([*bounds, jnp.mean(pattern, axis=(1, 2)), jnp.mean(conductivities, axis=(1, 2))])
         unit = jnp.concatenate([features.mean(axis=(0, 1)), 1 + jnp.log(known + FLOOR) / 7])
-        unit = jax.nn.gelu(unit @ self.first[...] + self.biases[0][...])
-        unit = unit + jax.nn.gelu(unit @ self.second[...] + self.biases[1][...])
-        return unit @ self.last[...] + self.biases[2][...]
+        unit = jax.nn.gelu(_dense(unit, self.first, self.biases[0]))
+        unit = unit + jax.nn.gelu(_dense(unit, self.second, self.biases[1]))
+        return _dense(unit, self.last, self.biases[2])
+
+
+def _dense(unit: Array, weight: nnx.Param, bias: nnx.Param) -> Array:
+    return unit @ weight[...].astype(unit.dtype) + bias[...].astype(unit.dtype)
 
 
 def channels_of(conductivities: Float[Array, "2 x y"]) -> Float[Array, "4 x y"]:
@@ -113,9 +116,12 @@ class PatternConductivity(eqx.Module):
 
     def __call__(self, conductivities: Float[Array, "2 x y"]) -> Float[Array, "2 2"]:
         """The tensor, in the unit of the conductivities (of :func:`solvers.homogenise`); ``jax.vmap`` for many."""
-        views = jnp.stack([image(conductivities, number) for number in range(8)]) if conductivities.shape[1] == conductivities.shape[2] else None
-        if views is None:
-            raise ValueError(f"got a pattern of {conductivities.shape[1:]} voxels; expected a square; do: cut squares out of it")
+        side = 2 ** len(self.network.weights)
+        if conductivities.shape[1] != conductivities.shape[2] or conductivities.shape[1] % side:
+            raise ValueError(
+                f"got a pattern of {conductivities.shape[1:]} voxels; expected a square of a multiple of {side}; do: cut squares out of it"
+            )
+        views = jnp.stack([image(conductivities, number) for number in range(8)])
         back = jnp.stack([turned_back(share, number) for number, share in enumerate(jax.vmap(self.share)(views))])
         return between(conductivities, jnp.mean(back, axis=0))
 
@@ -165,5 +171,3 @@ def turned_back(tensor: Float[Array, "2 2"], number: int) -> Float[Array, "2 2"]
     tensor = tensor[::-1, ::-1] if number >> 2 & 1 else tensor
     sign = jnp.asarray([-1.0 if number & 1 else 1.0, -1.0 if number >> 1 & 1 else 1.0], tensor.dtype)
     return tensor * sign[:, None] * sign[None, :]
-
-
