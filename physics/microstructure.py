@@ -69,9 +69,9 @@ class Microstructure(eqx.Module):
 def oblique_texture(
     shape: tuple[int, int], long: Scalar | float, wide: Scalar | float, angle: Scalar | float, key: Array
 ) -> Float[Array, "x y"]:
-    r"""A periodic normal field of variance near one with correlation $e^{-r^2/2\ell^2}$, $\ell$ in voxels along and across an axis at an angle.
+    r"""A periodic normal field of variance near one with correlation $e^{-r^2/2\ell^2}$ along and across an oblique axis.
 
-    :func:`physics.texture` for axes that no axis of the grid follows. White noise through the root of the spectrum; normalised by its own
+    :func:`physics.texture` for axes at any angle to the grid, lengths $\ell$ in voxels. White noise through the root of the spectrum; normalised by its own
     standard deviation.
     """
     kx, ky = 2 * jnp.pi * jnp.fft.fftfreq(shape[0])[:, None], 2 * jnp.pi * jnp.fft.fftfreq(shape[1])[None, :]

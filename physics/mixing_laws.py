@@ -18,7 +18,7 @@ def layer_bounds(conductivities: Float[Array, "axes *cell"]) -> tuple[Float[Arra
     Returns:
         $l$ and $u$ per axis, in the unit of what was given; $l$ is zero where every line has a closed face.
 
-    Source: Rayleigh (1899), Scientific Papers IV, on wires held at one potential and cut; Wiener (1912), Abh. Math.-Phys. Kl. Königl. Sächs.
+    Source: Rayleigh (1899), Scientific Papers IV (cut and held); Wiener (1912), Abh. Math.-Phys. Kl. Königl. Sächs.
     Ges. 32, 509, of all faces.
     """
     low, high = [], []
@@ -30,7 +30,7 @@ def layer_bounds(conductivities: Float[Array, "axes *cell"]) -> tuple[Float[Arra
 
 
 def hashin_shtrikman(fraction: ArrayLike, inclusion: ArrayLike, matrix: ArrayLike, dimensions: int = 2) -> tuple[Array, Array]:
-    r"""Bounds of any isotropic mixture of two: $\sigma_m + f\big/\big(\tfrac1{\sigma_i-\sigma_m}+\tfrac{1-f}{d\,\sigma_m}\big)$ and its mirror.
+    r"""Bounds of any isotropic mixture: $\sigma_m + f\big/\big(\tfrac1{\sigma_i-\sigma_m}+\tfrac{1-f}{d\sigma_m}\big)$ and its mirror.
 
     Args:
         fraction: $f$ of the inclusions, 0 to 1.

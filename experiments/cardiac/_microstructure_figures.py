@@ -1,5 +1,6 @@
 """Pictures of the microstructure experiment."""
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -59,7 +60,7 @@ def _patterns(report: Report, unseen: structures.Windows, found: dict[str, np.nd
         axes.set_title(f"{100 * unseen.fibrosis[number]:.0f} % fibrosis", fontsize=8)
     report.figure(
         figure,
-        "Unseen windows of 0.8 mm: muscle and fibrosis (grey), septa as lines. Ellipses: the root of the effective tensor, which is how far "
+        "Unseen windows of 0.8 mm: muscle and fibrosis (grey), septa as lines. Ellipses: the root of the effective tensor, how far "
         "a wave goes in each direction, by cell problems (solid) and by the network (dashed).",
         "patterns",
         alt="Windows of tissue with ellipses of their conductivity",
@@ -90,10 +91,7 @@ def _laws(report: Report, unseen: structures.Windows, found: dict[str, np.ndarra
     middles = (edges[1:] + edges[:-1]) / 2
     for name, colour in zip(("network_0", *LAWS), (INK, *CYCLE), strict=False):
         error = scores[name]["relative"]
-        inside = [
-            error[(unseen.fibrosis >= low) & (unseen.fibrosis < high) & np.isfinite(error)]
-            for low, high in zip(edges, edges[1:], strict=False)
-        ]
+        inside = [error[(unseen.fibrosis >= low) & (unseen.fibrosis < high) & np.isfinite(error)] for low, high in pairwise(edges)]
         means = [100 * np.median(part) if part.size else np.nan for part in inside]
         right.plot(
             middles,
