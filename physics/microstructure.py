@@ -71,8 +71,8 @@ def oblique_texture(
 ) -> Float[Array, "x y"]:
     r"""A periodic normal field of variance near one with correlation $e^{-r^2/2\ell^2}$ along and across an oblique axis.
 
-    :func:`physics.texture` for axes at any angle to the grid, lengths $\ell$ in voxels. White noise through the root of the spectrum; normalised by its own
-    standard deviation.
+    :func:`physics.texture` for axes at any angle to the grid, lengths $\ell$ in voxels. White noise through the root of the
+    spectrum; normalised by its own standard deviation.
     """
     kx, ky = 2 * jnp.pi * jnp.fft.fftfreq(shape[0])[:, None], 2 * jnp.pi * jnp.fft.fftfreq(shape[1])[None, :]
     along, across = kx * jnp.cos(angle) + ky * jnp.sin(angle), ky * jnp.cos(angle) - kx * jnp.sin(angle)

@@ -15,7 +15,7 @@ from twinsim.workspace import Workspace
 
 WINDOW = 32  # voxels of 0.025 mm: 0.8 mm
 PER_PATTERN = 4  # windows cut from each pattern, so that none closes on itself better than those of a real tissue
-TOLERANCE = 1e-6
+TOLERANCES = {"float64": 1e-6, "float32": 1e-5}
 SOLVED_AT_ONCE = 32
 LEAST = 0.02  # of the bounds: errors count relative to the tensor, or to this where it is smaller
 SITE_THRESHOLD = 0.407
@@ -73,7 +73,7 @@ def solved(conductivities: np.ndarray) -> np.ndarray:
     return np.concatenate(parts)[:count]
 
 
-_cell_problems = jax.jit(jax.vmap(lambda cell: homogenise(cell, tolerance=TOLERANCE)))
+_cell_problems = jax.jit(jax.vmap(lambda cell: homogenise(cell, tolerance=TOLERANCES[cell.dtype.name])))
 
 
 def windows(patterns: int, seed: int) -> Windows:

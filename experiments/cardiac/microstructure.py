@@ -43,7 +43,7 @@ class Config:
     """Random tissues to learn from, four windows each."""
     unseen_patterns: int = 60
     """Random tissues to judge by, four windows each."""
-    steps: int = 2000
+    steps: int = 400
     """Of training, per seed."""
     batch: int = 64
     """Windows per step."""

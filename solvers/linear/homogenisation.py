@@ -86,6 +86,7 @@ def homogenise(
     tolerance = TOLERANCES[conductivities.dtype.name] if tolerance is None else tolerance
     tensor, solved = _energy(conductivities, per_axis, tolerance, max_iterations)
     status = jnp.where(solved.status == Status.INCOMPATIBLE, Status.NOT_CONVERGED, solved.status)
+    status = jnp.where(jnp.all(jnp.isfinite(tensor), axis=1), status, Status.NOT_FINITE)
     return Homogenised(tensor, status.astype(int), solved.iterations, solved.residual)
 
 
