@@ -49,9 +49,9 @@ class Config:
     """Windows per step."""
     seeds: int = 3
     """Networks, from seed on."""
-    length_mm: float = 9.6
+    length_mm: float = 6.4
     """Of the sheet, in mm; a multiple of 0.8."""
-    width_mm: float = 4.8
+    width_mm: float = 3.2
     """Of the sheet, in mm; a multiple of 0.8."""
     most_fibrosis: float = 0.3
     """Fraction of fibrosis in the middle of the sheet."""
@@ -63,7 +63,7 @@ class Config:
     """Steps of the resolved sheet, in ms."""
     coarse_dt_ms: float = 0.05
     """Steps of the coarse sheet, in ms."""
-    until_ms: float = 50.0
+    until_ms: float = 45.0
     """End of the simulation, in ms."""
     seed: int = 0
     """Of tissues, networks and the sheet."""
