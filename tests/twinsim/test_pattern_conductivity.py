@@ -83,7 +83,7 @@ def test_training_learns_a_few_patterns():
         cells, wanted = data
         return jnp.mean((jax.vmap(model.once)(cells) - wanted) ** 2)
 
-    run = train(MODEL, loss, (CELLS.astype(jnp.float32), tensors.astype(jnp.float32)), steps=60, learning_rate=1e-2, chunk=60)
+    run = train(MODEL, loss, (CELLS.astype(jnp.float32), tensors.astype(jnp.float32)), steps=240, learning_rate=1e-2, chunk=240)
     assert run.losses[-1] < 0.05 * run.losses[0]
 
 
