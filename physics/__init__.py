@@ -182,6 +182,14 @@ from physics.membrane_hodgkin_huxley import HodgkinHuxley1952 as HodgkinHuxley19
 from physics.membrane_passive import PassiveMembrane as PassiveMembrane
 from physics.membrane_sweeney import SWEENEY_1987 as SWEENEY_1987
 from physics.membrane_sweeney import Sweeney1987 as Sweeney1987
+from physics.microstructure import Microstructure as Microstructure
+from physics.microstructure import oblique_texture as oblique_texture
+from physics.mixing_laws import bruggeman as bruggeman
+from physics.mixing_laws import dilute as dilute
+from physics.mixing_laws import hashin_shtrikman as hashin_shtrikman
+from physics.mixing_laws import layer_bounds as layer_bounds
+from physics.mixing_laws import maxwell as maxwell
+from physics.mixing_laws import percolation as percolation
 from physics.monodomain import Monodomain as Monodomain
 from physics.network_spreading import NetworkSpreading as NetworkSpreading
 from physics.neural_field import DifferenceKernel as DifferenceKernel

@@ -28,6 +28,10 @@ from solvers.linear.elliptic import Jacobi as Jacobi
 from solvers.linear.elliptic import solve_elliptic as solve_elliptic
 from solvers.linear.elliptic_lineax import MultigridCG as MultigridCG
 from solvers.linear.elliptic_lineax import ShiftedOperator as ShiftedOperator
+from solvers.linear.homogenisation import Homogenised as Homogenised
+from solvers.linear.homogenisation import cell_fields as cell_fields
+from solvers.linear.homogenisation import face_conductivities as face_conductivities
+from solvers.linear.homogenisation import homogenise as homogenise
 from solvers.linear.multigrid import Multigrid as Multigrid
 from solvers.linear.multigrid import Preconditioner as Preconditioner
 from solvers.linear.multigrid import multigrid as multigrid
@@ -41,6 +45,7 @@ from solvers.linear.tree_solve import apply_tree as apply_tree
 from solvers.linear.tree_solve import edge_differences as edge_differences
 from solvers.linear.tree_solve import solve_tree as solve_tree
 from solvers.linear.tridiagonal_chains import solve_chains as solve_chains
+from solvers.linear.winding import winding_directions as winding_directions
 from solvers.loop.adaptive_mesh import adaptive_mesh as adaptive_mesh
 from solvers.loop.adaptive_mesh import trimmed as trimmed
 from solvers.loop.checkpoint_plan import CheckpointPlan as CheckpointPlan

@@ -8,6 +8,7 @@ from twinsim.closures.graph_flow import GraphFlow as GraphFlow
 from twinsim.closures.graph_network import GraphNetwork as GraphNetwork
 from twinsim.closures.learned import LearnedClosure as LearnedClosure
 from twinsim.closures.learned import network_parameters as network_parameters
+from twinsim.closures.pattern_conductivity import PatternConductivity as PatternConductivity
 from twinsim.closures.perceptron import Perceptron as Perceptron
 from twinsim.closures.perceptron import PerceptronClosure as PerceptronClosure
 from twinsim.closures.scaling import Standardisation as Standardisation
