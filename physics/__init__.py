@@ -52,6 +52,10 @@ from physics.cell_model import RectangularPulse as RectangularPulse
 from physics.cell_model import Stimulus as Stimulus
 from physics.cell_ohara_rudy_2011 import OHaraRudy2011 as OHaraRudy2011
 from physics.cell_ohara_rudy_cipa_2017 import OHaraRudyCipa2017 as OHaraRudyCipa2017
+from physics.cell_reduced_ventricular import REDUCED_VENTRICULAR as REDUCED_VENTRICULAR
+from physics.cell_reduced_ventricular import SLOW_CURRENT_INPUTS as SLOW_CURRENT_INPUTS
+from physics.cell_reduced_ventricular import SLOW_CURRENT_OUTPUTS as SLOW_CURRENT_OUTPUTS
+from physics.cell_reduced_ventricular import ReducedVentricular as ReducedVentricular
 from physics.cell_state import CellState as CellState
 from physics.cell_ten_tusscher_2006 import TenTusscher2006 as TenTusscher2006
 from physics.cell_tor_ord_2019 import TorOrd2019 as TorOrd2019

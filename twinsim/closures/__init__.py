@@ -12,3 +12,4 @@ from twinsim.closures.scaling import Standardisation as Standardisation
 from twinsim.closures.scaling import TrainingRange as TrainingRange
 from twinsim.closures.training import Training as Training
 from twinsim.closures.training import train as train
+from twinsim.closures.unrolled import unrolled as unrolled
