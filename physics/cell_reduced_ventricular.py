@@ -27,16 +27,16 @@ _HERE = "fitted here to ten Tusscher and Panfilov 2006, epicardial; see docs/the
 
 REDUCED_VENTRICULAR = ParameterSet(
     "ReducedVentricular",
-    sodium_conductance=Parameter(9.0, "nS/pF", (0.1, 100.0), _HERE),
+    sodium_conductance=Parameter(5.2, "nS/pF", (0.1, 100.0), _HERE),
     sodium_reversal=Parameter(70.0, "mV", (20.0, 100.0), "RT/F ln(140/8.6), of that cell at rest"),
-    activation_centre=Parameter(-48.0, "mV", (-70.0, -20.0), _HERE),
-    activation_width=Parameter(7.0, "mV", (2.0, 20.0), _HERE),
-    inactivation_centre=Parameter(-71.55, "mV", (-90.0, -50.0), "ten Tusscher et al. 2004, h and j"),
-    inactivation_width=Parameter(7.43, "mV", (2.0, 20.0), "ten Tusscher et al. 2004, h and j"),
-    recovery_rate=Parameter(0.015, "1/ms", (0.001, 1.0), _HERE),
-    inactivation_rate=Parameter(4.0, "1/ms", (0.1, 20.0), _HERE),
-    inactivation_rate_centre=Parameter(-25.0, "mV", (-70.0, 20.0), _HERE),
-    inactivation_rate_width=Parameter(10.0, "mV", (1.0, 40.0), _HERE),
+    activation_centre=Parameter(-49.0, "mV", (-70.0, -20.0), _HERE),
+    activation_width=Parameter(16.0, "mV", (2.0, 20.0), _HERE),
+    inactivation_centre=Parameter(-76.0, "mV", (-90.0, -50.0), "ten Tusscher et al. 2004, h and j"),
+    inactivation_width=Parameter(13.0, "mV", (2.0, 20.0), "ten Tusscher et al. 2004, h and j"),
+    recovery_rate=Parameter(0.04, "1/ms", (0.001, 1.0), _HERE),
+    inactivation_rate=Parameter(5.9, "1/ms", (0.1, 20.0), _HERE),
+    inactivation_rate_centre=Parameter(-10.66, "mV", (-70.0, 20.0), _HERE),
+    inactivation_rate_width=Parameter(22.0, "mV", (1.0, 40.0), _HERE),
     rectifier_conductance=Parameter(0.15, "nS/pF", (0.001, 10.0), _HERE),
     rectifier_reversal=Parameter(-86.0, "mV", (-110.0, -60.0), _HERE),
     rectifier_centre=Parameter(-65.0, "mV", (-90.0, -20.0), _HERE),
@@ -191,9 +191,9 @@ class ReducedVentricular(CellModel):
     def gates(self, state: Stacked) -> tuple[Gates, Gates]:
         """See :class:`physics.CellModel`."""
         v = state[0]
+        steady = self._inactivation(v)
         fast = _rise(v, self.inactivation_rate_centre, self.inactivation_rate_width)
-        speed = self.recovery_rate + (self.inactivation_rate - self.recovery_rate) * fast
-        return self._inactivation(v)[None], speed[None]
+        return steady[None], (self.recovery_rate * (steady * steady) + self.inactivation_rate * fast)[None]
 
     def _inactivation(self, v: Cells) -> Cells:
         return _rise(-v, -self.inactivation_centre, self.inactivation_width) ** 2

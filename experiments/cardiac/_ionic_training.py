@@ -1,7 +1,7 @@
 """Learning the slow current of a reduced cell: first from rates along recorded beats, then inside of the solver."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import equinox as eqx
@@ -11,18 +11,40 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
-from experiments.cardiac._paced_cells import STIMULUS_MS, OwnPulses
-from physics import ReducedVentricular
+from experiments.cardiac._paced_cells import STIMULUS, STIMULUS_MS, paced
+from experiments.cardiac._paced_cables import velocities
+from physics import SLOW_CURRENT_INPUTS, SLOW_CURRENT_OUTPUTS, CellModel, ReducedVentricular, Stimulus, TenTusscher2006
 from solvers import TimeMesh, simulate, time_mesh
-from twinsim.closures import PerceptronClosure, unrolled
+from twinsim.closures import PerceptronClosure, Training, train, unrolled
 
 PULSE_STEPS, EARLY_STEPS, BEAT_STEPS, REST_STEPS = 20, 40, 200, 60
 EARLY_MS, BEAT_MS = 5.0, 405.0  # after a stimulus: where steps grow
 STEPS = PULSE_STEPS + EARLY_STEPS + BEAT_STEPS + REST_STEPS
 PHASES = np.array([3.0, 6.0, 10.0, 16.0, 25.0, 40.0, 60.0, 80.0, 105.0, 130.0, 155.0, 180.0, 205.0, 230.0, 255.0, 280.0, 305.0, 330.0])
-MILLIVOLTS, MILLISECONDS, REST_MILLIVOLTS = 6.0, 1.5, 1.5  # what counts as an error of one
+MILLIVOLTS, MILLISECONDS, REST_MILLIVOLTS, FOOT_CURRENT = 6.0, 1.5, 3.0, 0.3  # what counts as an error of one
 SKIPPED = 1  # first beats, which come after a rest that the reduced cell does not have
-REPOLARISED = 0.9
+FOOT_MV = (-80.0, -30.0)  # to where the potential is displaced: the foot of a wave, where no recorded beat is while it is rested
+SLOW_PARTS = (
+    "rest_rate",
+    "plateau_rate",
+    "memory_rate",
+    "depolarised_centre",
+    "depolarised_width",
+    "rectifier_conductance",
+    "rectifier_reversal",
+    "rectifier_centre",
+    "rectifier_width",
+)
+FAST_PARTS = ("sodium_conductance", "recovery_rate", "activation_centre", "inactivation_centre")
+MILLIVOLT_PARTS = ("centre", "reversal")  # which are searched as such; all others by their logarithm
+
+
+def dosed(cell: TenTusscher2006, open_shares: np.ndarray) -> TenTusscher2006:
+    """The full cell with so much of rapid potassium and calcium channels left open, ``(cells, 2)``: one conductance per cell."""
+    parts = lambda c: (c.rapid_potassium_conductance, c.calcium_permeability)  # noqa: E731
+    rapid, calcium = parts(cell)
+    shares = jnp.asarray(open_shares, rapid.dtype)
+    return eqx.tree_at(parts, cell, (rapid * shares[:, 0], calcium * shares[:, 1]))
 
 
 @dataclass(frozen=True)
@@ -33,6 +55,7 @@ class Recorded:
         open_shares: Of rapid potassium and calcium channels, ``(cells, 2)``.
         starts: Of the pulses and the end of the last beat, ``(cells, beats + 1)``, ms.
         voltage: At every whole ms, ``(times, cells)``, mV.
+        states: Of the full cell when each pulse comes, ``(components, cells, beats)``.
         at_phases: Voltage at :data:`PHASES` after every stimulus, ``(cells, beats, phases)``; NaN once the beat is over.
         levels: Where 90 % is repolarised, ``(cells, beats)``, mV.
         durations: From stimulus to that, ms; NaN where a stimulus makes no action potential.
@@ -42,32 +65,115 @@ class Recorded:
     open_shares: np.ndarray
     starts: np.ndarray
     voltage: np.ndarray
+    states: np.ndarray
     at_phases: np.ndarray
     levels: np.ndarray
     durations: np.ndarray
     ends: np.ndarray
 
     @classmethod
-    def of(cls, open_shares: np.ndarray, starts: np.ndarray, voltage: np.ndarray) -> "Recorded":
-        """Marks of every beat."""
+    def of(cls, cell: TenTusscher2006, open_shares: np.ndarray, starts: np.ndarray, dt_ms: float) -> "Recorded":
+        """Paces the full cell; starts are whole ms."""
+        voltage, every = paced(dosed(cell, open_shares), starts[:, :-1], float(starts.max()), dt_ms)
         cells, beats = starts.shape[0], starts.shape[1] - 1
+        states = np.moveaxis(every[starts[:, :-1].astype(int), :, np.arange(cells)[:, None]], -1, 0)
         at_phases = np.full((cells, beats, len(PHASES)), np.nan)
         levels, durations, ends = (np.full((cells, beats), np.nan) for _ in range(3))
-        for cell in range(cells):
+        for one in range(cells):
             for beat in range(beats):
-                first, last = int(starts[cell, beat]), int(starts[cell, beat + 1])
-                trace = voltage[first : last + 1, cell]
-                ends[cell, beat] = trace[-1]
-                level = trace.max() - REPOLARISED * (trace.max() - trace[0])
-                after = np.flatnonzero((trace[:-1] > level) & (trace[1:] <= level) & (np.arange(trace.size - 1) > 3))
-                if trace.max() - trace[0] < 60 or not after.size:
+                trace = voltage[int(starts[one, beat]) : int(starts[one, beat + 1]) + 1, one]
+                ends[one, beat] = trace[-1]
+                level = trace.max() - 0.9 * (trace.max() - trace[0])
+                falls = np.flatnonzero((trace[:-1] > level) & (trace[1:] <= level) & (np.arange(trace.size - 1) > 3))
+                if trace.max() - trace[0] < 60 or not falls.size:
                     continue
-                one = after[-1]
-                levels[cell, beat] = level
-                durations[cell, beat] = one + (trace[one] - level) / (trace[one] - trace[one + 1])
-                seen = durations[cell, beat] + 8 > PHASES
-                at_phases[cell, beat, seen] = np.interp(PHASES[seen], np.arange(trace.size), trace)
-        return cls(open_shares, starts, voltage, at_phases, levels, durations, ends)
+                last = falls[-1]
+                levels[one, beat] = level
+                durations[one, beat] = last + (trace[last] - level) / (trace[last] - trace[last + 1])
+                seen = durations[one, beat] + 8 > PHASES
+                at_phases[one, beat, seen] = np.interp(PHASES[seen], np.arange(trace.size), trace)
+        return cls(open_shares, starts, voltage, states, at_phases, levels, durations, ends)
+
+
+@eqx.filter_jit
+def followed(cell: ReducedVentricular, voltage: Float[Array, "times cells"]) -> Float[Array, "times 4 cells"]:
+    """The state of reduced cells whose potential is held to what was recorded every ms."""
+    rest = cell.initial_state()
+
+    def step(others: Array, v: Array) -> tuple[Array, Array]:
+        state = jnp.concatenate([v[None], others])
+        steady, speed = cell.gates(state)
+        rates = cell.others(state, jnp.zeros_like(v))[1:]
+        return others + jnp.concatenate([rates, (steady - others[2:]) * -jnp.expm1(-speed)]), state
+
+    start = jnp.broadcast_to(rest[1:, None], (3, voltage.shape[1]))
+    return jax.lax.scan(step, start, voltage)[1]
+
+
+def samples(
+    cell: ReducedVentricular, full: TenTusscher2006, recorded: Recorded, count: int, seed: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """What the slow current must be: along the recorded beats, and where the potential of a rested cell is displaced.
+
+    Returns:
+        Inputs ``(5, samples)`` and currents ``(1, samples)`` along the beats, then both of displaced cells.
+    """
+    generator = np.random.default_rng([seed, 11])
+    silent = eqx.tree_at(lambda c: c.slow_current, cell, unrolled(_untrained((1,), seed)))
+    states = np.asarray(followed(silent, jnp.asarray(recorded.voltage)))
+    rate = np.gradient(recorded.voltage, axis=0)
+    usable = np.ones(recorded.voltage.shape, bool)
+    for one, starts in enumerate(recorded.starts.astype(int)):
+        usable[: starts[SKIPPED], one] = False
+        usable[starts[-1] :, one] = False
+        for start in starts[:-1]:
+            usable[max(start - 1, 0) : start + 4, one] = False
+    logs = np.log(recorded.open_shares)
+
+    def wanted(state: np.ndarray, total: np.ndarray, shares: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        known = silent.currents(jnp.asarray(state))
+        return np.concatenate([state[:3], shares]), np.asarray(total - known["INa"] - known["IK1"])[None]
+
+    times, cells = np.nonzero(usable)
+    # Rests are long and all alike: a quarter of them tells as much.
+    kept = np.flatnonzero((recorded.voltage[times, cells] > -80) | (generator.random(times.size) < 0.25))
+    kept = generator.choice(kept, min(count, kept.size), replace=False)
+    times, cells = times[kept], cells[kept]
+    along = wanted(states[times, :, cells].T, -rate[times, cells], logs[cells].T)
+    # The full cell at rest with another potential and its gates as they were, INa left out; w, z and q likewise.
+    rested = np.stack(np.nonzero(recorded.ends[:, :-1] < -75))
+    chosen = rested[:, generator.integers(0, rested.shape[1], count // 20)]
+    displaced = generator.uniform(*FOOT_MV, chosen.shape[1])
+    before = recorded.states[:, chosen[0], chosen[1] + 1].copy()
+    before[0] = displaced
+    currents = dosed(full, recorded.open_shares[chosen[0]]).currents(jnp.asarray(before))
+    outward = np.asarray(sum(part for name, part in currents.items() if name != "INa"))
+    moments = recorded.starts[chosen[0], chosen[1] + 1].astype(int)
+    small = states[moments, :, chosen[0]].T.copy()
+    small[0] = displaced
+    inputs, slow = wanted(small, outward, logs[chosen[0]].T)
+    slow = slow + np.asarray(silent.currents(jnp.asarray(small))["INa"])[None]
+    return (*along, inputs, slow)
+
+
+def _untrained(hidden: tuple[int, ...], seed: int, data: tuple[Array, Array] | None = None) -> PerceptronClosure:
+    return PerceptronClosure.create(
+        seed, SLOW_CURRENT_INPUTS, SLOW_CURRENT_OUTPUTS, samples=data, hidden=hidden, activation="rational_tanh"
+    )
+
+
+def regressed(
+    inputs: np.ndarray, currents: np.ndarray, feet: tuple[np.ndarray, np.ndarray], hidden: int, steps: int, seed: int
+) -> Training:
+    """A network of one hidden layer that gives the currents; where training begins."""
+    data = jnp.asarray(np.concatenate([inputs, feet[0]], axis=1)), jnp.asarray(np.concatenate([currents, feet[1]], axis=1))
+    scale = float(np.std(currents))
+
+    def loss(model: PerceptronClosure, batch: tuple[Array, Array]) -> Array:
+        return jnp.mean(((model(batch[0].T) - batch[1].T) / scale) ** 2)
+
+    start = _untrained((hidden,), seed, data)
+    return train(start, loss, (data[0].T, data[1].T), steps=steps, batch=512, learning_rate=2e-2, seed=seed)
 
 
 def beat_edges(starts: np.ndarray) -> np.ndarray:
@@ -84,8 +190,8 @@ def beat_edges(starts: np.ndarray) -> np.ndarray:
     return np.array(rows)
 
 
-def stretched(count: int) -> tuple[TimeMesh, Any]:
-    """A mesh of so many steps, and how to give them other lengths: all cells then share one program."""
+def stretched(count: int) -> Callable[[Float[Array, " edges"]], TimeMesh]:
+    """From the ends of so many steps to a mesh: cells with steps of their own share one program."""
     mesh = time_mesh(0.0, [float(count)], 1.0)
     first = np.clip(np.round(np.asarray(mesh.start)).astype(int), 0, count)
     last = np.clip(np.round(np.asarray(mesh.start) + np.asarray(mesh.length)).astype(int), 0, count)
@@ -94,7 +200,25 @@ def stretched(count: int) -> tuple[TimeMesh, Any]:
         parts = (edges[first], edges[last] - edges[first], edges[1:], edges[-1:])
         return eqx.tree_at(lambda m: (m.start, m.length, m.times, m.save_times), mesh, parts)
 
-    return mesh, along
+    return along
+
+
+class Train(Stimulus):
+    """Pulses into one cell.
+
+    Args:
+        starts: ms; ends of steps.
+    """
+
+    starts: Float[Array, " pulses"]
+
+    def current(self, time: Float[Array, ""]) -> Float[Array, ""]:
+        """See :class:`physics.Stimulus`."""
+        return jnp.where(jnp.any((time >= self.starts - 1e-3) & (time < self.starts + STIMULUS_MS - 1e-3)), STIMULUS, 0.0)
+
+    def edges(self) -> list[float]:
+        """See :class:`physics.Stimulus`."""
+        return [edge for start in np.asarray(self.starts) for edge in (float(start), float(start) + STIMULUS_MS)]
 
 
 class InSolver:
@@ -102,66 +226,54 @@ class InSolver:
 
     Args:
         recorded: The beats.
-        learned: Which leaves of the model change: ``learned(model)`` is a pytree of booleans.
+        feet: Inputs and slow currents where potentials are displaced, of :func:`samples`.
     """
 
-    def __init__(self, recorded: Recorded) -> None:
-        self.recorded = recorded
+    def __init__(self, recorded: Recorded, feet: tuple[np.ndarray, np.ndarray]) -> None:
+        self.recorded, self.feet = recorded, feet
         self.beats = recorded.starts.shape[1] - 1
         self.edges = beat_edges(recorded.starts)
-        self.along = stretched(self.beats * STEPS)[1]
+        self.along = stretched(self.beats * STEPS)
 
-    def traces(self, cell: ReducedVentricular) -> Float[Array, "cells steps"]:
-        """Voltage after every step, mV."""
+    def traces(self, cell: CellModel, parts: Callable[[Any], Any]) -> Float[Array, "cells steps"]:
+        """Voltage after every step, mV; ``parts(cell)`` are the leaves that hold the two open shares."""
 
         def one(shares: Array, starts: Array, edges: Array) -> Array:
-            parts = lambda c: (c.open_rapid_potassium, c.open_calcium)  # noqa: E731
             dosed = eqx.tree_at(parts, cell, (shares[0], shares[1]))
-            pulses = OnePulses(starts)
             start = dosed.initial_state()
-            return simulate(dosed.paced(pulses), start, self.along(edges), observe=lambda _, state: state[0]).observations
+            stepper = dosed.paced(Train(starts))
+            return simulate(stepper, start, self.along(edges), observe=lambda _, state: dosed.millivolts(state)).observations
 
-        kind = cell.resting_mv.dtype
         arrays = (self.recorded.open_shares, self.recorded.starts[:, :-1], self.edges)
-        return jax.vmap(one)(*(jnp.asarray(part, kind) for part in arrays))
+        return jax.vmap(one)(*(jnp.asarray(part) for part in arrays))
 
     def residuals(self, cell: ReducedVentricular) -> tuple[Float[Array, " residuals"], Float[Array, "cells beats"]]:
-        """Of voltages at phases, durations and resting voltages, over what counts as one; and the errors of durations in ms."""
-        seen, recorded = self.traces(cell), self.recorded
-        kind = seen.dtype
-        by_beat = seen.reshape(seen.shape[0], self.beats, STEPS)
-        times = jnp.asarray((self.edges[:, 1:].reshape(by_beat.shape) - recorded.starts[:, :-1, None]), kind)
-        wanted, there = np.nan_to_num(recorded.at_phases), np.isfinite(recorded.at_phases)
-        voltages = jax.vmap(jax.vmap(lambda t, v: jnp.interp(jnp.asarray(PHASES, kind), t, v)))(times, by_beat)
-        errors = jnp.where(there, voltages - wanted, 0.0)
-        levels, durations = np.nan_to_num(recorded.levels), np.nan_to_num(recorded.durations)
-        found = jax.vmap(jax.vmap(_repolarisation))(times, by_beat, jnp.asarray(levels, kind), jnp.asarray(durations, kind))
+        """Of voltages at phases, durations, resting voltages and feet, over what counts as one; and the errors of durations, ms."""
+        own, late = self.of_beats(self.traces(cell, lambda c: (c.open_rapid_potassium, c.open_calcium)))
+        feet = (cell.slow_current(jnp.asarray(self.feet[0])) - self.feet[1])[0] / FOOT_CURRENT
+        return jnp.concatenate([own, _soft(feet)]), late
+
+    def of_beats(self, seen: Float[Array, "cells steps"]) -> tuple[Float[Array, " residuals"], Float[Array, "cells beats"]]:
+        """Residuals of traces, without the feet."""
+        recorded, by_beat = self.recorded, seen.reshape(seen.shape[0], self.beats, STEPS)
+        times = jnp.asarray(self.edges[:, 1:].reshape(by_beat.shape) - recorded.starts[:, :-1, None])
         counted = np.isfinite(recorded.durations) & (np.arange(self.beats)[None] >= SKIPPED)
-        late = jnp.where(counted, found - durations, 0.0)
-        rest = by_beat[..., -1] - recorded.ends
+        voltages = jax.vmap(jax.vmap(lambda t, v: jnp.interp(jnp.asarray(PHASES), t, v)))(times, by_beat)
+        there = np.isfinite(recorded.at_phases) & counted[..., None]
+        errors = jnp.where(there, voltages - np.nan_to_num(recorded.at_phases), 0.0)
+        levels, durations = jnp.asarray(np.nan_to_num(recorded.levels)), jnp.asarray(np.nan_to_num(recorded.durations))
+        late = jnp.where(counted, jax.vmap(jax.vmap(_repolarisation))(times, by_beat, levels, durations) - durations, 0.0)
         calm = (recorded.ends < -70) & counted
-        usable = counted[..., None]
         parts = [
-            _soft(jnp.where(usable, errors, 0.0) / MILLIVOLTS) / np.sqrt(len(PHASES)) * 2,
+            _soft(errors / MILLIVOLTS) * (2 / np.sqrt(len(PHASES))),
             _soft(late / MILLISECONDS / 8) * 8,
-            jnp.where(calm, rest, 0.0) / REST_MILLIVOLTS / 2,
+            jnp.where(calm, by_beat[..., -1] - recorded.ends, 0.0) / REST_MILLIVOLTS,
         ]
         return jnp.concatenate([part.reshape(-1) for part in parts]), jnp.where(counted, late, jnp.nan)
 
 
-class OnePulses(OwnPulses):
-    """:class:`OwnPulses` of one cell."""
-
-    starts: Float[Array, " pulses"]  # type: ignore[assignment]
-
-    def current(self, time: Float[Array, ""]) -> Float[Array, ""]:
-        """See :class:`physics.Stimulus`."""
-        begin = self.starts.astype(time.dtype)
-        return jnp.where(jnp.any((time >= begin - 1e-3) & (time < begin + STIMULUS_MS - 1e-3)), 52.0, 0.0)
-
-
 def _repolarisation(times: Array, voltage: Array, level: Array, expected: Array) -> Array:
-    """When a beat falls through a level for the first time after its upstroke, ms; where it does not, judged from the voltage when it should."""
+    """When a beat first falls through a level after its upstroke, ms; where it never does, judged from the voltage when it should."""
     crosses = (voltage[:-1] > level) & (voltage[1:] <= level) & (times[:-1] > 20)
     index = jnp.argmax(crosses)
     here, after = voltage[index], voltage[index + 1]
@@ -172,37 +284,163 @@ def _repolarisation(times: Array, voltage: Array, level: Array, expected: Array)
 
 
 def _soft(x: Array) -> Array:
-    """Large errors count less: x for small, like a square root for large ones; smooth."""
+    """x where small, like a root where large: one beat that fails does not decide."""
     return x * (1 + x * x) ** -0.25
 
 
-def levenberg_marquardt(
-    residuals: Any, start: np.ndarray, prior: np.ndarray, iterations: int, report: Any = None
-) -> tuple[np.ndarray, list[float]]:
-    """Minimises |r(p)|^2 + |(p - start) prior|^2; a trial that is not finite or not better raises the damping.
+class Coordinates:
+    """Parameters of a cell as one vector of numbers of order one: potentials over 20 mV, other parameters by their logarithms.
 
     Args:
-        residuals: ``residuals(p)`` gives r and its Jacobian.
+        cell: With any closure.
+        names: Of the parameters.
+        network: Whether the weights of its closure are in the vector too.
+    """
+
+    def __init__(self, cell: ReducedVentricular, names: Sequence[str], network: bool = True) -> None:
+        self.cell, self.names, self.network = cell, tuple(names), network
+        weights, self.rest = eqx.partition(cell.slow_current, eqx.is_inexact_array)
+        if network and isinstance(cell.slow_current, PerceptronClosure):
+            weights, self.rest = eqx.partition(cell.slow_current.network, eqx.is_inexact_array)
+        flat, self.unravel = ravel_pytree(weights)
+        values = [getattr(cell, name) for name in self.names]
+        own = [value / 20 if _in_millivolts(name) else jnp.log(value) for name, value in zip(self.names, values, strict=True)]
+        self.start = np.concatenate([np.array([float(value) for value in own]), np.asarray(flat) if network else np.zeros(0)])
+
+    def learned(self, point: Array) -> ReducedVentricular:
+        """The cell there."""
+        count = len(self.names)
+        own = [point[i] * 20 if _in_millivolts(name) else jnp.exp(point[i]) for i, name in enumerate(self.names)]
+        cell = eqx.tree_at(lambda c: [getattr(c, name) for name in self.names], self.cell, own)
+        if not self.network:
+            return cell
+        weights = eqx.combine(self.unravel(point[count:]), self.rest)
+        if isinstance(cell.slow_current, PerceptronClosure):
+            weights = eqx.tree_at(lambda c: c.network, cell.slow_current, weights)
+        return eqx.tree_at(lambda c: c.slow_current, cell, weights)
+
+
+def _in_millivolts(name: str) -> bool:
+    return name.endswith(MILLIVOLT_PARTS)
+
+
+def fast(cell: ReducedVentricular) -> ReducedVentricular:
+    """With the network of its closure written out."""
+    if not isinstance(cell.slow_current, PerceptronClosure):
+        return cell
+    return eqx.tree_at(lambda c: c.slow_current, cell, unrolled(cell.slow_current))
+
+
+def in_solver(
+    cell: ReducedVentricular, problem: InSolver, iterations: int, report: Callable[[float, float], None] | None = None
+) -> tuple[ReducedVentricular, list[float], list[float]]:
+    """The cell whose slow parts and closure follow the recorded beats best; costs and errors of durations (rms, ms) by iteration."""
+    place = Coordinates(cell, SLOW_PARTS)
+
+    def residuals(point: Array) -> tuple[Array, Array]:
+        return problem.residuals(fast(place.learned(point)))
+
+    @jax.jit
+    def with_jacobian(point: Array) -> tuple[Array, Array, Array]:
+        # Pushed forward along with the residuals: linearising first would store the whole run.
+        push = jax.vmap(lambda tangent: jax.jvp(residuals, (point,), (tangent,)), out_axes=((None, None), (0, 0)))
+        (found, late), (jacobian, _) = push(jnp.eye(point.size, dtype=point.dtype))
+        return found, jacobian.T, late
+
+    errors: list[float] = []
+
+    def evaluate(point: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        found, jacobian, late = with_jacobian(jnp.asarray(point))
+        errors.append(float(np.sqrt(np.nanmean(np.asarray(late) ** 2))))
+        if report is not None:
+            report(float(found @ found), errors[-1])
+        return np.asarray(found), np.asarray(jacobian)
+
+    prior = np.full(place.start.size, 0.05)
+    point, costs = levenberg_marquardt(evaluate, place.start, prior, iterations)
+    return place.learned(jnp.asarray(point)), costs, errors
+
+
+def with_velocities(
+    cell: ReducedVentricular,
+    recorded: Recorded,
+    lines: np.ndarray,
+    wanted: np.ndarray,
+    tissue: tuple[float, float, float],
+    iterations: int,
+    names: Sequence[str] = FAST_PARTS,
+) -> tuple[ReducedVentricular, np.ndarray]:
+    """The cell whose fast parts give waves along cables the velocities of the full cell; and the errors in percent.
+
+    Args:
+        cell: Trained.
+        recorded: Beats whose potentials say where w, z and q stand.
+        lines: Cell and beat of every cable, ``(cables, 2)``.
+        wanted: Velocities, m/s.
+        tissue: Spacing (mm), diffusivity (mm²/ms), step (ms).
+        iterations: Each takes one more velocity per parameter and cable.
+        names: Of the parameters.
+    """
+    place = Coordinates(cell, names, network=False)
+    moments = recorded.starts[lines[:, 0], lines[:, 1]].astype(int)
+
+    def errors(point: np.ndarray) -> np.ndarray:
+        moved = fast(place.learned(jnp.asarray(point)))
+        state = np.asarray(followed(moved, jnp.asarray(recorded.voltage)))[moments, :, lines[:, 0]].T
+        shares = recorded.open_shares[lines[:, 0]]
+        found = velocities(single(moved.blocked(shares[:, 0], shares[:, 1])), state.astype(np.float32), *tissue)
+        error = 100 * (found / wanted - 1)
+        return np.where(np.isfinite(error), np.clip(error, -40, 40), -40.0)
+
+    def evaluate(point: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        here = errors(point)
+        return here, np.stack([(errors(point + shift) - here) / 0.02 for shift in 0.02 * np.eye(point.size)], axis=1)
+
+    point, _ = levenberg_marquardt(evaluate, place.start, np.full(place.start.size, 2.0), iterations, errors)
+    return place.learned(jnp.asarray(point)), errors(point)
+
+
+def single[T](tree: T) -> T:
+    """All numbers in float32."""
+    return jax.tree.map(lambda leaf: leaf.astype(jnp.float32) if eqx.is_inexact_array(leaf) else leaf, tree)
+
+
+def levenberg_marquardt(
+    evaluate: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]],
+    start: np.ndarray,
+    prior: np.ndarray,
+    iterations: int,
+    only: Callable[[np.ndarray], np.ndarray] | None = None,
+) -> tuple[np.ndarray, list[float]]:
+    """Minimises $|r(p)|^2 + |s(p - p_0)|^2$; a trial that is not finite or not better raises the damping and costs an iteration.
+
+    Args:
+        evaluate: $r$ and its Jacobian.
+        start: $p_0$.
+        prior: $s$, one over how far each parameter may go before it costs one.
+        iterations: Most trials.
+        only: $r$ alone, where that is much cheaper.
     """
     point, damping = start.copy(), 1e-2
-    value, jacobian = residuals(point)
-    cost = float(value @ value + np.sum((prior * (point - start)) ** 2))
+    value, jacobian = evaluate(point)
+    cost = float(value @ value)
     costs = [cost]
-    for _ in range(iterations):
+    for number in range(iterations):
         hessian = jacobian.T @ jacobian + np.diag(prior**2)
         gradient = jacobian.T @ value + prior**2 * (point - start)
         scale = np.diag(hessian) + 1e-6 * np.diag(hessian).max()
         moved = point - np.linalg.solve(hessian + damping * np.diag(scale), gradient)
-        new_value, new_jacobian = residuals(moved)
-        new_cost = float(new_value @ new_value + np.sum((prior * (moved - start)) ** 2))
-        if np.isfinite(new_cost) and new_cost < cost:
-            point, value, jacobian, cost = moved, new_value, new_jacobian, new_cost
-            damping = max(damping / 4, 1e-7)
+        tried = (only(moved), None) if only is not None else evaluate(moved)
+        new = float(tried[0] @ tried[0] + np.sum((prior * (moved - start)) ** 2))
+        if np.isfinite(new) and new < cost:
+            point, value, cost, damping = moved, tried[0], new, max(damping / 4, 1e-7)
+            if tried[1] is not None:
+                jacobian = tried[1]
+            elif number < iterations - 1:
+                value, jacobian = evaluate(point)
         else:
             damping *= 5
         costs.append(cost)
-        if report is not None:
-            report(cost, damping)
-        if damping > 1e5:
+        if damping > 1e6:
             break
     return point, costs
