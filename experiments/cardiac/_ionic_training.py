@@ -24,6 +24,7 @@ PHASES = np.array([3.0, 6.0, 10.0, 16.0, 25.0, 40.0, 60.0, 80.0, 105.0, 130.0, 1
 MILLIVOLTS, MILLISECONDS, REST_MILLIVOLTS, FOOT_CURRENT = 6.0, 1.5, 3.0, 0.3  # what counts as an error of one
 SKIPPED = 1  # first beats, which come after a rest that the reduced cell does not have
 FOOT_MV = (-80.0, -30.0)  # to where the potential is displaced: the foot of a wave, where no recorded beat is while it is rested
+LEAST_REST_MS = 35.0  # before a wave whose velocity is learned; sooner, waves are blocked or ride on what is left of the beat before
 SLOW_PARTS = (
     "rest_rate",
     "plateau_rate",
@@ -35,7 +36,15 @@ SLOW_PARTS = (
     "rectifier_centre",
     "rectifier_width",
 )
-FAST_PARTS = ("sodium_conductance", "recovery_rate", "activation_centre", "inactivation_centre")
+FAST_PARTS = (
+    "sodium_conductance",
+    "activation_centre",
+    "activation_width",
+    "recovery_rate",
+    "inactivation_rate",
+    "inactivation_rate_centre",
+    "inactivation_rate_width",
+)
 MILLIVOLT_PARTS = ("centre", "reversal")  # which are searched as such; all others by their logarithm
 
 
@@ -331,6 +340,18 @@ def fast(cell: ReducedVentricular) -> ReducedVentricular:
     return eqx.tree_at(lambda c: c.slow_current, cell, unrolled(cell.slow_current))
 
 
+def cables(recorded: Recorded) -> np.ndarray:
+    """Cell and beat of one cable per cell: one after regular pacing, or one of the premature beats, in turn."""
+    rests = np.full(recorded.durations.shape, np.nan)
+    rests[:, 1:] = np.diff(recorded.starts[:, :-1], axis=1) - recorded.durations[:, :-1]
+    rows = []
+    for one, rest in enumerate(rests):
+        possible = [beat for beat in range(3, len(rest)) if rest[beat] > LEAST_REST_MS]
+        if possible:
+            rows.append((one, possible[one % len(possible)]))
+    return np.array(rows)
+
+
 def in_solver(
     cell: ReducedVentricular, problem: InSolver, iterations: int, report: Callable[[float, float], None] | None = None
 ) -> tuple[ReducedVentricular, list[float], list[float]]:
@@ -356,7 +377,9 @@ def in_solver(
             report(float(found @ found), errors[-1])
         return np.asarray(found), np.asarray(jacobian)
 
-    prior = np.full(place.start.size, 0.05)
+    # Weights are free; a width may not shrink to a jump.
+    own = [6.0 if name.endswith("width") else 2.0 for name in SLOW_PARTS]
+    prior = np.concatenate([own, np.full(place.start.size - len(own), 0.05)])
     point, costs = levenberg_marquardt(evaluate, place.start, prior, iterations)
     return place.learned(jnp.asarray(point)), costs, errors
 
