@@ -21,10 +21,13 @@ PULSE_STEPS, EARLY_STEPS, BEAT_STEPS, REST_STEPS = 20, 40, 200, 60
 EARLY_MS, BEAT_MS = 5.0, 405.0  # after a stimulus: where steps grow
 STEPS = PULSE_STEPS + EARLY_STEPS + BEAT_STEPS + REST_STEPS
 PHASES = np.array([3.0, 6.0, 10.0, 16.0, 25.0, 40.0, 60.0, 80.0, 105.0, 130.0, 155.0, 180.0, 205.0, 230.0, 255.0, 280.0, 305.0, 330.0])
-MILLIVOLTS, MILLISECONDS, REST_MILLIVOLTS, FOOT_CURRENT = 6.0, 1.5, 3.0, 0.3  # what counts as an error of one
+MILLIVOLTS, MILLISECONDS, REST_MILLIVOLTS, FOOT_CURRENT, PERCENT = 6.0, 1.5, 1.0, 0.3, 1.5  # what counts as an error of one
 SKIPPED = 1  # first beats, which come after a rest that the reduced cell does not have
 FOOT_MV = (-80.0, -30.0)  # to where the potential is displaced: the foot of a wave, where no recorded beat is while it is rested
 LEAST_REST_MS = 35.0  # before a wave whose velocity is learned; sooner, waves are blocked or ride on what is left of the beat before
+CYCLES = {350: 245.0, 420: 268.0, 530: 287.0, 720: 300.0, 1000: 307.0}  # ms, and about how long an action potential then lasts
+OPEN_RAPID, OPEN_CALCIUM = (1.0, 0.63, 0.4), (1.0, 0.77, 0.6)
+RESTS = ((20.0, 60.0), (50.0, 120.0), (100.0, 300.0))  # ms, between which those before premature beats are drawn
 SLOW_PARTS = (
     "rest_rate",
     "plateau_rate",
@@ -40,6 +43,8 @@ FAST_PARTS = (
     "sodium_conductance",
     "activation_centre",
     "activation_width",
+    "inactivation_centre",
+    "inactivation_width",
     "recovery_rate",
     "inactivation_rate",
     "inactivation_rate_centre",
@@ -54,6 +59,25 @@ def dosed(cell: TenTusscher2006, open_shares: np.ndarray) -> TenTusscher2006:
     rapid, calcium = parts(cell)
     shares = jnp.asarray(open_shares, rapid.dtype)
     return eqx.tree_at(parts, cell, (rapid * shares[:, 0], calcium * shares[:, 1]))
+
+
+def protocol(seed: int, largest: int) -> tuple[np.ndarray, np.ndarray]:
+    """Open shares ``(cells, 2)`` and pulses ``(cells, 11)`` in ms: every rate with every block, five regular beats, three premature ones.
+
+    Args:
+        seed: Of the rests.
+        largest: Only so many cells, spread over all; for toys.
+    """
+    generator = np.random.default_rng([seed, 7])
+    members = [(cycle, rapid, calcium) for rapid in OPEN_RAPID for calcium in OPEN_CALCIUM for cycle in CYCLES]
+    chosen = np.unique(np.linspace(0, len(members) - 1, min(largest, len(members))).round().astype(int))
+    starts = []
+    for cycle, rapid, calcium in members:
+        expected = CYCLES[cycle] * (1 + 0.15 * (1 - rapid) - 0.33 * (1 - calcium))
+        early = [expected + generator.uniform(*rest) for rest in np.array(RESTS)[generator.permutation(3)]]
+        gaps = [cycle, cycle, cycle, cycle, early[0], cycle, early[1], cycle, early[2], cycle]
+        starts.append(np.concatenate([[0], np.cumsum(np.round(gaps))]))
+    return np.array([member[1:] for member in members])[chosen], np.array(starts)[chosen]
 
 
 @dataclass(frozen=True)
@@ -244,23 +268,27 @@ class InSolver:
         self.edges = beat_edges(recorded.starts)
         self.along = stretched(self.beats * STEPS)
 
-    def traces(self, cell: CellModel, parts: Callable[[Any], Any]) -> Float[Array, "cells steps"]:
-        """Voltage after every step, mV; ``parts(cell)`` are the leaves that hold the two open shares."""
+    def runs(self, under: Callable[[Array], CellModel]) -> Float[Array, "cells steps components"]:
+        """States after every step; ``under(shares)`` is the cell with so much of two channels left open."""
 
         def one(shares: Array, starts: Array, edges: Array) -> Array:
-            dosed = eqx.tree_at(parts, cell, (shares[0], shares[1]))
-            start = dosed.initial_state()
+            dosed = under(shares)
             stepper = dosed.paced(Train(starts))
-            return simulate(stepper, start, self.along(edges), observe=lambda _, state: dosed.millivolts(state)).observations
+            return simulate(stepper, dosed.initial_state(), self.along(edges), observe=lambda _, state: state).observations
 
         arrays = (self.recorded.open_shares, self.recorded.starts[:, :-1], self.edges)
         return jax.vmap(one)(*(jnp.asarray(part) for part in arrays))
 
     def residuals(self, cell: ReducedVentricular) -> tuple[Float[Array, " residuals"], Float[Array, "cells beats"]]:
         """Of voltages at phases, durations, resting voltages and feet, over what counts as one; and the errors of durations, ms."""
-        own, late = self.of_beats(self.traces(cell, lambda c: (c.open_rapid_potassium, c.open_calcium)))
+        own, late = self.of_beats(self.runs(_under(cell))[..., 0])
         feet = (cell.slow_current(jnp.asarray(self.feet[0])) - self.feet[1])[0] / FOOT_CURRENT
         return jnp.concatenate([own, _soft(feet)]), late
+
+    def before(self, cell: ReducedVentricular, lines: np.ndarray) -> np.ndarray:
+        """States when the pulses of some beats come, ``(4, lines)``; ``lines`` has cell and beat of each."""
+        every = _every(self, cell)
+        return np.asarray(every[lines[:, 0], lines[:, 1] * STEPS - 1]).T
 
     def of_beats(self, seen: Float[Array, "cells steps"]) -> tuple[Float[Array, " residuals"], Float[Array, "cells beats"]]:
         """Residuals of traces, without the feet."""
@@ -279,6 +307,16 @@ class InSolver:
             jnp.where(calm, by_beat[..., -1] - recorded.ends, 0.0) / REST_MILLIVOLTS,
         ]
         return jnp.concatenate([part.reshape(-1) for part in parts]), jnp.where(counted, late, jnp.nan)
+
+
+@eqx.filter_jit
+def _every(problem: InSolver, cell: ReducedVentricular) -> Array:
+    return problem.runs(_under(cell))
+
+
+def _under(cell: ReducedVentricular) -> Callable[[Array], ReducedVentricular]:
+    parts = lambda c: (c.open_rapid_potassium, c.open_calcium)  # noqa: E731
+    return lambda shares: eqx.tree_at(parts, cell, (shares[0], shares[1]))
 
 
 def _repolarisation(times: Array, voltage: Array, level: Array, expected: Array) -> Array:
@@ -386,40 +424,42 @@ def in_solver(
 
 def with_velocities(
     cell: ReducedVentricular,
-    recorded: Recorded,
+    problem: InSolver,
     lines: np.ndarray,
     wanted: np.ndarray,
     tissue: tuple[float, float, float],
     iterations: int,
-    names: Sequence[str] = FAST_PARTS,
 ) -> tuple[ReducedVentricular, np.ndarray]:
     """The cell whose fast parts give waves along cables the velocities of the full cell; and the errors in percent.
 
     Args:
-        cell: Trained.
-        recorded: Beats whose potentials say where w, z and q stand.
-        lines: Cell and beat of every cable, ``(cables, 2)``.
+        cell: Trained; it runs through the recorded beats by itself, and its states there are where waves start.
+        problem: The beats.
+        lines: Cell and beat of every cable, ``(cables, 2)``, of :func:`cables`.
         wanted: Velocities, m/s.
         tissue: Spacing (mm), diffusivity (mm²/ms), step (ms).
         iterations: Each takes one more velocity per parameter and cable.
-        names: Of the parameters.
     """
-    place = Coordinates(cell, names, network=False)
-    moments = recorded.starts[lines[:, 0], lines[:, 1]].astype(int)
+    place = Coordinates(cell, FAST_PARTS, network=False)
+    shares = problem.recorded.open_shares[lines[:, 0]]
 
     def errors(point: np.ndarray) -> np.ndarray:
         moved = fast(place.learned(jnp.asarray(point)))
-        state = np.asarray(followed(moved, jnp.asarray(recorded.voltage)))[moments, :, lines[:, 0]].T
-        shares = recorded.open_shares[lines[:, 0]]
-        found = velocities(single(moved.blocked(shares[:, 0], shares[:, 1])), state.astype(np.float32), *tissue)
+        state = problem.before(moved, lines).astype(np.float32)
+        found = velocities(single(moved.blocked(shares[:, 0], shares[:, 1])), state, *tissue)
         error = 100 * (found / wanted - 1)
         return np.where(np.isfinite(error), np.clip(error, -40, 40), -40.0)
 
-    def evaluate(point: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        here = errors(point)
-        return here, np.stack([(errors(point + shift) - here) / 0.02 for shift in 0.02 * np.eye(point.size)], axis=1)
+    def softened(point: np.ndarray) -> np.ndarray:
+        error = errors(point) / PERCENT
+        return error * (1 + error**2) ** -0.25
 
-    point, _ = levenberg_marquardt(evaluate, place.start, np.full(place.start.size, 2.0), iterations, errors)
+    def evaluate(point: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        here = softened(point)
+        return here, np.stack([(softened(point + shift) - here) / 0.02 for shift in 0.02 * np.eye(point.size)], axis=1)
+
+    prior = np.array([4.0 if name.endswith(("width", "centre")) else 2.0 for name in FAST_PARTS])
+    point, _ = levenberg_marquardt(evaluate, place.start, prior, iterations, softened)
     return place.learned(jnp.asarray(point)), errors(point)
 
 
