@@ -233,6 +233,8 @@ from physics.sensor_gain import monopole_gain as monopole_gain
 from physics.sensor_gain import region_gain as region_gain
 from physics.shock import Shock as Shock
 from physics.shock import patches as patches
+from physics.slow_currents import TWO_SLOW_CURRENTS as TWO_SLOW_CURRENTS
+from physics.slow_currents import two_slow_currents as two_slow_currents
 from physics.spike_times import arrival_times as arrival_times
 from physics.spiking_network import SpikingNetwork as SpikingNetwork
 from physics.spiking_network import SpikingRecord as SpikingRecord

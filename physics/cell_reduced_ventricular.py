@@ -1,6 +1,5 @@
 """A ventricular cell of four variables whose slow current is left open: an upstroke by formula, the rest by a law or a network."""
 
-import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
@@ -60,10 +59,11 @@ class ReducedVentricular(CellModel):
     $$\dot w = (1 - S - w)\,\bigl(r_0 + (r_1 - r_0) S\bigr), \quad \dot z = (S - z)\,r_z, \quad S = \varphi\bigl(\tfrac{V - V_S}{k_S}\bigr),
       \quad \dot q = (q_\infty(V) - q)\,r_q(V)$$
 
-    with $\varphi(x) = \tfrac12(1 + x/\sqrt{1+x^2})$, which costs a root instead of an exponential; $m_\infty$ a Boltzmann curve, $q_\infty$
-    the square of one (h and j of the full cell have one steady state), and $r_q = r_{rest} + (r_{in} - r_{rest})\,B(V)$ with one more.
+    with $\varphi(x) = \tfrac12(1 + T(x))$ and $T$ of :func:`solvers.elementary.rational_tanh`, which costs a division instead of an
+    exponential; $m_\infty = \varphi((V-V_m)/k_m)$ at once, $q_\infty = \varphi((V_q-V)/k_q)^2$, and $r_q = r_{rec}\,q_\infty^2 +
+    r_{in}\,\varphi((V-V_r)/k_r)$: slow to recover, the slower the less the cell has repolarised, and fast to inactivate.
     $w$ is the clock of an action potential: it runs down while the cell is depolarised and comes back at rest, which is what restitution
-    is made of; $z$ follows the share of time that the cell is depolarised over seconds, which is what adaptation to a rate is made of.
+    is made of; $z$ follows the share of time that the cell was depolarised, over $1/r_z$.
 
     $J$ (A/F, positive outward) is a :class:`physics.Closure` of :data:`SLOW_CURRENT_INPUTS`: a network, or
     :func:`physics.two_slow_currents`. What a drug leaves open of two channels is an input of it. All inputs but $V$ are bounded by

@@ -13,7 +13,15 @@ from jaxtyping import Array, Float
 
 from experiments.cardiac._paced_cells import STIMULUS, STIMULUS_MS, paced
 from experiments.cardiac._paced_cables import velocities
-from physics import SLOW_CURRENT_INPUTS, SLOW_CURRENT_OUTPUTS, CellModel, ReducedVentricular, Stimulus, TenTusscher2006
+from physics import (
+    SLOW_CURRENT_INPUTS,
+    SLOW_CURRENT_OUTPUTS,
+    AnalyticClosure,
+    CellModel,
+    ReducedVentricular,
+    Stimulus,
+    TenTusscher2006,
+)
 from solvers import TimeMesh, simulate, time_mesh
 from twinsim.closures import PerceptronClosure, Training, train, unrolled
 
@@ -193,6 +201,11 @@ def _untrained(hidden: tuple[int, ...], seed: int, data: tuple[Array, Array] | N
     return PerceptronClosure.create(
         seed, SLOW_CURRENT_INPUTS, SLOW_CURRENT_OUTPUTS, samples=data, hidden=hidden, activation="rational_tanh"
     )
+
+
+def fast_law(hidden: int, seed: int) -> AnalyticClosure:
+    """An untrained network, written out, to stand in the slot until there is another."""
+    return unrolled(_untrained((hidden,), seed))
 
 
 def regressed(

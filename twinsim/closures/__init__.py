@@ -4,6 +4,8 @@ from twinsim.closures.checkpoint import load_closure as load_closure
 from twinsim.closures.checkpoint import read_about as read_about
 from twinsim.closures.checkpoint import save_closure as save_closure
 from twinsim.closures.ensemble import EnsembleClosure as EnsembleClosure
+from twinsim.closures.ionic import ionic_closure as ionic_closure
+from twinsim.closures.ionic import save_ionic_closure as save_ionic_closure
 from twinsim.closures.learned import LearnedClosure as LearnedClosure
 from twinsim.closures.learned import network_parameters as network_parameters
 from twinsim.closures.perceptron import Perceptron as Perceptron
