@@ -14,18 +14,21 @@ TWO_SLOW_CURRENTS = ParameterSet(
     "TwoSlowCurrents",
     inward_conductance=Parameter(0.012, "nS/pF", (0.0, 1.0), _CHOICE),
     inward_reversal=Parameter(60.0, "mV", (20.0, 120.0), _CHOICE),
-    inward_centre=Parameter(-35.0, "mV", (-60.0, 0.0), _CHOICE),
+    inward_centre=Parameter(-12.0, "mV", (-60.0, 0.0), _CHOICE),
     inward_width=Parameter(12.0, "mV", (2.0, 60.0), _CHOICE),
-    outward_conductance=Parameter(0.0026, "nS/pF", (0.0, 1.0), _CHOICE),
+    outward_conductance=Parameter(0.005, "nS/pF", (0.0, 1.0), _CHOICE),
     outward_reversal=Parameter(-86.0, "mV", (-110.0, -60.0), _CHOICE),
-    outward_centre=Parameter(-40.0, "mV", (-80.0, 20.0), _CHOICE),
-    outward_width=Parameter(20.0, "mV", (2.0, 60.0), _CHOICE),
+    outward_centre=Parameter(-70.0, "mV", (-90.0, 20.0), _CHOICE),
+    outward_width=Parameter(10.0, "mV", (2.0, 60.0), _CHOICE),
     rapid_part=Parameter(0.4, "1", (0.0, 1.0), _CHOICE),
 )
 
 
 def two_slow_currents() -> AnalyticClosure:
-    r"""$J = g_o\,(1 - a + a\,s_{Kr})\,\varphi\bigl(\tfrac{V-V_o}{k_o}\bigr)(V-E_o) + g_i\,s_{CaL}\,w\,\varphi\bigl(\tfrac{V-V_i}{k_i}\bigr)(V-E_i)$.
+    r"""One current inward, which runs down with w, and one outward.
+
+    $$J = g_o\,(1 - a + a\,s_{Kr})\,\varphi\bigl(\tfrac{V-V_o}{k_o}\bigr)(V-E_o)
+      + g_i\,s_{CaL}\,w\,\varphi\bigl(\tfrac{V-V_i}{k_i}\bigr)(V-E_i)$$
 
     A/F, of the inputs :data:`physics.SLOW_CURRENT_INPUTS`; $\varphi$ as in :class:`physics.ReducedVentricular`, $a$ the part of the outward
     current that hERG channels carry. Good values: :data:`TWO_SLOW_CURRENTS`, which make an action potential and nothing more: it shows

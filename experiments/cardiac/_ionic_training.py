@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from itertools import pairwise
 
 import equinox as eqx
 import jax
@@ -11,8 +11,8 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
-from experiments.cardiac._paced_cells import STIMULUS, STIMULUS_MS, paced
 from experiments.cardiac._paced_cables import velocities
+from experiments.cardiac._paced_cells import STIMULUS, STIMULUS_MS, paced
 from physics import (
     SLOW_CURRENT_INPUTS,
     SLOW_CURRENT_OUTPUTS,
@@ -30,6 +30,7 @@ EARLY_MS, BEAT_MS = 5.0, 405.0  # after a stimulus: where steps grow
 STEPS = PULSE_STEPS + EARLY_STEPS + BEAT_STEPS + REST_STEPS
 PHASES = np.array([3.0, 6.0, 10.0, 16.0, 25.0, 40.0, 60.0, 80.0, 105.0, 130.0, 155.0, 180.0, 205.0, 230.0, 255.0, 280.0, 305.0, 330.0])
 MILLIVOLTS, MILLISECONDS, REST_MILLIVOLTS, FOOT_CURRENT, PERCENT = 6.0, 1.5, 1.0, 0.3, 1.5  # what counts as an error of one
+BEATS_BESIDE_WAVES = 0.2  # weight of a beat's residuals where fast parts are sought, of which there are a hundred times as many
 SKIPPED = 1  # first beats, which come after a rest that the reduced cell does not have
 FOOT_MV = (-80.0, -30.0)  # to where the potential is displaced: the foot of a wave, where no recorded beat is while it is rested
 LEAST_REST_MS = 35.0  # before a wave whose velocity is learned; sooner, waves are blocked or ride on what is left of the beat before
@@ -227,7 +228,7 @@ def beat_edges(starts: np.ndarray) -> np.ndarray:
     rows = []
     for line in starts:
         edges = [line[:1]]
-        for first, last in zip(line[:-1], line[1:], strict=True):
+        for first, last in pairwise(line):
             length = last - first
             late = min(BEAT_MS, EARLY_MS + (length - EARLY_MS) * BEAT_STEPS / (BEAT_STEPS + REST_STEPS))
             parts = [(0.0, STIMULUS_MS, PULSE_STEPS), (STIMULUS_MS, EARLY_MS, EARLY_STEPS), (EARLY_MS, late, BEAT_STEPS)]
@@ -298,10 +299,10 @@ class InSolver:
         feet = (cell.slow_current(jnp.asarray(self.feet[0])) - self.feet[1])[0] / FOOT_CURRENT
         return jnp.concatenate([own, _soft(feet)]), late
 
-    def before(self, cell: ReducedVentricular, lines: np.ndarray) -> np.ndarray:
-        """States when the pulses of some beats come, ``(4, lines)``; ``lines`` has cell and beat of each."""
-        every = _every(self, cell)
-        return np.asarray(every[lines[:, 0], lines[:, 1] * STEPS - 1]).T
+    def at_pulses(self, cell: ReducedVentricular, lines: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """States when the pulses of some beats come, ``(4, lines)``, and residuals of all beats; ``lines`` has cell and beat of each."""
+        every, residuals = _every(self, cell)
+        return np.asarray(every[lines[:, 0], lines[:, 1] * STEPS - 1]).T, np.asarray(residuals)
 
     def of_beats(self, seen: Float[Array, "cells steps"]) -> tuple[Float[Array, " residuals"], Float[Array, "cells beats"]]:
         """Residuals of traces, without the feet."""
@@ -323,8 +324,9 @@ class InSolver:
 
 
 @eqx.filter_jit
-def _every(problem: InSolver, cell: ReducedVentricular) -> Array:
-    return problem.runs(_under(cell))
+def _every(problem: InSolver, cell: ReducedVentricular) -> tuple[Array, Array]:
+    runs = problem.runs(_under(cell))
+    return runs, problem.of_beats(runs[..., 0])[0]
 
 
 def _under(cell: ReducedVentricular) -> Callable[[Array], ReducedVentricular]:
@@ -456,16 +458,18 @@ def with_velocities(
     place = Coordinates(cell, FAST_PARTS, network=False)
     shares = problem.recorded.open_shares[lines[:, 0]]
 
-    def errors(point: np.ndarray) -> np.ndarray:
+    def errors(point: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         moved = fast(place.learned(jnp.asarray(point)))
-        state = problem.before(moved, lines).astype(np.float32)
-        found = velocities(single(moved.blocked(shares[:, 0], shares[:, 1])), state, *tissue)
+        state, beats = problem.at_pulses(moved, lines)
+        found = velocities(single(moved.blocked(shares[:, 0], shares[:, 1])), state.astype(np.float32), *tissue)
         error = 100 * (found / wanted - 1)
-        return np.where(np.isfinite(error), np.clip(error, -40, 40), -40.0)
+        return np.where(np.isfinite(error), np.clip(error, -40, 40), -40.0), beats
 
     def softened(point: np.ndarray) -> np.ndarray:
-        error = errors(point) / PERCENT
-        return error * (1 + error**2) ** -0.25
+        # Beats too: fast parts set the peak, from which a beat goes on.
+        error, beats = errors(point)
+        error = error / PERCENT
+        return np.concatenate([error * (1 + error**2) ** -0.25, beats * BEATS_BESIDE_WAVES])
 
     def evaluate(point: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         here = softened(point)
@@ -473,7 +477,7 @@ def with_velocities(
 
     prior = np.array([4.0 if name.endswith(("width", "centre")) else 2.0 for name in FAST_PARTS])
     point, _ = levenberg_marquardt(evaluate, place.start, prior, iterations, softened)
-    return place.learned(jnp.asarray(point)), errors(point)
+    return place.learned(jnp.asarray(point)), errors(point)[0]
 
 
 def single[T](tree: T) -> T:

@@ -328,8 +328,8 @@ def _report(config: Config, summary: dict[str, Any], curves: dict[str, dict[str,
         quiet(axes)
     report.figure(
         figure,
-        "Left: durations of premature beats, mean over unseen rates, without a drug (lines), with 50 % of hERG and 70 % of calcium channels "
-        "open (dashes), 45 and 95 % (dots). Right: velocities of paced and premature waves.",
+        "Left: durations of premature beats, mean over unseen rates: no drug (lines), 50 % of hERG and 70 % of calcium open (dashes), "
+        "45 and 95 % (dots). Right: velocities of paced and premature waves.",
         "restitution",
         alt="Restitution curves and velocities of the full and the reduced cells",
     )

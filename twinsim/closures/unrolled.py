@@ -35,9 +35,7 @@ class _Law:
     def __init__(self, activation: str) -> None:
         self.activation = ACTIVATIONS[activation]
 
-    def __call__(
-        self, parameters: tuple[list[Float[Array, "out into"]], list[Float[Array, "out"]]], values: Float[Array, "inputs *places"]
-    ) -> Float[Array, "outputs *places"]:
+    def __call__(self, parameters: tuple[list[Array], list[Array]], values: Float[Array, "inputs *places"]) -> Array:
         weights, biases = parameters
         rows = list(values)
         for layer, (weight, bias) in enumerate(zip(weights, biases, strict=True)):
