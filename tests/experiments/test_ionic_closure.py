@@ -29,7 +29,7 @@ def toy_beats():
 def test_training_on_currents_and_then_in_the_solver():
     """Two beats of two cells, four units: the loss falls by half in either stage, and the durations come near."""
     full, recorded = toy_beats()
-    assert np.isfinite(recorded.durations).all() and recorded.durations[0, 1] > recorded.durations[1, 1]
+    assert (recorded.durations[:, 1] < recorded.durations[:, 0]).all()  # sooner, so shorter
     cell = ReducedVentricular.with_law(training.fast_law(4, 0))
     inputs, currents, feet_in, feet = training.samples(cell, full, recorded, 1000, 0)
     begun = training.regressed(inputs, currents, (feet_in, feet), 4, 200, 0)
