@@ -10,6 +10,7 @@ from physics.closure import Closure, Variable, check_closure
 from physics.parameters import Parameter, ParameterSet, arrays_of
 from solvers import rows_of, stack_rows
 from solvers.elementary import rational_tanh
+from solvers.rows import apart
 
 SLOW_CURRENT_INPUTS = (
     Variable("membrane_potential", "mV"),
@@ -183,7 +184,7 @@ class ReducedVentricular(CellModel):
     def others(self, state: Stacked, stimulus: Float[Array, "#*cells"]) -> Others:
         """See :class:`physics.CellModel`; w and z are so slow that explicit steps of them are cheaper and as good."""
         v, w, z, _ = rows_of(state)
-        depolarised = _rise(v, self.depolarised_centre, self.depolarised_width)
+        depolarised = apart(_rise(v, self.depolarised_centre, self.depolarised_width))  # else computed again for each row
         speed = self.rest_rate + (self.plateau_rate - self.rest_rate) * depolarised
         current = sum(self.currents(state).values())
         return stack_rows([stimulus - current, (1 - depolarised - w) * speed, (depolarised - z) * self.memory_rate])

@@ -151,5 +151,5 @@ def operations(cell: CellModel) -> float:
     rest = cell.initial_state()
     state = jnp.broadcast_to(rest[:, None], (rest.shape[0], cells)) + jnp.zeros((rest.shape[0], cells), rest.dtype)
     step = jax.jit(lambda state: cell.paced(None).advance(state, jnp.zeros((), rest.dtype), jnp.asarray(0.02, rest.dtype)))
-    cost = step.lower(state).cost_analysis()
+    cost = step.lower(state).compile().cost_analysis()
     return float(cost["flops"] + cost.get("transcendentals", 0.0)) / cells
