@@ -34,7 +34,7 @@ def two_slow_currents() -> AnalyticClosure:
     current that hERG channels carry. Good values: :data:`TWO_SLOW_CURRENTS`, which make an action potential and nothing more: it shows
     what the slot takes, and stands where no network is wanted. It has no memory and one shape at all rates.
     """
-    return AnalyticClosure(_law, arrays_of(TWO_SLOW_CURRENTS), SLOW_CURRENT_INPUTS, SLOW_CURRENT_OUTPUTS)
+    return AnalyticClosure(law=_law, parameters=arrays_of(TWO_SLOW_CURRENTS), inputs=SLOW_CURRENT_INPUTS, outputs=SLOW_CURRENT_OUTPUTS)
 
 
 def _law(p: dict[str, Array], values: Float[Array, "inputs *cells"]) -> Float[Array, "outputs *cells"]:

@@ -156,7 +156,7 @@ def run(config: Config, workspace: Workspace) -> Result:
         reentry = workspace.stage("reentry", lambda: sheet.reentry(config.reentry_ms))
         summary |= {
             "reentry_alive_ms": reentry.alive_ms,
-            "reentry_period_ms": finite_or_none(reentry.period_ms),
+            "reentry_period_ms": finite_or_none(np.float64(reentry.period_ms)),
             "reentry_states_possible": str(reentry.inside),
         }
     curves = {"full": truth, "learned": tests[0], **others}
@@ -199,8 +199,8 @@ def _trained(
             bar.advance(1)
     marks = {
         "regression_loss": float(np.mean(begun.losses[-100:])),
-        "training_apd_rms_ms": finite_or_none(min(late)),
-        "training_velocity_rms_percent": finite_or_none(float(np.sqrt(np.mean(error**2)))),
+        "training_apd_rms_ms": finite_or_none(np.float64(min(late))),
+        "training_velocity_rms_percent": finite_or_none(np.sqrt(np.mean(error**2))),
     }
     return cell, problem, marks
 
@@ -234,10 +234,10 @@ def _scores(name: str, found: list[dict[str, np.ndarray]], truth: dict[str, np.n
         "premature_velocity_rms_percent": over("velocity", every, early),
     }
     lost = [int(sum((np.isnan(one[part]) & np.isfinite(truth[part])).sum() for part in ("premature", "velocity"))) for one in found]
-    summary: dict[str, Any] = {f"{name}_{key}": finite_or_none(float(np.mean(numbers))) for key, numbers in values.items()}
+    summary: dict[str, Any] = {f"{name}_{key}": finite_or_none(np.mean(numbers)) for key, numbers in values.items()}
     summary[f"{name}_beats_and_waves_lost"] = max(lost)
     if len(found) > 1:
-        summary |= {f"{name}_{key}_spread": finite_or_none(float(np.std(numbers, ddof=1))) for key, numbers in values.items()}
+        summary |= {f"{name}_{key}_spread": finite_or_none(np.std(numbers, ddof=1)) for key, numbers in values.items()}
     return summary
 
 

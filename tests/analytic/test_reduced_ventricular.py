@@ -147,4 +147,4 @@ def test_impossible_shares_are_refused(share):
 def test_a_closure_of_other_variables_is_refused():
     law = two_slow_currents()
     with pytest.raises(ValueError, match="membrane_potential"):
-        ReducedVentricular.with_law(AnalyticClosure(law.law, law.parameters, law.inputs[::-1], law.outputs))
+        ReducedVentricular.with_law(AnalyticClosure(law=law.law, parameters=law.parameters, inputs=law.inputs[::-1], outputs=law.outputs))

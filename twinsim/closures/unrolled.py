@@ -26,7 +26,9 @@ def unrolled(closure: PerceptronClosure) -> AnalyticClosure:
     biases[0] = biases[0] - weights[0] @ (into.mean / into.scale)
     weights[0] = weights[0] / into.scale[None, :]
     weights[-1], biases[-1] = weights[-1] * out.scale[:, None], biases[-1] * out.scale + out.mean
-    return AnalyticClosure(LAWS[closure.network.activation], (weights, biases), closure.inputs, closure.outputs)
+    return AnalyticClosure(
+        law=LAWS[closure.network.activation], parameters=(weights, biases), inputs=closure.inputs, outputs=closure.outputs
+    )
 
 
 class _Law:
