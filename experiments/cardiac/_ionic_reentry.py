@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
+from experiments.cardiac._paced_cables import in_precision
 from physics import CellModel, Monodomain, TissueStimulus
 from physics.cell_model import Stimulus
 from solvers import Diffusion, Solution, Stepper, TimeMesh, VoxelGrid, simulate, time_mesh
@@ -70,7 +71,7 @@ class Sheet:
         self.cell, self.dt, self.n = cell, dt_ms, round(side_mm / spacing_mm)
         self.grid = VoxelGrid(np.ones((self.n, self.n, 1), bool), (spacing_mm, spacing_mm, 1.0))
         self.kind = cell.initial_state().dtype
-        self.diffusion = Diffusion(self.grid, jnp.full(self.grid.shape, diffusivity, self.kind))
+        self.diffusion = in_precision(Diffusion(self.grid, jnp.full(self.grid.shape, diffusivity)), self.kind)
         self.edge = max(2, round(3.0 / spacing_mm))
         places = (np.arange(PROBES) * 2 + 1) * self.n // (2 * PROBES)
         self.probes = np.ravel_multi_index([part.reshape(-1) for part in np.meshgrid(places, places, indexing="ij")], (self.n, self.n))
@@ -151,5 +152,5 @@ def operations(cell: CellModel) -> float:
     rest = cell.initial_state()
     state = jnp.broadcast_to(rest[:, None], (rest.shape[0], cells)) + jnp.zeros((rest.shape[0], cells), rest.dtype)
     step = jax.jit(lambda state: cell.paced(None).advance(state, jnp.zeros((), rest.dtype), jnp.asarray(0.02, rest.dtype)))
-    cost = step.lower(state).compile().cost_analysis()
-    return float(cost["flops"] + cost.get("transcendentals", 0.0)) / cells
+    cost = step.lower(state).compile().cost_analysis() or {}
+    return float(cost.get("flops", 0.0) + cost.get("transcendentals", 0.0)) / cells

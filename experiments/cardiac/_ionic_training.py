@@ -11,7 +11,7 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
-from experiments.cardiac._paced_cables import velocities
+from experiments.cardiac._paced_cables import in_precision, velocities
 from experiments.cardiac._paced_cells import STIMULUS, STIMULUS_MS, paced
 from physics import (
     SLOW_CURRENT_INPUTS,
@@ -456,7 +456,7 @@ def with_velocities(
         iterations: Each takes one more velocity per parameter and cable.
     """
     place = Coordinates(cell, FAST_PARTS, network=False)
-    shares = problem.recorded.open_shares[lines[:, 0]]
+    shares = jnp.asarray(problem.recorded.open_shares[lines[:, 0]])
 
     def errors(point: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         moved = fast(place.learned(jnp.asarray(point)))
@@ -482,7 +482,7 @@ def with_velocities(
 
 def single[T](tree: T) -> T:
     """All numbers in float32."""
-    return jax.tree.map(lambda leaf: leaf.astype(jnp.float32) if eqx.is_inexact_array(leaf) else leaf, tree)
+    return in_precision(tree, jnp.float32)
 
 
 def levenberg_marquardt(

@@ -1,5 +1,7 @@
 """Plane waves along many cables at once, each of cells in one state: velocity after any pacing, rest or drug."""
 
+from typing import Any
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -30,7 +32,7 @@ def velocities(cell: CellModel, states: np.ndarray, spacing_mm: float, diffusivi
     cables, count = states.shape[1], round(LENGTH_MM / spacing_mm)
     grid = VoxelGrid(np.ones((cables, count, 1), bool), (1.0, spacing_mm, 1.0))
     along = jnp.full(grid.shape, diffusivity, states.dtype)
-    diffusion = Diffusion(grid, (0 * along, along, 0 * along))
+    diffusion = in_precision(Diffusion(grid, (0 * along, along, 0 * along)), states.dtype)
     spread = _per_cell(cell, cables, count)
     pulse = TissueStimulus(grid, box_fraction(grid, (0, 0, 0), (cables, STIMULATED_MM, 1)), STIMULUS, STIMULUS_MS)
     equation = Monodomain(spread, diffusion, (pulse,)).for_step(dt_ms)
@@ -44,6 +46,11 @@ def velocities(cell: CellModel, states: np.ndarray, spacing_mm: float, diffusivi
     inside = (x > FROM_MM) & (x < TO_MM)
     arrived = np.isfinite(times[:, inside]).all(axis=1)
     return np.array([np.polyfit(line[inside], x[inside], 1)[0] if there else np.nan for line, there in zip(times, arrived, strict=True)])
+
+
+def in_precision[T](tree: T, dtype: Any) -> T:
+    """All numbers in one precision."""
+    return jax.tree.map(lambda leaf: leaf.astype(dtype) if eqx.is_inexact_array(leaf) else leaf, tree)
 
 
 @eqx.filter_jit
