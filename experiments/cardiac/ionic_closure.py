@@ -120,7 +120,7 @@ def run(config: Config, workspace: Workspace) -> Result:
 
     def of_reduced(cell: Any) -> dict[str, np.ndarray]:
         cell, twice = training.fast(cell), np.tile(shares, (2, 1))
-        return measured(*(cell.blocked(part[:, 0], part[:, 1]) for part in (shares, many, twice)))
+        return measured(*(cell.blocked(*jnp.asarray(part.T)) for part in (shares, many, twice)))
 
     truth = workspace.stage("full", lambda: measured(*(training.dosed(full, part) for part in (shares, many, np.tile(shares, (2, 1))))))
     tests: list[dict[str, np.ndarray]] = []

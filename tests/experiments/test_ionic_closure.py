@@ -26,6 +26,7 @@ def toy_beats():
     return full, training.Recorded.of(full, open_shares, starts, 0.1)
 
 
+@pytest.mark.slow
 def test_training_on_currents_and_then_in_the_solver():
     """Two beats of two cells, four units: the loss falls by half in either stage, and the durations come near."""
     full, recorded = toy_beats()
@@ -58,6 +59,7 @@ def test_the_residual_has_the_derivative_that_training_follows():
     assert float(slope) == pytest.approx(float(central), rel=1e-6)
 
 
+@pytest.mark.slow
 def test_the_shipped_cell_beside_the_full_one(tmp_path):
     """At a rate and at blocks that training has not seen."""
     summary = run(TOY, Workspace(tmp_path, progress=False)).summary
