@@ -57,6 +57,10 @@ from physics.cell_ohara_rudy_cipa_2017 import OHaraRudyCipa2017 as OHaraRudyCipa
 from physics.cell_populations import CellPopulations as CellPopulations
 from physics.cell_populations import LogRate as LogRate
 from physics.cell_populations import lotka_volterra_rest as lotka_volterra_rest
+from physics.cell_reduced_ventricular import REDUCED_VENTRICULAR as REDUCED_VENTRICULAR
+from physics.cell_reduced_ventricular import SLOW_CURRENT_INPUTS as SLOW_CURRENT_INPUTS
+from physics.cell_reduced_ventricular import SLOW_CURRENT_OUTPUTS as SLOW_CURRENT_OUTPUTS
+from physics.cell_reduced_ventricular import ReducedVentricular as ReducedVentricular
 from physics.cell_state import CellState as CellState
 from physics.cell_ten_tusscher_2006 import TenTusscher2006 as TenTusscher2006
 from physics.cell_tor_ord_2019 import TorOrd2019 as TorOrd2019
@@ -260,6 +264,8 @@ from physics.sensor_gain import monopole_gain as monopole_gain
 from physics.sensor_gain import region_gain as region_gain
 from physics.shock import Shock as Shock
 from physics.shock import patches as patches
+from physics.slow_currents import TWO_SLOW_CURRENTS as TWO_SLOW_CURRENTS
+from physics.slow_currents import two_slow_currents as two_slow_currents
 from physics.spike_times import arrival_times as arrival_times
 from physics.spiking_network import SpikingNetwork as SpikingNetwork
 from physics.spiking_network import SpikingRecord as SpikingRecord

@@ -6,7 +6,12 @@ import jax.numpy as jnp
 from jax.nn import sigmoid
 from jaxtyping import Array, Float
 
-from physics.bueno_orovio_parameters import BUENO_OROVIO_2008_ENDO, BUENO_OROVIO_2008_EPI, BUENO_OROVIO_2008_MID
+from physics.bueno_orovio_parameters import (
+    BUENO_OROVIO_2008_ENDO,
+    BUENO_OROVIO_2008_EPI,
+    BUENO_OROVIO_2008_MID,
+    BUENO_OROVIO_2008_TNNP,
+)
 from physics.cell_model import CellModel, Cells, Gates, Others, Scalar, Stacked
 from physics.parameters import arrays_of
 from solvers import stack_rows
@@ -82,9 +87,14 @@ class BuenoOrovio2008(CellModel):
     amplitude_mv: Scalar
 
     @classmethod
-    def published(cls, layer: Literal["epi", "mid", "endo"] = "epi") -> "BuenoOrovio2008":
-        """The cell of one layer of the wall with the values of the paper."""
-        sets = {"epi": BUENO_OROVIO_2008_EPI, "mid": BUENO_OROVIO_2008_MID, "endo": BUENO_OROVIO_2008_ENDO}
+    def published(cls, layer: Literal["epi", "mid", "endo", "tnnp"] = "epi") -> "BuenoOrovio2008":
+        """The cell of one layer of the wall with the values of the paper, or the one that follows ten Tusscher et al. (2004), tnnp."""
+        sets = {
+            "epi": BUENO_OROVIO_2008_EPI,
+            "mid": BUENO_OROVIO_2008_MID,
+            "endo": BUENO_OROVIO_2008_ENDO,
+            "tnnp": BUENO_OROVIO_2008_TNNP,
+        }
         return cls(**arrays_of(sets[layer]))
 
     @property

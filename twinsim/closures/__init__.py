@@ -6,6 +6,8 @@ from twinsim.closures.checkpoint import save_closure as save_closure
 from twinsim.closures.ensemble import EnsembleClosure as EnsembleClosure
 from twinsim.closures.graph_flow import GraphFlow as GraphFlow
 from twinsim.closures.graph_network import GraphNetwork as GraphNetwork
+from twinsim.closures.ionic import ionic_closure as ionic_closure
+from twinsim.closures.ionic import save_ionic_closure as save_ionic_closure
 from twinsim.closures.learned import LearnedClosure as LearnedClosure
 from twinsim.closures.learned import network_parameters as network_parameters
 from twinsim.closures.pattern_conductivity import PatternConductivity as PatternConductivity
@@ -15,3 +17,4 @@ from twinsim.closures.scaling import Standardisation as Standardisation
 from twinsim.closures.scaling import TrainingRange as TrainingRange
 from twinsim.closures.training import Training as Training
 from twinsim.closures.training import train as train
+from twinsim.closures.unrolled import unrolled as unrolled

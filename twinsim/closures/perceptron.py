@@ -11,11 +11,18 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from physics import Variable
+from solvers.elementary import rational_tanh
 from twinsim.closures.learned import LearnedClosure
 from twinsim.closures.scaling import Standardisation, TrainingRange
 from twinsim.errors import InputError, near_misses
 
-ACTIVATIONS: dict[str, Callable[[Array], Array]] = {"tanh": jnp.tanh, "gelu": jax.nn.gelu, "silu": jax.nn.silu, "softplus": jax.nn.softplus}
+ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
+    "tanh": jnp.tanh,
+    "rational_tanh": rational_tanh,
+    "gelu": jax.nn.gelu,
+    "silu": jax.nn.silu,
+    "softplus": jax.nn.softplus,
+}
 
 
 class Perceptron(nnx.Module):
@@ -26,7 +33,7 @@ class Perceptron(nnx.Module):
 
     Args:
         sizes: Components in, hidden units per layer, components out.
-        activation: ``tanh``, ``gelu``, ``silu`` or ``softplus``.
+        activation: ``tanh``, ``rational_tanh`` (no exponential, half the time on a CPU), ``gelu``, ``silu`` or ``softplus``.
         dtype: Of the weights.
         rngs: Where the weights come from: normal, variance 1 / inputs; the last layer is a tenth of that, so that an untrained closure
             says nearly nothing.
