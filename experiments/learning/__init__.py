@@ -1,0 +1,1 @@
+"""Learned laws inside of solvers, beside the classical remedies."""
