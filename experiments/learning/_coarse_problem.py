@@ -52,6 +52,10 @@ class CoarseProblem(eqx.Module):
         """The closures, with scales from the truth."""
 
     @abstractmethod
+    def field(self, state: Array) -> Array:
+        """What diffuses."""
+
+    @abstractmethod
     def compare(self, state: Array) -> Array:
         """What of a state is compared in training."""
 
@@ -88,7 +92,7 @@ class CoarseProblem(eqx.Module):
             blank = PerceptronClosure.create(0, FACE_INPUTS, FACE_OUTPUTS)
             corrected = CorrectedDiffusion(diffusion, grid.cells(member["pattern"]), blank, self.reaction_time(member))
             length = jnp.asarray(self.interval, states.dtype)
-            return jax.vmap(lambda state: corrected.features(self.compare(state), length))(states)
+            return jax.vmap(lambda state: corrected.features(self.field(state), length))(states)
 
         features = np.moveaxis(np.asarray(jax.jit(jax.vmap(seen))(members, jnp.asarray(truth[:, :: max(1, truth.shape[1] // 12)]))), 2, 0)
         features = features.reshape(len(FACE_INPUTS), -1)

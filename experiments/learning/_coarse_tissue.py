@@ -53,22 +53,17 @@ class CoarseTissue(CoarseProblem):
         pattern = cut(member["pattern"], refined)
         axes = sum(n > 1 for n in pattern.shape)
         number = self.interval * DIFFUSIVITIES[1] * 4 * axes / self.spacing**2 * refined
-        operator: Operator
-        if remedy == "none":
-            operator = Diffusion(grid, pattern, member["diffusivity"])
-        elif remedy == "order four":
+        plain = Diffusion(grid, pattern, member["diffusivity"])
+        operator: Operator = plain
+        if remedy == "order four":
             operator, number = Diffusion(grid, pattern, member["diffusivity"], interior_order=4), 4 / 3 * number
-        else:
+        elif remedy == "fitted":
             tensor = member["diffusivity"] * pattern[..., None, None] * jnp.eye(3, dtype=pattern.dtype)
             axes_only = ((1, 0, 0), (0, 1, 0), (0, 0, 1))
             operator, number = LatticeDiffusion(grid, tensor, front_fit(self.cell), directions=axes_only), 3 * number
-        if model is None:
-            diffused: Stepper = RungeKuttaChebyshev2(operator, stages_for(1.05 * number))
-        else:
-            assert isinstance(operator, Diffusion)
-            diffused = CorrectedDiffusion(
-                operator, grid.cells(pattern), model, self.reaction_time(member), stages_for(4.2 * number)
-            )
+        diffused: Stepper = RungeKuttaChebyshev2(operator, stages_for(1.05 * number))
+        if model is not None:
+            diffused = CorrectedDiffusion(plain, grid.cells(pattern), model, self.reaction_time(member), stages_for(4.2 * number))
         return Strang(RushLarsen(StimulatedCells(self.cell, ()), 2), OnComponents(diffused, 0, 1))
 
     def reaction_time(self, member: dict[str, Array]) -> Array:
@@ -79,6 +74,10 @@ class CoarseTissue(CoarseProblem):
     def untrained(self, seed: int, members: dict[str, Array], truth: np.ndarray, hidden: tuple[int, ...]) -> PerceptronClosure:
         """For the fluxes of the potential."""
         return self.face_closure(seed, members, truth, hidden)
+
+    def field(self, state: Array) -> Array:
+        """The potential."""
+        return state[0]
 
     def compare(self, state: Array) -> Array:
         """The potential."""

@@ -1,7 +1,9 @@
 """What the neural operators learn: a step of Gray-Scott between walls, and activation times in tissue, by the classical solvers."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -13,11 +15,12 @@ from solvers import Diffusion, RungeKuttaChebyshev2, VoxelGrid, eikonal, stages_
 from solvers.rate import Rate, Sum, as_rate
 from solvers.shapes import Scalar
 from solvers.space.stacked import PerComponent
+from solvers.status import raise_for_status
 
-GRAY_SCOTT_SIDE = 0.64  # with the diffusivities of benchmarks/gray_scott some five spots across
+GRAY_SCOTT_SIDE = 0.4  # with the diffusivities of benchmarks/gray_scott some three spots across
 DIFFUSIVITIES = (2e-5, 1e-5)
 FEED, KILL = 0.04, 0.06
-INTERVAL = 100.0
+INTERVAL = 50.0
 SPECIES = (Variable("substrate", "1"), Variable("autocatalyst", "1"))
 
 SHEET_MM = 48.0
@@ -68,7 +71,7 @@ def gray_scott(start: Float[Array, "members species x y"], steps: int, snapshots
 
 
 def gray_scott_starts(generator: np.random.Generator, members: int, voxels: int) -> np.ndarray:
-    """Two to six blobs of the autocatalyst at random places, cell means on a grid that is four times finer than 16."""
+    """Two to six blobs of the autocatalyst at random places, at the voxel centres."""
     x = (np.arange(voxels) + 0.5) * GRAY_SCOTT_SIDE / voxels
     found = np.zeros((members, 2, voxels, voxels), np.float32)
     for state in found:
@@ -91,7 +94,9 @@ def tissue_samples(generator: np.random.Generator, samples: int, voxels: int) ->
         wave = np.zeros((voxels, voxels))
         for k in range(4):
             for m in range(4):
-                wave += generator.normal() / (1 + k * k + m * m) * np.outer(np.cos(np.pi * k * x / SHEET_MM), np.cos(np.pi * m * x / SHEET_MM))
+                wave += (
+                    generator.normal() / (1 + k * k + m * m) * np.outer(np.cos(np.pi * k * x / SHEET_MM), np.cos(np.pi * m * x / SHEET_MM))
+                )
         share = 1 / (1 + np.exp(-2 * wave))
         if generator.uniform() < 0.5:
             (a, b), radius = generator.uniform(0.2, 0.8, 2) * SHEET_MM, generator.uniform(4, 9)
@@ -101,23 +106,26 @@ def tissue_samples(generator: np.random.Generator, samples: int, voxels: int) ->
     return {"speed": speed, "source": source.astype(np.float32)}
 
 
-def activation(speed: Float[Array, "members x y"], source: Float[Array, "members 2"]) -> Float[Array, "members x y"]:
-    """Arrival times from a ball of 3 mm round each source that is excited as in uniform tissue, by the eikonal solver."""
+@jax.jit
+def activation_of(speed: Float[Array, "x y"], source: Float[Array, "2"]) -> tuple[Float[Array, "x y"], Array]:
+    """Arrival times from a ball of 3 mm round the source that is excited as in uniform tissue, and the status of the eikonal solver."""
     voxels = speed.shape[-1]
-    grid = square(voxels, SHEET_MM)
+    far = distances(source, voxels).astype(speed.dtype)
+    own = speed[tuple(jnp.clip((source / SHEET_MM * voxels).astype(int), 0, voxels - 1))]
+    start = jnp.where(far <= jnp.maximum(3.0, 1.5 * SHEET_MM / voxels), far / own, jnp.inf)
+    found = eikonal(square(voxels, SHEET_MM), start.reshape(-1), speed=speed[..., None])
+    return found.times.reshape(voxels, voxels), found.status
 
-    @jax.jit
-    def member(pair: tuple[Array, Array]) -> tuple[Array, Array]:
-        field, at = pair
-        far = distances(at, voxels).astype(field.dtype)
-        own = field[tuple(jnp.clip((at / SHEET_MM * voxels).astype(int), 0, voxels - 1))]
-        start = jnp.where(far <= jnp.maximum(3.0, 1.5 * SHEET_MM / voxels), far / own, jnp.inf)
-        found = eikonal(grid, start.reshape(-1), speed=field[..., None])
-        return found.times.reshape(voxels, voxels), found.status
 
-    times, status = jax.lax.map(member, (speed, source))
-    if int(jnp.max(status)):
-        raise RuntimeError(f"got status {int(jnp.max(status))} from the eikonal solver; expected success; do: raise its rounds")
+@jax.jit
+def _activations(speed: Array, source: Array) -> tuple[Array, Array]:
+    return jax.lax.map(lambda pair: activation_of(*pair), (speed, source))
+
+
+def activation(speed: Float[Array, "members x y"], source: Float[Array, "members 2"]) -> Float[Array, "members x y"]:
+    """Of several sheets; raises where one did not converge."""
+    times, status = _activations(speed, source)
+    raise_for_status(status)
     return times
 
 
@@ -137,3 +145,145 @@ def means(fields: Any, voxels: int) -> Any:
     """Of blocks of the last two axes, down to ``voxels`` per axis."""
     factor = fields.shape[-1] // voxels
     return fields.reshape(*fields.shape[:-2], voxels, factor, voxels, factor).mean((-3, -1))
+
+
+class Pairs(NamedTuple):
+    """Samples along the first axis: what goes in and what comes out."""
+
+    before: np.ndarray
+    after: np.ndarray
+
+
+@dataclass(frozen=True)
+class Scheme:
+    """A classical solver: its answers for the tests, and a program with arguments for one field, to be timed."""
+
+    name: str
+    found: np.ndarray
+    program: Callable[..., Any]
+    example: tuple[Any, ...]
+
+
+class OperatorProblem(Protocol):
+    """What can be learned."""
+
+    name: str
+    title: str
+    inputs: tuple[Variable, ...]
+    outputs: tuple[Variable, ...]
+    rolls: bool
+
+    def data(self, seed: int, samples: int, voxels: int) -> Pairs:
+        """From the truth on twice as many voxels."""
+        ...
+
+    def classical(self, seed: int, samples: int, voxels: int) -> list[Scheme]:
+        """Solvers of several resolutions on the same fields."""
+        ...
+
+    def error(self, found: np.ndarray, truth: np.ndarray) -> float:
+        """Relative, the mean over the samples."""
+        ...
+
+    def guess(self, data: Pairs) -> np.ndarray:
+        """The best answer that does not look at the input."""
+        ...
+
+    def rollout(self, seed: int, members: int, voxels: int) -> np.ndarray:
+        """``(members, times, components, x, y)``, where the map can be repeated."""
+        ...
+
+
+def relative(found: np.ndarray, truth: np.ndarray) -> float:
+    """Of the last component, root of the sum of squares over that of the truth, mean over the samples."""
+    gap = ((found - truth)[:, -1] ** 2).sum((-2, -1))
+    return float(np.sqrt(gap / (truth[:, -1] ** 2).sum((-2, -1))).mean())
+
+
+SNAPSHOTS, TRUE_STEPS = 10, 20
+
+
+class GrayScottProblem:
+    """The state of Gray-Scott to that 50 units of time later."""
+
+    name, title, rolls = "gray_scott", "Gray-Scott between walls", True
+    inputs = outputs = SPECIES
+
+    def rollout(self, seed: int, members: int, voxels: int) -> np.ndarray:
+        """Of spots that grow and divide."""
+        start = gray_scott_starts(np.random.default_rng(seed), members, 2 * voxels)
+        return means(np.asarray(gray_scott(jnp.asarray(start), TRUE_STEPS * max(1, voxels // 32), SNAPSHOTS)), voxels)
+
+    def data(self, seed: int, samples: int, voxels: int) -> Pairs:
+        """All intervals of some rollouts."""
+        states = self.rollout(seed, -(-samples // SNAPSHOTS), voxels)
+        before, after = (part.reshape(-1, *states.shape[2:])[:samples] for part in (states[:, :-1], states[:, 1:]))
+        return Pairs(before, after)
+
+    def classical(self, seed: int, samples: int, voxels: int) -> list[Scheme]:
+        """Stabilised Runge-Kutta, order four in space, on as many and on half the voxels."""
+        before = self.data(seed, samples, voxels).before
+        found = []
+        for divided, steps in ((1, 20), (1, 10), (2, 20), (2, 10)):
+            start = jnp.asarray(means(before, voxels // divided))
+            solve = partial(_gray_scott_once, steps=steps)
+            after = np.asarray(solve(start)).repeat(divided, -1).repeat(divided, -2)
+            found.append(Scheme(f"solver {voxels // divided} voxels {steps} steps", after, solve, (start[:1],)))
+        return found
+
+    def error(self, found: np.ndarray, truth: np.ndarray) -> float:
+        """Of the autocatalyst."""
+        return relative(found, truth)
+
+    def guess(self, data: Pairs) -> np.ndarray:
+        """The mean."""
+        return data.after.mean(0)
+
+
+class ActivationProblem:
+    """Speeds and a source to activation times."""
+
+    name, title, rolls = "activation", "Activation times of sheets", False
+    inputs, outputs = TISSUE_INPUTS, TISSUE_OUTPUTS
+
+    def sheets(self, seed: int, samples: int, voxels: int) -> dict[str, np.ndarray]:
+        """On twice as many voxels."""
+        return tissue_samples(np.random.default_rng(seed), samples, 2 * voxels)
+
+    def data(self, seed: int, samples: int, voxels: int) -> Pairs:
+        """Means over the voxels of what the eikonal solver gives on half as wide ones."""
+        sheets = self.sheets(seed, samples, voxels)
+        times = np.asarray(activation(jnp.asarray(sheets["speed"]), jnp.asarray(sheets["source"])))
+        speed = jnp.asarray(means(sheets["speed"], voxels))
+        return Pairs(np.asarray(tissue_inputs(speed, jnp.asarray(sheets["source"]))), means(times, voxels)[:, None])
+
+    def classical(self, seed: int, samples: int, voxels: int) -> list[Scheme]:
+        """The eikonal solver on as many, half and a quarter of the voxels, interpolated."""
+        sheets = self.sheets(seed, samples, voxels)
+        source, found = jnp.asarray(sheets["source"]), []
+        for divided in (1, 2, 4):
+            speed = jnp.asarray(means(sheets["speed"], voxels // divided))
+            times = jnp.asarray(activation(speed, source))
+            finer = np.asarray(jax.image.resize(times, (samples, voxels, voxels), "linear"))
+            found.append(Scheme(f"eikonal {voxels // divided} voxels", finer[:, None], activation_of, (speed[0], source[0])))
+        return found
+
+    def error(self, found: np.ndarray, truth: np.ndarray) -> float:
+        """Of the times."""
+        return relative(found, truth)
+
+    def guess(self, data: Pairs) -> np.ndarray:
+        """The mean."""
+        return data.after.mean(0)
+
+    def rollout(self, seed: int, members: int, voxels: int) -> np.ndarray:
+        """There is none."""
+        raise NotImplementedError("got a rollout of activation times; expected none, they are no state; do: look at rolls first")
+
+
+@partial(jax.jit, static_argnames="steps")
+def _gray_scott_once(start: Array, steps: int) -> Array:
+    return gray_scott(start, steps, 1)[:, 1]
+
+
+PROBLEMS: dict[str, OperatorProblem] = {one.name: one for one in (GrayScottProblem(), ActivationProblem())}

@@ -25,9 +25,7 @@ class DeepOperator(nnx.Module):
     Source: Lu et al. (2021), Nature Machine Intelligence 3, 218, equation 2 (unstacked).
     """
 
-    def __init__(
-        self, sizes: tuple[int, int, int], layers: int, sensors: int, rank: int, dtype: jnp.dtype, *, rngs: nnx.Rngs
-    ) -> None:
+    def __init__(self, sizes: tuple[int, int, int], layers: int, sensors: int, rank: int, dtype: jnp.dtype, *, rngs: nnx.Rngs) -> None:
         inputs, units, outputs = sizes
         self.sensors, self.rank = sensors, rank
         hidden = (units,) * layers

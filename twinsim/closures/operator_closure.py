@@ -135,7 +135,7 @@ class OperatorClosure(LearnedClosure):
     def skeleton(cls, architecture: dict[str, Any], inputs: tuple[Variable, ...], outputs: tuple[Variable, ...]) -> "OperatorClosure":
         """A closure of the same structure with arrays that are to be replaced."""
         given = dict(architecture)
-        samples = None
+        samples: tuple[Array, Array] | None = None
         if given.pop("ranged"):
-            samples = tuple(jnp.zeros((1, len(side), 1, 2), given["dtype"]) for side in (inputs, outputs))
+            samples = (jnp.zeros((1, len(inputs), 1, 2), given["dtype"]), jnp.zeros((1, len(outputs), 1, 2), given["dtype"]))
         return cls.create(0, inputs, outputs, samples=samples, **given)

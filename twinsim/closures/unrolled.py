@@ -44,7 +44,10 @@ def train_unrolled(
     seed: int = 0,
     progress: Callable[[int, int, float], None] | None = None,
 ) -> list[Training]:
-    r"""Minimises $\overline{(c(u^n) - c(\hat u^n))^2} / \overline{c(\hat u)^2}$ over windows of the truth, with a growing horizon.
+    r"""Minimises $\overline{(c(u^n) - c(\hat u^n))^2}\,/\,\overline{c(\hat u^n)^2}$ of windows of the truth, with a growing horizon.
+
+    The means are over the steps and places of a window, so that small states count as much as large ones (down to a thousandth of the
+    mean over all, in square).
 
     A window begins with a state of the truth; the solver with the closure inside goes on from there for ``steps`` steps, each a checkpoint
     of reverse mode, and every step is compared. A closure that is right for one step may be unstable over many, and with a short horizon
@@ -112,6 +115,7 @@ def _loss(
 ) -> Float[Array, ""]:
     def window(member: Any, state: Array, after: Array) -> Float[Array, ""]:
         found = unroll(stepper(model, member), state, length, after.shape[0])
-        return jnp.mean((jax.vmap(compare)(found) - jax.vmap(compare)(after)) ** 2) / scale
+        wanted = jax.vmap(compare)(after)
+        return jnp.mean((jax.vmap(compare)(found) - wanted) ** 2) / (jnp.mean(wanted**2) + 1e-3 * scale)
 
     return jnp.mean(jax.vmap(window)(*batch))
