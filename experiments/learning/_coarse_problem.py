@@ -1,7 +1,7 @@
 """What the coarse problems have in common: random voxel images, the same image with its voxels cut, and means over what was cut."""
 
 from abc import abstractmethod
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import equinox as eqx
 import jax
@@ -30,9 +30,13 @@ class CoarseProblem(eqx.Module):
     interval: eqx.AbstractVar[float]
     unit: eqx.AbstractVar[str]
     error_unit: eqx.AbstractVar[str]
+    horizons: ClassVar[tuple[int, ...]]
+    iterations: ClassVar[tuple[int, ...]]
+    learning_rates: ClassVar[tuple[float, ...]]
+    hidden: ClassVar[tuple[int, ...]]
 
     @abstractmethod
-    def sample(self, generator: np.random.Generator, shape: tuple[int, int, int]) -> dict[str, np.ndarray]:
+    def sample(self, generator: np.random.Generator, shape: tuple[int, int, int]) -> dict[str, Any]:
         """A random image with parameters."""
 
     @abstractmethod
@@ -42,6 +46,10 @@ class CoarseProblem(eqx.Module):
     @abstractmethod
     def stepper(self, member: dict[str, Array], refined: int, model: PyTree | None = None, remedy: Remedy = "none") -> Stepper:
         """The solver on the refined grid; on the image's own voxels with a closure or a classical remedy, if one is named."""
+
+    @abstractmethod
+    def corrected(self, stepper: Any) -> CorrectedDiffusion:
+        """The diffusion with its closure, out of a solver made with one."""
 
     @abstractmethod
     def reaction_time(self, member: dict[str, Array]) -> Array:
@@ -66,8 +74,8 @@ class CoarseProblem(eqx.Module):
     def grid(self, member: dict[str, Array], refined: int) -> VoxelGrid:
         """The image's voxels, each cut."""
         mask = cut(member["mask"], refined)
-        spacing = tuple(self.spacing / refined if n > 1 else self.spacing for n in member["mask"].shape)
-        blank = VoxelGrid(np.ones(mask.shape, bool), spacing)
+        x, y, z = (self.spacing / refined if n > 1 else self.spacing for n in member["mask"].shape)
+        blank = VoxelGrid(np.ones(mask.shape, bool), (x, y, z))
         return eqx.tree_at(lambda grid: grid.mask, blank, mask)
 
     def rollout(self, stepper: Stepper, state: Array, steps: int, substeps: int, restrict: Any = None) -> Array:
@@ -124,7 +132,7 @@ def block_means(cells: Float[Array, "*batch cells"], shape: tuple[int, int, int]
     return blocks.mean((-5, -3, -1)).reshape(*cells.shape[:-1], -1)
 
 
-def centres(shape: tuple[int, int, int], spacing: float, per_voxel: int) -> tuple[Array, ...]:
+def centres(shape: tuple[int, ...], spacing: float, per_voxel: int) -> tuple[Array, ...]:
     """Coordinates along each axis of points that cut each voxel, shaped to be added; zero along an axis of one voxel."""
     found = []
     for axis, n in enumerate(shape):

@@ -1,6 +1,6 @@
 """Waves of excitation on coarse voxels."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
@@ -27,7 +27,12 @@ class CoarseTissue(CoarseProblem):
     unit: str = eqx.field(static=True, default="ms")
     error_unit: str = eqx.field(static=True, default="ms")
 
-    def sample(self, generator: np.random.Generator, shape: tuple[int, int, int]) -> dict[str, np.ndarray]:
+    horizons: ClassVar[tuple[int, ...]] = (5, 20)
+    iterations: ClassVar[tuple[int, ...]] = (400, 160)
+    learning_rates: ClassVar[tuple[float, ...]] = (1e-2, 3e-3)
+    hidden: ClassVar[tuple[int, ...]] = (8, 8)
+
+    def sample(self, generator: np.random.Generator, shape: tuple[int, int, int]) -> dict[str, Any]:
         """Coupling, holes, diffusivity and where the wave begins."""
         mask = random_mask(generator, shape, (0.72, 0.9))
         inside = np.argwhere(mask)
@@ -65,6 +70,10 @@ class CoarseTissue(CoarseProblem):
         if model is not None:
             diffused = CorrectedDiffusion(plain, grid.cells(pattern), model, self.reaction_time(member), stages_for(4.2 * number))
         return Strang(RushLarsen(StimulatedCells(self.cell, ()), 2), OnComponents(diffused, 0, 1))
+
+    def corrected(self, stepper: Any) -> CorrectedDiffusion:
+        """See :class:`CoarseProblem`."""
+        return stepper.full.stepper
 
     def reaction_time(self, member: dict[str, Array]) -> Array:
         """A tenth of the time of the front."""

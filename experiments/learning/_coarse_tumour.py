@@ -1,6 +1,6 @@
 """Tumour growth on coarse voxels."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
@@ -34,7 +34,12 @@ class CoarseTumour(CoarseProblem):
     unit: str = eqx.field(static=True, default="day")
     error_unit: str = eqx.field(static=True, default="relative")
 
-    def sample(self, generator: np.random.Generator, shape: tuple[int, int, int]) -> dict[str, np.ndarray]:
+    horizons: ClassVar[tuple[int, ...]] = (4, 16)
+    iterations: ClassVar[tuple[int, ...]] = (400, 120)
+    learning_rates: ClassVar[tuple[float, ...]] = (1e-2, 3e-3)
+    hidden: ClassVar[tuple[int, ...]] = (12, 12)
+
+    def sample(self, generator: np.random.Generator, shape: tuple[int, int, int]) -> dict[str, Any]:
         """Tissue, outline, diffusivity, rate and a seed somewhere."""
         white = random_image(generator, shape)
         mask = random_mask(generator, shape, (0.42, 0.75))
@@ -82,6 +87,10 @@ class CoarseTumour(CoarseProblem):
         high = 2 * jnp.cosh(kappa) - 2
         bend = 12 * (high - kappa**2) / high**2
         return eqx.tree_at(lambda d: d.correction, diffusion, tuple(bend * weight for weight in diffusion.correction or ()))
+
+    def corrected(self, stepper: Any) -> CorrectedDiffusion:
+        """See :class:`CoarseProblem`."""
+        return stepper.equation.fluxes
 
     def reaction_time(self, member: dict[str, Array]) -> Array:
         """One over the rate."""

@@ -1,6 +1,6 @@
 """A network inside of the fluxes of a coarse grid, trained through the solver to give what a four times finer grid gives."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import Any, Literal
 
@@ -61,13 +61,13 @@ class Config:
     """Edge of a three-dimensional image that the same networks, trained on planes, are tried on; 0 for none."""
     timing_voxels: int = 48
     """Edge of the image that programs are timed on."""
-    horizons: tuple[int, ...] = (5, 20)
-    """Steps of the solver in a window of the training, growing."""
-    iterations: tuple[int, ...] = (500, 250)
+    horizons: tuple[int, ...] = ()
+    """Steps of the solver in a window of the training, growing; the problem's own where none is named, as in the next three."""
+    iterations: tuple[int, ...] = ()
     """Of the optimiser, for each horizon."""
-    learning_rates: tuple[float, ...] = (1e-2, 3e-3)
+    learning_rates: tuple[float, ...] = ()
     """For each horizon."""
-    hidden: tuple[int, ...] = (8, 8)
+    hidden: tuple[int, ...] = ()
     """Units of each hidden layer."""
     repeats: int = 5
     """Timed runs of each program, of which the fastest counts."""
@@ -80,8 +80,8 @@ class Config:
 def run(config: Config, workspace: Workspace) -> Result:
     """Makes the truth on fine voxels, trains, and judges all coarse schemes on images that none has seen."""
     check_options(config, RANGES)
-    _check(config)
     problem = _problem(config.problem)
+    config = _planned(config, problem)
     steps = _steps(problem, config.test_voxels)
     flat = (config.voxels, config.voxels, 1)
     members = _members(problem, config.seed, config.members, flat)
@@ -118,7 +118,7 @@ def run(config: Config, workspace: Workspace) -> Result:
     equal = _equal({name: float(values.mean()) for name, values in errors.items()})
     summary: dict[str, Any] = {
         "problem": config.problem,
-        f"error_coarse_{problem.error_unit}": finite_or_none(errors["coarse"].mean()),
+        f"error_coarse_{problem.error_unit}": finite_or_none(float(errors["coarse"].mean())),
         f"error_learned_{problem.error_unit}": finite_or_none(each.mean()),
         f"error_learned_spread_{problem.error_unit}": finite_or_none(each.std(ddof=1)) if len(each) > 1 else None,
         f"error_learned_worst_image_{problem.error_unit}": finite_or_none(np.max(learned)),
@@ -174,21 +174,25 @@ def run(config: Config, workspace: Workspace) -> Result:
     return Result(summary, report, dataset, notes=notes)
 
 
-def _check(config: Config) -> None:
-    lengths = {len(config.horizons), len(config.iterations), len(config.learning_rates)}
-    if len(lengths) != 1 or not config.horizons or not config.hidden:
-        raise InputError(
-            f"{len(config.horizons)} horizons, {len(config.iterations)} iterations and {len(config.learning_rates)} learning rates",
-            "as many of each, and at least one hidden layer",
-            "give one number per horizon",
-        )
+def _planned(config: Config, problem: CoarseProblem) -> Config:
+    """The options with the problem's own plan where none is given."""
+    names = ("horizons", "iterations", "learning_rates", "hidden")
+    config = replace(config, **{name: getattr(config, name) or getattr(problem, name) for name in names})
+    lengths = [len(config.horizons), len(config.iterations), len(config.learning_rates)]
+    if len(set(lengths)) != 1:
+        got = f"{lengths[0]} horizons, {lengths[1]} iterations and {lengths[2]} learning rates"
+        raise InputError(got, "as many of each", "give one number per horizon")
+    if max(config.horizons) >= _steps(problem, config.voxels):
+        got = f"a horizon of {max(config.horizons)} steps"
+        raise InputError(got, f"fewer than {_steps(problem, config.voxels)}", "shorten --horizons or raise --voxels")
+    return config
 
 
 def _problem(name: str) -> CoarseProblem:
     if name == "tumour":
         return CoarseTumour()
     cell = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), MitchellSchaeffer.published())
-    return CoarseTissue(cell)
+    return CoarseTissue(cell=cell)
 
 
 def _steps(problem: CoarseProblem, voxels: int) -> int:
@@ -262,7 +266,7 @@ def _sum_error(problem: CoarseProblem, tests: Any, model: Any) -> float:
     member = jax.tree.map(lambda leaf: leaf[0], tests)
     state = problem.field(problem.start(member, 1))
     stepper = problem.stepper(member, 1, model)
-    diffusion = stepper.equation.fluxes if isinstance(problem, CoarseTumour) else stepper.full.stepper
+    diffusion = problem.corrected(stepper)
     length = jnp.asarray(problem.interval, state.dtype)
     after = np.asarray(diffusion.advance(state, jnp.zeros((), state.dtype), length), float)
     return float(abs(after.sum() - np.asarray(state, float).sum()) / np.asarray(state, float).sum())
@@ -272,8 +276,11 @@ def _times(config: Config, problem: CoarseProblem, model: Any, shape: tuple[int,
     """Seconds of one run of 20 steps of the coarse grid, compiled, the fastest of several."""
     member = jax.tree.map(lambda leaf: leaf[0], _members(problem, config.seed + 2_000_000, 1, shape))
     found = {}
-    jobs: list[tuple[str, int, Any, Remedy]] = [(_name(r), r, None, "none") for r in (1, 2, 3, FINE)]
-    jobs += [(WORDS[remedy], 1, None, remedy) for remedy in REMEDIES] + [("learned", 1, model, "none")]
+    jobs: list[tuple[str, int, Any, Remedy]] = [("learned", 1, model, "none")]
+    for refined in (1, 2, 3, FINE):
+        jobs.append((_name(refined), refined, None, "none"))
+    for remedy in REMEDIES:
+        jobs.append((WORDS[remedy], 1, None, remedy))
     for name, refined, of, remedy in jobs:
 
         def program(member: Any, state: Any, of: Any, refined: int = refined, remedy: Remedy = remedy) -> Any:
@@ -295,7 +302,7 @@ def _times(config: Config, problem: CoarseProblem, model: Any, shape: tuple[int,
 
 def _volume(config: Config, problem: CoarseProblem, models: list[Any]) -> dict[str, Any]:
     """The networks of planes in three dimensions: errors of one image, and times."""
-    shape = (config.volume_voxels,) * 3
+    shape = (config.volume_voxels, config.volume_voxels, config.volume_voxels)
     members = _members(problem, config.seed + 3_000_000, 1, shape)
     steps = _steps(problem, config.volume_voxels)
     wanted = np.asarray(_solved(problem, members, FINE, steps))

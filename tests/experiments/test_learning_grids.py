@@ -37,8 +37,8 @@ def test_operators_beat_a_constant_and_the_solver_of_equal_error_is_named(tmp_pa
 @pytest.mark.parametrize(
     ("experiment", "options", "words"),
     [
-        (coarse_correction, {"iterations": (10,)}, "horizons"),
-        (coarse_correction, {"hidden": ()}, "hidden layer"),
+        (coarse_correction, {"iterations": (10,)}, "as many of each"),
+        (coarse_correction, {"horizons": (500,), "iterations": (1,), "learning_rates": (0.1,)}, "horizon of 500"),
         (coarse_correction, {"voxels": 2}, "--voxels"),
         (operators, {"modes": 40}, "modes"),
         (operators, {"networks": ()}, "at least one"),
