@@ -47,13 +47,13 @@ class Config:
     """Fourier's neural operator with cosines, and DeepONet."""
     seeds: int = 3
     """Trainings from different weights and batches."""
-    samples: int = 160
+    samples: int = 120
     """To learn from."""
-    tests: int = 40
+    tests: int = 20
     """To be judged on; ten rollouts of Gray-Scott come on top."""
     voxels: int = 32
     """Edge of the fields; the truth is made on twice as many."""
-    iterations: int = 300
+    iterations: int = 250
     """Of the optimiser, per training."""
     batch: int = 8
     """Samples per iteration."""
@@ -196,7 +196,7 @@ def _squares(model: OperatorClosure, pair: tuple[jax.Array, jax.Array]) -> jax.A
     """Mean square in the scale of the outputs."""
     before, after = pair
     gap = jnp.moveaxis(model(jnp.moveaxis(before, 1, 0)), 0, 1) - after
-    return jnp.mean((gap / model.output_scale.scale[:, None, None]) ** 2)
+    return jnp.mean((gap / model.output_scale.scale[None, :, None, None]) ** 2)
 
 
 @eqx.filter_jit

@@ -35,8 +35,8 @@ def truth():
     """Logistic growth, exact, of eight members."""
     factor, start = jnp.linspace(0.5, 1.5, 8), jnp.linspace(0.02, 0.6, 8)
     times = 0.25 * jnp.arange(21.0)
-    growth = jnp.exp(factor[:, None] * times)
-    return {"factor": factor}, (start[:, None] * growth / (1 + start[:, None] * (growth - 1)))[..., None]
+    growth, first = jnp.exp(jnp.outer(factor, times)), start[:, None]
+    return {"factor": factor}, (first * growth / (1 + first * (growth - 1)))[..., None]
 
 
 def test_the_law_of_growth_is_found_from_trajectories(truth):
