@@ -113,6 +113,13 @@ class ArteryNetwork(Equation):
         velocity = jnp.where(layout.real, self.initial_velocity[vessel], 0)
         return ArteryState((area, velocity, jnp.zeros(len(layout.nodes), area.dtype)), jnp.full(2, -1, area.dtype))
 
+    def volume(self, state: ArteryState) -> Float[Array, ""]:
+        """Blood in vessels, and in windkessels beyond what they hold unpressed, m³."""
+        area, _, stored = state.flow
+        rate = self.flow()
+        length = jnp.where(rate.per_length > 0, 1 / jnp.where(rate.per_length > 0, rate.per_length, 1), 0)
+        return jnp.sum(area * length) + jnp.sum(rate.outlets.compliance * stored)
+
     def stepper(self, substeps: int | None = None) -> Stepper:
         """The scheme's steps, several in each step of the mesh.
 

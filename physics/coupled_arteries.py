@@ -7,11 +7,10 @@ from difflib import get_close_matches
 import equinox as eqx
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, Float
 
 from physics.artery_cycles import PASCAL_PER_MMHG
-from physics.artery_flow import ArteryFlow, Inlets
 from physics.artery_network import ArteryNetwork
+from physics.artery_ports import ArteryPorts, PerPort, check_free_ends
 from physics.artery_stepper import ArteryState, ArteryStepper
 from physics.artery_viscosity import ViscousWall, relaxed
 from physics.circuit import Circuit
@@ -23,8 +22,6 @@ from solvers.steppers.generalised_alpha import GeneralisedAlpha, Memory, Unknown
 ML_PER_M3, CM_PER_M = 1e6, 1e2
 INTO = {"to_artery": 1.0, "from_artery": -1.0}
 """Kinds of blocks that stand for an artery's end, and the sign of their flow counted into the artery."""
-
-PerPort = Float[Array, " ports"]
 
 
 class CoupledState(eqx.Module):
@@ -76,43 +73,36 @@ class CoupledArteries(Equation):
         """
         if self.network.scheme != "second_order":
             raise ValueError("got a network with openBF's scheme; expected second_order; do: replace(network, scheme='second_order')")
-        rate, layout = self.network.flow(), self.network.layout
-        rows = [layout.nodes.index(node) for _, node in self.ports]
+        rate, ports = self.network.flow(), ArteryPorts.of(self.network, tuple(node for _, node in self.ports))
         names = [block for block, _ in self.ports]
         kinds = {name: group.kind for group in self.circuit.groups for name in group.blocks}
         given = {name: number for group in self.circuit.groups for name, number in zip(group.blocks, group.inputs) if name in names}
-        ends = rate.ends
+        wall = ports.wall(rate)
         values = {
-            "reference_area": ends.reference_area * CM_PER_M**2,
-            "stiffness": ends.stiffness / PASCAL_PER_MMHG,
-            "external_pressure": ends.external_pressure / PASCAL_PER_MMHG,
-            "wave_speed": ends.resting_speed * CM_PER_M,
+            "reference_area": wall.reference_area * CM_PER_M**2,
+            "stiffness": wall.stiffness / PASCAL_PER_MMHG,
+            "external_pressure": wall.external_pressure / PASCAL_PER_MMHG,
+            "wave_speed": wall.resting_speed * CM_PER_M,
         }
-        changed = {f"{name}.{key}": value[row, 0] for key, value in values.items() for name, row in zip(names, rows)}
+        changed = {f"{name}.{key}": value[row] for key, value in values.items() for row, name in enumerate(names)}
         changed |= {f"{name}.density": self.network.density / (PASCAL_PER_MMHG * CM_PER_M**2) for name in names}
         changed |= {f"{name}.dynamic": float(self.total) for name in names}
         one = CoupledStepper(
             arteries=ArteryStepper(rate, self.network.courant),
             wall=self.network.viscous_wall(),
             circuit=self.circuit.with_values(changed),
-            nodes=tuple(rows),
-            faces=tuple(int(layout.branch_face[row, 0]) for row in rows),
+            ports=ports,
             inputs=tuple(given[name][0] for name in names),
             flows=tuple(_flow_of(self.circuit, name) for name in names),
             crossed=tuple(self.circuit.index(f"crossed_volume:{name}") for name in names),
             into=tuple(INTO[kinds[name]] for name in names),
-            ends=tuple(float(layout.branch_sign[row, 0]) for row in rows),
             spectral_radius=spectral_radius,
         )
         return AdaptiveSubsteps(one) if substeps is None else Substeps(one, substeps)
 
     def volume(self, state: CoupledState) -> Scalar:
         """Blood in vessels, their windkessels and the circuit, mL; the circuit's and the windkessels' beyond what they hold unpressed."""
-        area, _, stored = state.arteries.flow
-        rate = self.network.flow()
-        length = jnp.where(rate.per_length > 0, 1 / jnp.where(rate.per_length > 0, rate.per_length, 1), 0)
-        held = jnp.sum(area * length) + jnp.sum(rate.outlets.compliance * stored)
-        return held * ML_PER_M3 + self.circuit.volume(state.circuit[: len(self.circuit.names)])
+        return self.network.volume(state.arteries) * ML_PER_M3 + self.circuit.volume(state.circuit[: len(self.circuit.names)])
 
 
 class CoupledStepper(StateLimited):
@@ -129,13 +119,11 @@ class CoupledStepper(StateLimited):
         arteries: The step of elastic vessels.
         wall: What viscous walls add, by Strang's splitting; None for elastic ones.
         circuit: With the parameters of the vessels' ends.
-        nodes: Of the ports, rows of the network's nodes.
-        faces: Of the ports.
+        ports: The vessels' ends.
         inputs: Of the ports' blocks, in ``circuit.inputs``.
         flows: Likewise, in the circuit's unknowns.
         crossed: Likewise, the volume that crossed in the last step.
         into: 1 where the circuit's flow enters the artery, -1 where it comes from there.
-        ends: 1 where the vessel flows into the port's node, -1 where it starts there.
         spectral_radius: $\rho$ of the generalised-alpha method: 0 (backward differences of order two) imposes closed valves at the end
             of the step and does not ring when they close.
 
@@ -148,13 +136,11 @@ class CoupledStepper(StateLimited):
     arteries: ArteryStepper
     wall: ViscousWall | None
     circuit: Circuit
-    nodes: tuple[int, ...] = eqx.field(static=True)
-    faces: tuple[int, ...] = eqx.field(static=True)
+    ports: ArteryPorts
     inputs: tuple[int, ...] = eqx.field(static=True)
     flows: tuple[int, ...] = eqx.field(static=True)
     crossed: tuple[int, ...] = eqx.field(static=True)
     into: tuple[float, ...] = eqx.field(static=True)
-    ends: tuple[float, ...] = eqx.field(static=True)
     spectral_radius: float = eqx.field(static=True, default=0.0)
 
     @property
@@ -167,28 +153,17 @@ class CoupledStepper(StateLimited):
         rate = self.arteries.rate
         before = relaxed(self.wall, state.arteries, 0.5 * length)
         sides = rate.sides(*before.flow[:2])
-        leaving = self.outgoing(sides)
+        leaving = self.ports.outgoing(rate, sides)
         entering = self._entering(state.circuit, self.flows)
-        first = lax.optimization_barrier(self._held(time, entering).rates(before.flow, sides, time))
+        first = lax.optimization_barrier(self.ports.held(rate, time, entering).rates(before.flow, sides, time))
         stage = self.arteries.predicted(before.flow, first, length)
         sides = rate.sides(*stage[:2])
         share = 1 / (1 + self.spectral_radius)
-        memory = self._solved(state.circuit, leaving + share * (self.outgoing(sides) - leaving), time, length)
+        memory = self._solved(state.circuit, leaving + share * (self.ports.outgoing(rate, sides) - leaving), time, length)
         mean = self._entering(memory, self.crossed) / jnp.where(length > 0, length, 1)
-        second = lax.optimization_barrier(self._held(time + length, 2 * mean - entering).rates(stage, sides, time + length))
+        second = lax.optimization_barrier(self.ports.held(rate, time + length, 2 * mean - entering).rates(stage, sides, time + length))
         after = self.arteries.corrected(before, first, stage, second, time, length)
         return CoupledState(relaxed(self.wall, after, 0.5 * length), memory)
-
-    def outgoing(self, sides: tuple[Float[Array, " faces"], ...]) -> PerPort:
-        """The invariant that leaves each port's vessel, m/s."""
-        low, high, slow, fast = sides
-        found = []
-        for node, face, end in zip(self.nodes, self.faces, self.ends, strict=True):
-            pressure, velocity = (low, slow) if end > 0 else (high, fast)
-            wall = self.arteries.rate.ends
-            root = 1 + (pressure[face] - wall.external_pressure[node, 0]) / wall.stiffness[node, 0]
-            found.append(end * velocity[face] + 4 * wall.resting_speed[node, 0] * jnp.sqrt(root))
-        return jnp.stack(found)
 
     def longest_step(self, state: CoupledState) -> Scalar:
         """See :class:`solvers.StateLimited`."""
@@ -201,14 +176,6 @@ class CoupledStepper(StateLimited):
     def _entering(self, memory: Memory, places: tuple[int, ...]) -> PerPort:
         """Unknowns of the ports, counted into the arteries, from mL to m³."""
         return jnp.stack([sign * memory[place] for sign, place in zip(self.into, places, strict=True)]) / ML_PER_M3
-
-    def _held(self, time: Scalar, entering: PerPort) -> ArteryFlow:
-        """The arteries with these flows at the ports, beside what flows in elsewhere."""
-        rate = self.arteries.rate
-        node = jnp.concatenate([rate.inlets.node, jnp.array(self.nodes, rate.inlets.node.dtype)])
-        flow = jnp.concatenate([rate.inlets.at(time), entering.astype(rate.inlets.flow.dtype)])
-        unit = jnp.array([0.0, 1.0], flow.dtype)
-        return eqx.tree_at(lambda r: r.inlets, rate, Inlets(node, unit, jnp.stack([flow, flow], axis=1)))
 
     def _solved(self, memory: Memory, outgoing: PerPort, time: Scalar, length: Scalar) -> Memory:
         """The circuit after a step against these invariants; the volumes that crossed count from zero."""
@@ -240,16 +207,7 @@ def couple(network: ArteryNetwork, circuit: Circuit, ports: Mapping[str, int], t
     lost = sorted(set(known) - set(ports))
     if lost or not ports:
         raise ValueError(f"got no node for {lost[0] if lost else 'any port'!r}; expected one per port; do: add it to ports")
-    layout = network.layout
-    for name, node in ports.items():
-        if node not in layout.nodes or (layout.branch_sign[layout.nodes.index(node)] != 0).sum() != 1:
-            raise ValueError(f"got node {node} for port {name!r}; expected the end of one vessel; do: choose one of {_free(network)}")
-        row = layout.nodes.index(node)
-        ends_in_something = layout.branch_sign[row, 0] > 0 and network.outlet[layout.branch_vessel[row, 0]] != ""
-        if node in network.inlet_nodes or ends_in_something:
-            raise ValueError(f"got node {node} for port {name!r}, which has an inlet or outlet; expected a free end; do: remove that")
-    if len(set(ports.values())) != len(ports):
-        raise ValueError("got one node for two ports; expected a port per end; do: join them in the circuit")
+    check_free_ends(network, dict(ports))
     return CoupledArteries(network, circuit, tuple(ports.items()), total)
 
 
@@ -260,9 +218,3 @@ def artery_end() -> dict[str, float]:
 
 def _flow_of(circuit: Circuit, block: str) -> int:
     return next(i for i, name in enumerate(circuit.names) if name.startswith("flow:") and block in name.split(":")[1:])
-
-
-def _free(network: ArteryNetwork) -> str:
-    layout = network.layout
-    ends = [node for node, signs in zip(layout.nodes, layout.branch_sign, strict=True) if (signs != 0).sum() == 1]
-    return ", ".join(str(node) for node in ends[:8])

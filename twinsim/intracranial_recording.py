@@ -9,6 +9,7 @@ from scipy import signal
 
 from twinsim.data import locate
 from twinsim.errors import InputError
+from twinsim.intracranial_files import LAYOUT, read_table
 
 SLOWEST_HZ, FASTEST_HZ = 100.0, 50_000.0
 CLIPPED = 0.02  # of a channel's samples that may sit at its largest or smallest value
@@ -40,27 +41,26 @@ class IntracranialRecording:
     dropped: dict[str, str]
 
 
-def read_recording(source: str) -> IntracranialRecording:
-    """The recording ``ieeg_ictal``, or an NPZ file with ``ecog`` (channels, samples), ``channels``, ``time_s``, ``fs`` and perhaps ``soz``.
+def read_recording(
+    source: str, onset_s: float | None = None, span_s: tuple[float, float] = (-10.0, 20.0), leave_out: tuple[str, ...] = ()
+) -> IntracranialRecording:
+    """The recording ``ieeg_ictal``, or a file (:func:`twinsim.intracranial_files.read_table`): EDF, CSV or NPZ.
 
     Channels that are flat or clipped are left out, with the reason.
+
+    Args:
+        source: Name or path.
+        onset_s: See there.
+        span_s: See there.
+        leave_out: See there.
 
     Raises:
         InputError: No such file, another layout, values that are not finite, a name twice, times that do not go with the rate, a rate
             outside of 100 to 50,000 Hz, less than a second, or fewer than three channels of use.
     """
     path = locate("ieeg_ictal") / ICTAL if source == "ieeg_ictal" else Path(source)
-    layout = "an NPZ file with ecog (channels, samples), channels, time_s and fs"
-    if not path.is_file():
-        raise InputError(f"no recording {source}", f"ieeg_ictal or {layout}", "correct the path")
-    try:
-        with np.load(path, allow_pickle=False) as content:
-            held = {name: content[name] for name in content.files}
-    except (ValueError, OSError, EOFError) as error:
-        raise InputError(f"{path.name}, which does not open ({type(error).__name__})", layout, "save it with numpy.savez") from error
-    missing = [name for name in ("ecog", "channels", "time_s", "fs") if name not in held]
-    if missing:
-        raise InputError(f"{path.name} without {', '.join(missing)}", layout, "save them under these names")
+    layout = LAYOUT
+    held = read_table(path, onset_s, span_s, leave_out)
     values, times = np.asarray(held["ecog"], float), np.asarray(held["time_s"], float).ravel()
     names, rate = tuple(str(one) for one in held["channels"].ravel()), float(held["fs"])
     if values.ndim != 2 or values.shape != (len(names), len(times)):

@@ -20,6 +20,7 @@ from solvers.lattice_boltzmann import (
     Outlets,
     Periodic,
     ViscosityLaw,
+    unit_inflow,
     wall_fractions,
 )
 from solvers.lattice_boltzmann.trt import MAGIC
@@ -96,13 +97,8 @@ def vessel_lattice(
     def one(value: Any) -> jax.Array:
         return jnp.asarray(value, dtype)
 
-    lattice, links = domain.lattice, domain.links_of(INLET)
-    cell = np.stack(np.unravel_index(np.asarray(domain.cell[links]), domain.shape), axis=1) - 1
-    direction = np.asarray(domain.direction[links])
-    step, weight = lattice.steps[direction], np.asarray(lattice.weights)[direction]
-    profile = shape.entering(cell + step / 2)
     mean = flow / float(units.flow)
-    profile *= mean / -(2 / lattice.sound_squared * weight * (step * profile).sum(axis=1)).sum()  # what these links bring in a step
+    profile = mean * unit_inflow(domain, INLET, shape.entering)
     proximal, distal = (part / float(units.resistance) for part in load[:2])
     outlets = Outlets(
         (OUTLET,), (Constant(one(0.0)),), one([proximal]), one([distal]), one([load[2] / float(units.compliance)]), relative=True

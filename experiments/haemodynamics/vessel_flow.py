@@ -127,6 +127,9 @@ class Case(NamedTuple):
 def run(config: Config, workspace: Workspace) -> Result:
     """Beats until the last, then what it says of the wall."""
     check_options(config, RANGES)
+    if config.length_mm < config.diameter_mm:
+        got = f"a box of {config.length_mm:g} mm for a vessel of {config.diameter_mm:g} mm"
+        raise InputError(got, "at least one diameter", "raise --length-mm; closed forms hold two diameters from its ends")
     thinnest = min(_viscosities(config)) / config.density
     magic = bearable_magic(_peak_speed(config), config.diameter_mm * 1e-3, config.voxels_per_diameter, thinnest, config.magic)
     case = vessel_case(replace(config, magic=magic))

@@ -48,8 +48,14 @@ class Config:
     """Options of the search for the epileptogenic zone."""
 
     recording: str = ""
-    """ieeg_ictal, or an NPZ file with ecog (channels, samples), channels (names), time_s (0 at the onset), fs (Hz) and perhaps soz (one
-    truth value per channel); without it, virtual patients with a hidden truth."""
+    """ieeg_ictal; an EDF file; a CSV table with time_s and a column per channel; or an NPZ file with ecog (channels, samples), channels
+    (names), time_s (0 at the onset), fs (Hz) and perhaps soz (one truth value per channel). Without it, virtual patients."""
+    onset_s: float | None = None
+    """Onset of the seizure from the start of an EDF or CSV recording, in s; else what an EDF annotates, and zero of a table's times."""
+    span_s: tuple[float, float] = (-10.0, 20.0)
+    """What is read round the onset of an EDF or CSV recording, in s."""
+    leave_out: tuple[str, ...] = ()
+    """Channels of the recording that are no intracranial ones."""
     band_hz: tuple[float, float] = (1.0, 200.0)
     """Of the recording, in Hz."""
     window_s: float = 0.25
@@ -80,14 +86,14 @@ def run(config: Config, workspace: Workspace) -> Result:
         config,
         {
             "band_hz": (0.1, 1e4), "window_s": (0.01, 10.0), "patients": (1, 1000), "regions": (4, 400), "contacts_per_region": (1, 20),
-            "noise": (1e-3, 10.0),
+            "noise": (1e-3, 10.0), "span_s": (-3600.0, 3600.0),
         },
     )  # fmt: skip
     return _recorded(config, workspace) if config.recording else _virtual(config, workspace)
 
 
 def _recorded(config: Config, workspace: Workspace) -> Result:
-    recording = read_recording(config.recording)
+    recording = read_recording(config.recording, config.onset_s, config.span_s, config.leave_out)
     times, feature = log_envelope(recording, config.band_hz, config.window_s, EVERY_S)
     channels = len(recording.channels)
     model = SeizureModel.between(np.zeros((channels, channels)), np.eye(channels), resting=False, every=RECORDED_STEPS, ridge=0.0)

@@ -24,6 +24,7 @@ from twinsim.workspace import Workspace
 
 SHOWN = 12  # regions in the figure
 SPREAD = 0.01  # of the first states of regions, so that they are not all alike
+STILL = 1e-3  # change, over the largest value, below which a region rests
 FINEST = 2**24  # numbers that result.h5 may hold
 
 
@@ -94,6 +95,9 @@ def run(config: Config, workspace: Workspace) -> Result:
         raise InputError(got, "activity that stays finite", "lower --coupling, scale the weights or shorten --dt-ms") from error
     states, final = np.asarray(solution.states), np.asarray(solution.final)
     notes = _notes(config, connectome)
+    late = states[len(states) // 2 :, 0]
+    if len(late) > 2 and np.ptp(late, axis=0).max() < STILL * max(np.abs(late).max(), 1e-12):
+        notes.append("Every region rests in the second half of the run: give --noise, another --set of parameters or more --coupling.")
     summary: dict[str, Any] = {
         "model": config.model,
         "regions": connectome.regions,
@@ -101,8 +105,7 @@ def run(config: Config, workspace: Workspace) -> Result:
         "isolated_regions": len(connectome.isolated),
         "longest_delay_ms": network.edges.reach * config.dt_ms,
         "steps": steps,
-        **{f"final_{name}_mean": float(row.mean()) for name, row in zip(mass.names, final, strict=True)},
-        **{f"final_{name}_sd": float(row.std()) for name, row in zip(mass.names, final, strict=True)},
+        **_final(mass, final),
         "simulated_ms_per_second": config.duration_ms / seconds,
         "compile_seconds": compile_seconds,
         "run_seconds": seconds,
@@ -135,6 +138,18 @@ def run(config: Config, workspace: Workspace) -> Result:
         alt="Matrix of correlations; BOLD or spectrum",
     )
     return Result(summary, report, dataset, notes=notes)
+
+
+def _final(mass: NeuralMass, final: np.ndarray) -> dict[str, float]:
+    """Mean and standard deviation over regions of every variable at the end; of phases, those on the circle (Mardia and Jupp 2000)."""
+    means, deviations = {}, {}
+    for name, unit, row in zip(mass.names, mass.units, final, strict=True):
+        mean, deviation = row.mean(), row.std()
+        if unit == "rad":
+            resultant = np.exp(1j * row).mean()
+            mean, deviation = np.angle(resultant), np.sqrt(-2 * np.log(np.clip(np.abs(resultant), 1e-12, 1.0)))
+        means[f"final_{name}_mean"], deviations[f"final_{name}_sd"] = float(mean), float(deviation)
+    return means | deviations
 
 
 def _march(network: BrainNetwork, state: jax.Array, noise: WhiteNoise | None, steps: int, every: int, mean: bool) -> DelayedSolution:

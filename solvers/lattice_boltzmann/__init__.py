@@ -14,6 +14,8 @@ from solvers.lattice_boltzmann.lattice import D3Q7 as D3Q7
 from solvers.lattice_boltzmann.lattice import D3Q19 as D3Q19
 from solvers.lattice_boltzmann.lattice import D3Q27 as D3Q27
 from solvers.lattice_boltzmann.lattice import Lattice as Lattice
+from solvers.lattice_boltzmann.opening_flow import Ramp as Ramp
+from solvers.lattice_boltzmann.opening_flow import unit_inflow as unit_inflow
 from solvers.lattice_boltzmann.ports import Inlet as Inlet
 from solvers.lattice_boltzmann.ports import Outlets as Outlets
 from solvers.lattice_boltzmann.scalar import ScalarInlet as ScalarInlet

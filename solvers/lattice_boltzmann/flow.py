@@ -220,13 +220,23 @@ class LatticeBoltzmann(Stepper):
         """Volume through an opening per step, positive out of the domain, voxel³/step."""
         return self._flow_out(self._velocity_at(state.populations), patch)
 
+    def pressure_at(self, state: FlowState, patch: int) -> Scalar:
+        """Mean over the voxels whose faces are an opening, half a voxel before it; lattice units, zero at a density of one."""
+        straight, place = self._straight(patch)
+        density = jnp.sum(state.populations[:, self.domain.open_cell], axis=0)[place]
+        return self.domain.lattice.sound_squared * jnp.sum(jnp.where(straight, density, 0)) / jnp.sum(straight)
+
+    def _straight(self, patch: int) -> tuple[Array, Array]:
+        step, place = self._steps_of(patch)
+        return jnp.sum(jnp.abs(step), axis=0) == 1, place
+
     def _velocity_at(self, populations: Populations) -> Float[Array, "3 open_cells"]:
         rows = tuple(populations[:, self.domain.open_cell])
         return jnp.stack(velocity_of(self.domain.lattice, rows, None, self.collision.compressible)[1])
 
     def _flow_out(self, velocity: Float[Array, "3 open_cells"], patch: int) -> Scalar:
         step, place = self._steps_of(patch)
-        straight = jnp.sum(jnp.abs(step), axis=0) == 1
+        straight, _ = self._straight(patch)
         return jnp.sum(jnp.where(straight, jnp.sum(step * velocity[:, place], axis=0), 0))
 
     def _steps_of(self, patch: int) -> tuple[Float[Array, "3 links"], Array]:

@@ -75,7 +75,9 @@ def entering_power(model, state):
     one = model.stepper(1).stepper
     area, velocity, stored = state.arteries.flow
     flow = one._entering(state.circuit, one.flows)
-    node, _, _ = one._held(jnp.zeros(()), flow).nodes(one.arteries.rate.sides(area, velocity), stored, jnp.zeros(()))
+    node, _, _ = one.ports.held(one.arteries.rate, jnp.zeros(()), flow).nodes(
+        one.arteries.rate.sides(area, velocity), stored, jnp.zeros(())
+    )
     row = one.nodes[0]
     return (node.pressure[row, 0] + 0.5 * model.network.density * node.velocity[row, 0] ** 2) * flow[0]
 

@@ -87,3 +87,15 @@ def test_bold_wants_enough(option, value, words):
     config = whole_brain.Config(duration_ms=20_000.0, dt_ms=5.0, save_ms=10.0, save="mean", bold=True)
     with pytest.raises(InputError, match=words):
         whole_brain.run(dataclasses.replace(config, **{option: value}), Workspace(progress=False))
+
+
+def test_phases_have_their_mean_on_the_circle():
+    mass = NEURAL_MASSES["kuramoto"]()
+    found = whole_brain._final(mass, np.array([[np.pi - 0.1, -np.pi + 0.1, 7 * np.pi]]))
+    assert abs(abs(found["final_phase_mean"]) - np.pi) < 1e-12
+    assert found["final_phase_sd"] == pytest.approx(0.1 * np.sqrt(2 / 3), rel=0.01)
+
+
+def test_regions_at_rest_are_told(tmp_path):
+    result = whole_brain.run(whole_brain.Config(duration_ms=200.0, dt_ms=0.1), Workspace(tmp_path, progress=False))
+    assert any("rests in the second half" in note for note in result.notes)
