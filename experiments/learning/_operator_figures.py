@@ -31,8 +31,9 @@ def cost(schemes: list[tuple[str, float, float]], learned: list[tuple[str, float
     axes = figure.subplots()
     for rows, colour, marker in ((schemes, BLUE, "o"), (learned, VERMILION, "*")):
         axes.plot([1e3 * seconds for _, _, seconds in rows], [error for _, error, _ in rows], marker, color=colour, markersize=8)
-        for name, error, seconds in rows:
-            axes.annotate(name, (1e3 * seconds, error), textcoords="offset points", xytext=(6, 4), fontsize=7, color=SOFT)
+        for number, (name, error, seconds) in enumerate(rows):
+            offset = (6, 4 if number % 2 else -9)  # neighbours differ in steps only and lie side by side
+            axes.annotate(name, (1e3 * seconds, error), textcoords="offset points", xytext=offset, fontsize=7, color=SOFT)
     axes.set(xscale="log", yscale="log", xlabel="time of one field (ms)", ylabel="relative error")
     axes.margins(x=0.25, y=0.15)
     quiet(axes)
