@@ -63,7 +63,7 @@ class CoarseTissue(CoarseProblem):
         if remedy == "order four":
             operator, number = Diffusion(grid, pattern, member["diffusivity"], interior_order=4), 4 / 3 * number
         elif remedy == "fitted":
-            tensor = member["diffusivity"] * pattern[..., None, None] * jnp.eye(3, dtype=pattern.dtype)
+            tensor = member["diffusivity"] * pattern[..., None, None] * jnp.eye(3, dtype=pattern.dtype)[None, None, None]
             axes_only = ((1, 0, 0), (0, 1, 0), (0, 0, 1))
             operator, number = LatticeDiffusion(grid, tensor, front_fit(self.cell), directions=axes_only), 3 * number
         diffused: Stepper = RungeKuttaChebyshev2(operator, stages_for(1.05 * number))
