@@ -82,6 +82,11 @@ from physics.closure import Variable as Variable
 from physics.closure import check_closure as check_closure
 from physics.connectome import Connectome as Connectome
 from physics.connectome import synthetic_connectome as synthetic_connectome
+from physics.corrected_diffusion import FACE_OUTPUTS as FACE_OUTPUTS
+from physics.corrected_diffusion import CorrectedDiffusion as CorrectedDiffusion
+from physics.corrected_invasion import GROWTH_OUTPUTS as GROWTH_OUTPUTS
+from physics.corrected_invasion import CorrectedInvasion as CorrectedInvasion
+from physics.corrected_invasion import CorrectedSplitting as CorrectedSplitting
 from physics.coupled_arteries import CoupledArteries as CoupledArteries
 from physics.coupled_arteries import CoupledState as CoupledState
 from physics.coupled_arteries import artery_end as artery_end
@@ -117,6 +122,8 @@ from physics.electrostatics import UnitFields as UnitFields
 from physics.electrostatics import unit_fields as unit_fields
 from physics.equation import Equation as Equation
 from physics.extracellular_stimulus import ExtracellularStimulus as ExtracellularStimulus
+from physics.face_features import FACE_INPUTS as FACE_INPUTS
+from physics.face_features import face_features as face_features
 from physics.fibres import fibre_tensor as fibre_tensor
 from physics.fibrosis import BlockedFaces as BlockedFaces
 from physics.fibrosis import compact_scar as compact_scar
@@ -138,6 +145,8 @@ from physics.glioma_parameters import BAKER_1999 as BAKER_1999
 from physics.glioma_parameters import PEDICINI_2014 as PEDICINI_2014
 from physics.glioma_parameters import SWANSON_2000 as SWANSON_2000
 from physics.glucose_minimal import GlucoseMinimal as GlucoseMinimal
+from physics.growth_features import GROWTH_INPUTS as GROWTH_INPUTS
+from physics.growth_features import growth_features as growth_features
 from physics.heart_and_arm import HeartAndArm as HeartAndArm
 from physics.indirect_response import IndirectResponse as IndirectResponse
 from physics.lead_field import ELECTRODES as ELECTRODES

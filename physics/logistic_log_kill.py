@@ -72,8 +72,8 @@ def _phi(x: Float[Array, " *terms"]) -> Float[Array, " *terms"]:
 
 
 @jax.custom_jvp
-def bernoulli(density: Cells, factor: Scalar, integral: Scalar) -> Cells:
-    r"""$v = uE/(1+uI)$.
+def bernoulli(density: Cells, factor: Scalar | Cells, integral: Scalar | Cells) -> Cells:
+    r"""$v = uE/(1+uI)$, with one $E$ and $I$ for all or one per cell.
 
     Its derivative is told to JAX in terms of the result, $dv = E(1-vI/E)^2\,du + v\,dE/E - v^2\,dI/E$, so that reverse mode needs no
     division and keeps no field beyond $v$; the derived one measured 1.5 times slower.

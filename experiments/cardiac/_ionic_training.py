@@ -23,7 +23,7 @@ from physics import (
     TenTusscher2006,
 )
 from solvers import TimeMesh, simulate, time_mesh
-from twinsim.closures import PerceptronClosure, Training, train, unrolled
+from twinsim.closures import PerceptronClosure, Training, train, written_out
 
 PULSE_STEPS, EARLY_STEPS, BEAT_STEPS, REST_STEPS = 20, 40, 200, 60
 EARLY_MS, BEAT_MS = 5.0, 405.0  # after a stimulus: where steps grow
@@ -161,7 +161,7 @@ def samples(
         Inputs ``(5, samples)`` and currents ``(1, samples)`` along the beats, then both of displaced cells.
     """
     generator = np.random.default_rng([seed, 11])
-    silent = eqx.tree_at(lambda c: c.slow_current, cell, unrolled(_untrained((1,), seed)))
+    silent = eqx.tree_at(lambda c: c.slow_current, cell, written_out(_untrained((1,), seed)))
     states = np.asarray(followed(silent, jnp.asarray(recorded.voltage)))
     rate = np.gradient(recorded.voltage, axis=0)
     usable = np.ones(recorded.voltage.shape, bool)
@@ -206,7 +206,7 @@ def _untrained(hidden: tuple[int, ...], seed: int, data: tuple[Array, Array] | N
 
 def fast_law(hidden: int, seed: int) -> AnalyticClosure:
     """An untrained network, written out, to stand in the slot until there is another."""
-    return unrolled(_untrained((hidden,), seed))
+    return written_out(_untrained((hidden,), seed))
 
 
 def regressed(
@@ -390,7 +390,7 @@ def fast(cell: ReducedVentricular) -> ReducedVentricular:
     """With the network of its closure written out."""
     if not isinstance(cell.slow_current, PerceptronClosure):
         return cell
-    return eqx.tree_at(lambda c: c.slow_current, cell, unrolled(cell.slow_current))
+    return eqx.tree_at(lambda c: c.slow_current, cell, written_out(cell.slow_current))
 
 
 def cables(recorded: Recorded) -> np.ndarray:

@@ -12,7 +12,7 @@ from physics.cell_model import RectangularPulse
 from solvers import simulate, time_mesh
 from solvers.elementary import rational_tanh
 from tests.problems import number, quick_jit, slope
-from twinsim.closures import PerceptronClosure, unrolled
+from twinsim.closures import PerceptronClosure, written_out
 from twinsim.errors import InputError
 
 CELL = ReducedVentricular.with_law(two_slow_currents(), 0.7, 0.8)
@@ -111,7 +111,7 @@ def test_bounded_whatever_the_network_says():
     """w, z and q stay between 0 and 1, and a bounded current cannot carry the potential away."""
     wild = PerceptronClosure.create(3, CELL.slow_current.inputs, CELL.slow_current.outputs, hidden=(6,), activation="rational_tanh")
     wild = eqx.tree_at(lambda c: c.network.weights[-1], wild, wild.network.weights[-1] * 100)
-    cell = ReducedVentricular.with_law(unrolled(wild))
+    cell = ReducedVentricular.with_law(written_out(wild))
     generator = np.random.default_rng(1)
     start = jnp.asarray(np.stack([generator.uniform(-90, 40, 30), *generator.uniform(0, 1, (3, 30))]))
     final = simulate(cell.paced(None), start, time_mesh(0.0, [500.0], 0.05)).states[-1]
@@ -123,10 +123,10 @@ def test_a_network_written_out_is_the_same_function():
     generator = np.random.default_rng(2)
     samples = jnp.asarray(generator.normal(size=(5, 50)) * 30), jnp.asarray(generator.normal(size=(1, 50)))
     network = PerceptronClosure.create(0, CELL.slow_current.inputs, CELL.slow_current.outputs, samples=samples, hidden=(7, 4))
-    np.testing.assert_allclose(unrolled(network)(samples[0]), network(samples[0]), rtol=1e-11, atol=1e-12)
+    np.testing.assert_allclose(written_out(network)(samples[0]), network(samples[0]), rtol=1e-11, atol=1e-12)
     positive = PerceptronClosure.create(0, network.inputs, network.outputs, positive=(True,))
     with pytest.raises(InputError, match="free"):
-        unrolled(positive)
+        written_out(positive)
 
 
 def test_the_rational_tanh_is_one_from_three_on_and_smooth_there():

@@ -8,14 +8,14 @@ from jax import export
 
 from physics import SLOW_CURRENT_INPUTS, SLOW_CURRENT_OUTPUTS, Monodomain, ReducedVentricular
 from solvers import Diffusion, VoxelGrid, simulate, time_mesh
-from twinsim.closures import PerceptronClosure, unrolled
+from twinsim.closures import PerceptronClosure, written_out
 
 
 def test_tissue_of_a_learned_cell_lowers():
     with jax.enable_x64(False):
         grid = VoxelGrid(np.ones((6, 4, 1), bool), 0.2)
         network = PerceptronClosure.create(0, SLOW_CURRENT_INPUTS, SLOW_CURRENT_OUTPUTS, hidden=(4,), activation="rational_tanh")
-        cell = ReducedVentricular.with_law(unrolled(network))
+        cell = ReducedVentricular.with_law(written_out(network))
         diffusion = Diffusion(grid, jnp.full(grid.shape, 0.1))
         mesh = time_mesh(0.0, [0.5], 0.05)
 

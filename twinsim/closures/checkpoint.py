@@ -11,11 +11,12 @@ import numpy as np
 from physics import Variable
 from twinsim._version import __version__
 from twinsim.closures.learned import LearnedClosure
+from twinsim.closures.operator_closure import OperatorClosure
 from twinsim.closures.perceptron import PerceptronClosure
 from twinsim.errors import InputError, near_misses
 
 FORMAT = 1
-KINDS: dict[str, type[Any]] = {closure.kind: closure for closure in (PerceptronClosure,)}
+KINDS: dict[str, type[Any]] = {closure.kind: closure for closure in (PerceptronClosure, OperatorClosure)}
 
 
 def save_closure(folder: str | Path, closure: LearnedClosure, provenance: dict[str, Any]) -> Path:

@@ -24,7 +24,7 @@ def ionic_closure(open_rapid_potassium: float = 1.0, open_calcium: float = 1.0, 
         open_calcium: Share of L-type calcium channels.
         folder: Written by :func:`save_ionic_closure`; the shipped one where left out.
 
-    Its slow current is a ``PerceptronClosure``, which knows its training range; for tissue write it out by ``unrolled``.
+    Its slow current is a ``PerceptronClosure``, which knows its training range; for tissue write it out by ``written_out``.
 
     Raises:
         InputError: There is no checkpoint, or one of another equation.

@@ -1,54 +1,121 @@
-"""A trained perceptron as a formula: for cells by the million, where products of small matrices with long ones cost more than they need."""
+"""Training a closure inside of its solver: many steps are taken, and all of them are compared."""
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+import numpy as np
+from jaxtyping import Array, Float, PyTree
 
-from physics import AnalyticClosure
-from twinsim.closures.perceptron import ACTIVATIONS, PerceptronClosure
+from solvers import Status, Stepper
+from twinsim.closures.training import Training, train
 from twinsim.errors import InputError
 
 
-def unrolled(closure: PerceptronClosure) -> AnalyticClosure:
-    """The same function with its scales folded into the first and the last layer, and every unit a sum that is written out.
+@dataclass(frozen=True)
+class Horizon:
+    """A part of the training.
 
-    A small network in a stencil or a cell is limited by memory when each layer is an array of its own; sums of products fuse into the loop
-    around them. Equal to ``closure`` to round-off, differentiable in its weights. For up to some 32 units: beyond, programs grow long and
-    matrices are faster. It carries no training range: ask ``closure.examine``.
+    Args:
+        steps: Of the solver, in one window.
+        iterations: Of the optimiser.
+        learning_rate: At the beginning; see :func:`twinsim.closures.train`.
+    """
+
+    steps: int
+    iterations: int
+    learning_rate: float
+
+
+def train_unrolled(
+    model: PyTree,
+    stepper: Callable[[Any, Any], Stepper],
+    members: PyTree,
+    states: Float[Array, "members times *state"],
+    length: float,
+    horizons: Sequence[Horizon],
+    *,
+    compare: Callable[[Array], Array] = lambda state: state,
+    windows: int = 240,
+    batch: int = 6,
+    seed: int = 0,
+    progress: Callable[[int, int, float], None] | None = None,
+) -> list[Training]:
+    r"""Minimises $\overline{(c(u^n) - c(\hat u^n))^2}\,/\,\overline{c(\hat u^n)^2}$ of windows of the truth, with a growing horizon.
+
+    The means are over the steps and places of a window, so that small states count as much as large ones (down to a thousandth of the
+    mean over all, in square).
+
+    A window begins with a state of the truth; the solver with the closure inside goes on from there for ``steps`` steps, each a checkpoint
+    of reverse mode, and every step is compared. A closure that is right for one step may be unstable over many, and with a short horizon
+    the states that the solver itself makes are never seen: the horizon grows, and each part begins where the one before ended.
+
+    Args:
+        model: The closure, or a pytree of several.
+        stepper: ``stepper(model, member)``, the solver of one member.
+        members: What differs among members: parameters and geometry, as arrays with the members along the first axis.
+        states: The truth, at the ends of all steps.
+        length: Of a step.
+        horizons: In order.
+        compare: What of a state is compared.
+        windows: Drawn anew for each horizon.
+        batch: Windows per iteration.
+        seed: Of windows and batches.
+        progress: See :func:`twinsim.closures.train`.
+
+    Returns:
+        One training per horizon; where one ended with a status, it is the last.
 
     Raises:
-        InputError: Outputs that must be positive, which pass through a function that is not folded here.
+        InputError: A horizon that is longer than the truth, or none.
+
+    Source: Um et al. (2020), NeurIPS 33, 6111 (solver in the loop); Kochkov et al. (2021), PNAS 118, e2101784118.
     """
-    if any(closure.positive):
-        raise InputError("a closure with positive outputs", "one whose outputs are free", "use it as it is")
-    weights = [weight[...] for weight in closure.network.weights]
-    biases = [bias[...] for bias in closure.network.biases]
-    into, out = closure.input_scale, closure.output_scale
-    biases[0] = biases[0] - weights[0] @ (into.mean / into.scale)
-    weights[0] = weights[0] / into.scale[None, :]
-    weights[-1], biases[-1] = weights[-1] * out.scale[:, None], biases[-1] * out.scale + out.mean
-    return AnalyticClosure(
-        law=LAWS[closure.network.activation], parameters=(weights, biases), inputs=closure.inputs, outputs=closure.outputs
-    )
+    truth = np.asarray(states)
+    if not horizons or any(not 1 <= horizon.steps < truth.shape[1] for horizon in horizons):
+        got = f"horizons of {', '.join(str(horizon.steps) for horizon in horizons) or 'nothing'} steps"
+        raise InputError(got, f"from 1 to {truth.shape[1] - 1}", "shorten them, or give a longer truth")
+    scale = float(np.mean(np.asarray(compare(jnp.asarray(truth.reshape(-1, *truth.shape[2:])[:: max(1, truth.shape[1] // 8)]))) ** 2))
+    generator = np.random.default_rng(seed)
+    done: list[Training] = []
+    for horizon in horizons:
+        which = generator.integers(0, truth.shape[0], windows)
+        first = generator.integers(0, truth.shape[1] - horizon.steps, windows)
+        after = np.stack([truth[m, t + 1 : t + 1 + horizon.steps] for m, t in zip(which, first, strict=True)])
+        data = (jax.tree.map(lambda leaf, which=which: leaf[which], members), jnp.asarray(truth[which, first]), jnp.asarray(after))
+        loss = partial(_loss, stepper, length, compare, scale)
+        done.append(
+            train(
+                model, loss, data, steps=horizon.iterations, learning_rate=horizon.learning_rate, batch=min(batch, windows), seed=seed,
+                progress=progress,
+            )
+        )  # fmt: skip
+        model = done[-1].model
+        if done[-1].status is not Status.SUCCESS:
+            break
+    return done
 
 
-class _Law:
-    """The sums of all layers with one activation."""
+def unroll(stepper: Stepper, state: Array, length: float, steps: int) -> Float[Array, "steps *state"]:
+    """The states after each step; in reverse mode only they are kept."""
+    time, step = jnp.zeros((), state.dtype), jnp.asarray(length, state.dtype)
 
-    def __init__(self, activation: str) -> None:
-        self.activation = ACTIVATIONS[activation]
+    def body(state: Array, _: None) -> tuple[Array, Array]:
+        state = stepper.advance(state, time, step)
+        return state, state
 
-    def __call__(self, parameters: tuple[list[Array], list[Array]], values: Float[Array, "inputs *places"]) -> Array:
-        weights, biases = parameters
-        rows = list(values)
-        for layer, (weight, bias) in enumerate(zip(weights, biases, strict=True)):
-            if layer:
-                rows = [self.activation(row) for row in rows]
-            weight, bias = weight.astype(values.dtype), bias.astype(values.dtype)
-            # The last inputs first: where they are one number for all cells, their share is added up once.
-            terms = [list(reversed([weight[unit, part] * row for part, row in enumerate(rows)])) for unit in range(weight.shape[0])]
-            rows = [sum(each, bias[unit]) for unit, each in enumerate(terms)]
-        return jnp.stack(rows)
+    return jax.lax.scan(jax.checkpoint(body, prevent_cse=False), state, None, length=steps)[1]
 
 
-LAWS = {name: _Law(name) for name in ACTIVATIONS}
-"""One object each, so that programs compiled for one closure serve the next of its shape."""
+def _loss(
+    stepper: Callable[[Any, Any], Stepper], length: float, compare: Callable[[Array], Array], scale: float, model: PyTree, batch: PyTree
+) -> Float[Array, ""]:
+    def window(member: Any, state: Array, after: Array) -> Float[Array, ""]:
+        found = unroll(stepper(model, member), state, length, after.shape[0])
+        wanted = jax.vmap(compare)(after)
+        return jnp.mean((jax.vmap(compare)(found) - wanted) ** 2) / (jnp.mean(wanted**2) + 1e-3 * scale)
+
+    return jnp.mean(jax.vmap(window)(*batch))
