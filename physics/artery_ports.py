@@ -45,14 +45,14 @@ class ArteryPorts(eqx.Module):
         """Ports at these nodes, each the free end of one vessel (:func:`check_free_ends`)."""
         layout = network.layout
         rows = [layout.nodes.index(node) for node in nodes]
-        faces, ends = (tuple(kind(part[row, 0]) for row in rows) for kind, part in ((int, layout.branch_face), (float, layout.branch_sign)))
-        return cls(tuple(rows), faces, ends)
+        faces = tuple(int(layout.branch_face[row, 0]) for row in rows)
+        return cls(tuple(rows), faces, tuple(float(layout.branch_sign[row, 0]) for row in rows))
 
     def wall(self, rate: ArteryFlow) -> PortWall:
         """The tube law at the ports."""
         rows, ends = jnp.array(self.nodes), rate.ends
-        parts = (ends.reference_area, ends.stiffness, ends.external_pressure, ends.resting_speed)
-        return PortWall(*(part[rows, 0] for part in parts), ends.density)
+        area, stiffness, pressure = (part[rows, 0] for part in (ends.reference_area, ends.stiffness, ends.external_pressure))
+        return PortWall(area, stiffness, pressure, ends.resting_speed[rows, 0], ends.density)
 
     def outgoing(self, rate: ArteryFlow, sides: tuple[Float[Array, " faces"], ...]) -> PerPort:
         """The invariant that leaves each port's vessel, m/s, from the states at all faces (``ArteryFlow.sides``)."""

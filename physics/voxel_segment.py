@@ -196,8 +196,8 @@ class SegmentStepper(Stepper):
         begin, dtype = jnp.round(time / units.step), state.flow.populations.dtype
         inlets = []
         for inlet, old, new in zip(self.flow.inlets, state.entering[:-1], wanted, strict=True):
-            ends = ((part / units.flow).astype(dtype) for part in (old, new))
-            inlets.append(Inlet(inlet.patch, inlet.profile, Ramp(*ends, begin, jnp.asarray(float(count)))))
+            first, last = ((part / units.flow).astype(dtype) for part in (old, new))
+            inlets.append(Inlet(inlet.patch, inlet.profile, Ramp(first, last, begin, jnp.asarray(float(count)))))
         flow = eqx.tree_at(lambda f: f.inlets, self.flow, tuple(inlets))
         after = flow.advance(state.flow, begin, jnp.asarray(float(count)))
         drops = jnp.stack([flow.pressure_at(after, inlet.patch) for inlet in inlets])

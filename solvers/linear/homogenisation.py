@@ -159,7 +159,8 @@ def _lattice(conductivities: Array, spacing: tuple[float, ...]) -> Diffusion:
     missing = 3 - conductivities.ndim + 1
     box = (*conductivities.shape[1:], *(1,) * missing)
     around = tuple(n > 1 for n in box)
-    grid = VoxelGrid(np.ones(box, bool), (*spacing, *(1.0,) * missing))
+    first, second, third = (*spacing, *(1.0,) * missing)
+    grid = VoxelGrid(np.ones(box, bool), (first, second, third))
     plain = Diffusion(grid, jnp.ones(box, conductivities.dtype))
     faces, wraps = [], []
     for axis in range(3):

@@ -1,6 +1,7 @@
 """From the pattern of a tissue to what it conducts as a whole, by a small convolutional network between bounds."""
 
 from functools import partial
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -39,7 +40,8 @@ class PatternNetwork(nnx.Module):
 
     def __call__(self, conductivities: Float[Array, "2 x y"]) -> Float[Array, " 3"]:
         """Three numbers of a symmetric matrix, from conductivities of at most one."""
-        pattern, features, bounds = conductivities, None, [jnp.concatenate(layer_bounds(conductivities))]
+        features: Any = None
+        pattern, bounds = conductivities, [jnp.concatenate(layer_bounds(conductivities))]
         for weight, shift in zip(self.weights, self.shifts, strict=True):
             seen = jnp.moveaxis(channels_of(pattern), 0, -1)
             seen = seen if features is None else jnp.concatenate([features, seen], axis=-1)
