@@ -78,7 +78,7 @@ def entering_power(model, state):
     node, _, _ = one.ports.held(one.arteries.rate, jnp.zeros(()), flow).nodes(
         one.arteries.rate.sides(area, velocity), stored, jnp.zeros(())
     )
-    row = one.nodes[0]
+    row = one.ports.nodes[0]
     return (node.pressure[row, 0] + 0.5 * model.network.density * node.velocity[row, 0] ** 2) * flow[0]
 
 
