@@ -37,7 +37,7 @@ RANGES = {
     "hidden": (1, 128),
     "repeats": (1, 100),
 }
-REMEDIES: tuple[Remedy, ...] = ("order four", "fitted")
+REMEDIES: tuple[Literal["order four", "fitted"], ...] = ("order four", "fitted")
 WORDS = {"order four": "order four", "fitted": "fitted fourth differences"}
 
 

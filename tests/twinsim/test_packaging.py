@@ -60,7 +60,7 @@ def test_metadata_names_the_command_and_the_python(wheel: Path) -> None:
     archive = zipfile.ZipFile(wheel)
     (entry_points,) = (name for name in archive.namelist() if name.endswith("entry_points.txt"))
     assert "twinsim = twinsim.cli:main" in archive.read(entry_points).decode()
-    (metadata,) = (name for name in archive.namelist() if name.endswith("METADATA"))
+    (metadata,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
     assert "Requires-Python: >=3.12" in archive.read(metadata).decode()
 
 

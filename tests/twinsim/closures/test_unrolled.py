@@ -44,7 +44,7 @@ def truth():
 def test_the_law_of_growth_is_found_from_trajectories(truth):
     members, states = truth
     samples = (jnp.linspace(0, 1, 50)[None], jnp.linspace(0, 0.25, 50)[None])
-    closure = PerceptronClosure.create(0, STATE, RATE, samples=samples, hidden=(8,))
+    closure = PerceptronClosure.create(0, STATE, RATE, samples=samples, hidden=(16,))
     plan = [Horizon(2, 1500, 2e-2), Horizon(8, 500, 1e-2)]
     found = train_unrolled(closure, stepper, members, states, 0.25, plan, windows=64, batch=16)
     assert [one.status for one in found] == [Status.SUCCESS] * 2
