@@ -78,6 +78,10 @@ TOYS: dict[str, dict] = {
     "cable": {"cores": 0, "compartments": 6, "duration_ms": 3.0, "dt_ms": 0.03, "repeats": 1, "peers": False},
     "arterial_network": {"network": "cca", "cell_mm": 12.0, "cycles": 1, "repeats": 1, "peers": False},
     "stiff_kinetics": {"cores": 0, "cells": 5, "batch": 4, "repeats": 1, "peers": False},
+    "learning": {
+        "cores": 0, "seconds": 0.2, "seeds": 1, "width": 4, "first_points": 20, "first_iterations": 5, "points": 20, "samples": 0,
+        "peers": False,
+    },
     "lattice_flow": {"edge_voxels": 8, "steps": 4, "repeats": 1, "copy_mib": 1, "peers": False},
     "substrate_transport": {
         "edge_voxels": 12, "spacing_um": 166.0, "substrates": (1, 2), "mask_reference_steps": 16, "repeats": 1
