@@ -52,6 +52,8 @@ def save_closure(folder: str | Path, closure: LearnedClosure, provenance: dict[s
     }
     with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as writer:
         writer.save(folder, args=ocp.args.Composite(arrays=ocp.args.StandardSave(arrays), about=ocp.args.JsonSave(about)), force=True)
+    for marker in folder.rglob("commit_success.txt"):
+        marker.unlink()  # it holds the path of the machine that wrote it, and nothing that reading needs
     return folder
 
 
