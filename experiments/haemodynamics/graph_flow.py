@@ -9,7 +9,6 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import xarray as xr
 
 from experiments.haemodynamics._graph_flow import (
@@ -102,17 +101,14 @@ def run(config: Config, workspace: Workspace) -> Result:
     learned, test = joined(found[:-1]), found[-1]
     shapes, shared = _shapes(learned, test)
     data = training_data(learned)
-    # One optimiser for all seeds, so that the steps are compiled once.
-    schedule = optax.cosine_decay_schedule(config.learning_rate, config.steps, alpha=0.01)
-    optimiser = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(schedule))
     models, losses, notes = [], [], _notes(config, found)
     with workspace.progress(config.seeds * config.steps, "training", "steps") as bar:
         for number in range(config.seeds):
             start = GraphFlow.create(config.seed + number, config.width, config.rounds, harmonics=HARMONICS, power=1 if viscous else 2)
             chunk = min(50, config.steps)
             trained = train(
-                start, loss, data, steps=config.steps, seed=config.seed + number, optimiser=optimiser, batch=config.batch, chunk=chunk,
-                progress=lambda *_, chunk=chunk: bar.advance(chunk),
+                start, loss, data, steps=config.steps, seed=config.seed + number, learning_rate=config.learning_rate, batch=config.batch,
+                chunk=chunk, progress=lambda *_, chunk=chunk: bar.advance(chunk),
             )  # fmt: skip
             if trained.status is not Status.SUCCESS:
                 notes.append(f"Seed {number}: {trained.message}")

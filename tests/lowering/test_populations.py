@@ -6,8 +6,8 @@ import pytest
 
 from physics import CellPopulations, Variable
 from solvers import simulate, time_mesh
+from twinsim.closures.courses import rollout as law_rollout
 from twinsim.discovery import SparseRegression, TermLibrary
-from twinsim.discovery.in_solver import rollout as law_rollout
 from twinsim.populations.trajectory_fit import FreePopulations, Samples, misfit, rollout
 
 PLATFORMS = ("cpu", "cuda", "tpu")

@@ -9,6 +9,7 @@ from scipy.integrate import solve_ivp
 from physics import AnalyticClosure, Variable, check_closure
 from tests.problems import slope
 from twinsim.closures import PerceptronClosure
+from twinsim.closures.courses import rollout
 from twinsim.discovery import (
     Course,
     SparseRegression,
@@ -24,7 +25,7 @@ from twinsim.discovery import (
     thresholded_ridge,
     weak_rows,
 )
-from twinsim.discovery.in_solver import cut, rollout
+from twinsim.discovery.in_solver import cut
 from twinsim.errors import InputError
 
 STATES = (Variable("prey", "1"), Variable("predator", "1"))

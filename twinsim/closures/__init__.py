@@ -20,6 +20,7 @@ from twinsim.closures.perceptron import PerceptronClosure as PerceptronClosure
 from twinsim.closures.scaling import Standardisation as Standardisation
 from twinsim.closures.scaling import TrainingRange as TrainingRange
 from twinsim.closures.training import Training as Training
+from twinsim.closures.training import decaying_adam as decaying_adam
 from twinsim.closures.training import train as train
 from twinsim.closures.unrolled import Horizon as Horizon
 from twinsim.closures.unrolled import train_unrolled as train_unrolled

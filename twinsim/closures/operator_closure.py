@@ -12,7 +12,7 @@ from physics import Variable
 from twinsim.closures.cosine_operator import CosineOperator
 from twinsim.closures.deep_operator import DeepOperator
 from twinsim.closures.learned import LearnedClosure
-from twinsim.closures.scaling import Standardisation, TrainingRange
+from twinsim.closures.scaling import Standardisation, TrainingRange, scales
 from twinsim.errors import InputError, near_misses
 
 Network = Literal["cosine", "deep"]
@@ -97,12 +97,13 @@ class OperatorClosure(LearnedClosure):
             if network == "cosine"
             else DeepOperator(shape, layers, modes, rank, dtype, rngs=rngs)
         )
-        input_scale, output_scale, trained_on = Standardisation.none(len(inputs)), Standardisation.none(len(outputs)), None
+        columns = None
         if samples is not None:
             given, wanted = samples
             wanted = wanted - given[:, : len(outputs)] if residual else wanted
-            given, wanted = (jnp.moveaxis(fields, 1, 0).reshape(fields.shape[1], -1) for fields in (given, wanted))
-            input_scale, output_scale, trained_on = Standardisation.of(given), Standardisation.of(wanted), TrainingRange.of(given)
+            first, second = (jnp.moveaxis(fields, 1, 0).reshape(fields.shape[1], -1) for fields in (given, wanted))
+            columns = first, second
+        input_scale, output_scale, trained_on = scales(len(inputs), len(outputs), columns)
         return cls(
             network=made,
             input_scale=input_scale,

@@ -13,7 +13,7 @@ from jaxtyping import Array, Float
 from physics import Variable
 from solvers.elementary import rational_tanh
 from twinsim.closures.learned import LearnedClosure
-from twinsim.closures.scaling import Standardisation, TrainingRange
+from twinsim.closures.scaling import Standardisation, TrainingRange, scales
 from twinsim.errors import InputError, near_misses
 
 ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
@@ -121,10 +121,7 @@ class PerceptronClosure(LearnedClosure):
             raise InputError(got, "at least one input and output, and a sign per output", "name every variable of the closure")
         dtype = jnp.zeros(()).dtype if dtype is None else dtype
         network = Perceptron((len(inputs), *hidden, len(outputs)), activation, dtype, rngs=nnx.Rngs(seed))
-        input_scale, output_scale, trained_on = Standardisation.none(len(inputs)), Standardisation.none(len(outputs)), None
-        if samples is not None:
-            given, wanted = samples
-            input_scale, output_scale, trained_on = Standardisation.of(given), Standardisation.of(wanted), TrainingRange.of(given)
+        input_scale, output_scale, trained_on = scales(len(inputs), len(outputs), samples)
         return cls(
             network=network,
             input_scale=input_scale,

@@ -83,5 +83,15 @@ class TrainingRange(eqx.Module):
         return jnp.where(self.distance(values) <= margin, int(Status.SUCCESS), int(Status.EXTRAPOLATED))
 
 
+def scales(
+    inputs: int, outputs: int, samples: tuple[Float[Array, "inputs given"], Float[Array, "outputs wanted"]] | None
+) -> tuple[Standardisation, Standardisation, TrainingRange | None]:
+    """Scales of inputs and of outputs, and the range of inputs; without samples, scales that change nothing and no range."""
+    if samples is None:
+        return Standardisation.none(inputs), Standardisation.none(outputs), None
+    given, wanted = samples
+    return Standardisation.of(given), Standardisation.of(wanted), TrainingRange.of(given)
+
+
 def _column(numbers: Float[Array, "components"], values: Float[Array, "components *places"]) -> Float[Array, "components *ones"]:
     return numbers.astype(values.dtype).reshape((-1,) + (1,) * (values.ndim - 1))

@@ -1,7 +1,7 @@
 """Training inside or outside of a solver: one jitted loop of optimiser steps that survives a loss that is no number."""
 
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -16,6 +16,24 @@ from twinsim.closures.learned import network_parameters
 from twinsim.errors import InputError
 
 Loss = Callable[..., Float[Array, ""]]
+
+
+@lru_cache(maxsize=64)
+def decaying_adam(
+    learning_rate: float | optax.Schedule, steps: int, *, clip: float = 1.0, end: float = 0.01, b2: float = 0.999
+) -> optax.GradientTransformation:
+    """Adam with gradients clipped to a global norm and a rate that decays by a cosine; equal arguments give one object, so that a loop
+    which was compiled for one seed serves the next.
+
+    Args:
+        learning_rate: First rate, or a schedule of its own.
+        steps: Until the rate ends.
+        clip: Largest norm of a gradient.
+        end: Last rate over the first.
+        b2: Of Adam: how long squares of gradients are remembered.
+    """
+    schedule = learning_rate if callable(learning_rate) else optax.cosine_decay_schedule(learning_rate, steps, alpha=end)
+    return optax.chain(optax.clip_by_global_norm(clip), optax.adam(schedule, b2=b2))
 
 
 class Training(NamedTuple):
@@ -100,13 +118,8 @@ def train(
     parameters, rest = eqx.partition(model, trainable(model))
     if not jax.tree.leaves(parameters):
         raise InputError("a model without a trainable leaf", "one with a network", "say which leaves with trainable=")
-    method = optimiser
-    if method is None:
-        schedule = learning_rate if callable(learning_rate) else optax.cosine_decay_schedule(learning_rate, steps, alpha=0.01)
-        method = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(schedule))
-
-    # Copies, because the loop donates its carry and the caller keeps the model.
-    carry = _Carry(jax.tree.map(jnp.copy, parameters), method.init(parameters), jnp.zeros((), bool))
+    method = decaying_adam(learning_rate, steps) if optimiser is None else optimiser
+    carry = _Carry(parameters, method.init(parameters), jnp.zeros((), bool))
     best, best_score = carry.parameters, np.inf
     losses: list[np.ndarray] = []
     scores: list[float] = []
@@ -124,7 +137,7 @@ def train(
             score = float(validate(eqx.combine(carry.parameters, rest)))
             scores.append(score)
             if score < best_score:
-                best, best_score = jax.tree.map(jnp.copy, carry.parameters), score
+                best, best_score = carry.parameters, score
         if progress is not None and made:
             progress(done, steps, float(losses[-1][-1]))
         if made < count:

@@ -1,20 +1,14 @@
 """Courses of an equation whose right-hand side is a closure, on the times of noisy data."""
 
-from collections.abc import Callable
-from functools import partial
 from typing import NamedTuple
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from solvers import ExplicitRungeKutta, Rate
-from solvers.shapes import Scalar
+from twinsim.closures.courses import Law, rollout
 from twinsim.discovery.weak_form import Course, noise_level, smoothed
-
-Law = Callable[[Float[Array, "variables *places"]], Float[Array, "variables *places"]]
 
 BEYOND = 1e4
 """How many times the largest value seen a course may reach; it is held there."""
@@ -34,26 +28,6 @@ class Windows(NamedTuple):
     values: Float[Array, "samples variables windows"]
     weights: Float[Array, "samples variables windows"]
     limit: Float[Array, " variables"]
-
-
-class ClosureRate(Rate):
-    """$f(u)$ by a law, in spans of time of each window.
-
-    Attributes:
-        law: From the state to its rate, variables along the first axis.
-        spans: Of each window.
-        limit: Where the state is held when the law is asked.
-    """
-
-    law: Law
-    spans: Float[Array, " windows"]
-    limit: Float[Array, " variables"]
-
-    def evaluate(self, state: Float[Array, "variables windows"], time: Scalar) -> Float[Array, "variables windows"]:
-        """See :class:`solvers.Rate`."""
-        del time
-        held = jnp.broadcast_to(self.limit[:, None], state.shape)
-        return self.law(jnp.clip(state, -held, held)) * jnp.broadcast_to(self.spans[None], state.shape)
 
 
 def cut(courses: list[Course], horizon: int) -> tuple[Windows, np.ndarray]:
@@ -78,27 +52,6 @@ def cut(courses: list[Course], horizon: int) -> tuple[Windows, np.ndarray]:
         weights[: len(times), :, k] = 1 / noise
     limit = BEYOND * np.abs(np.concatenate([course.values for course in courses])).max(axis=0)
     return Windows(*(jnp.asarray(part) for part in (spans, values, weights, limit))), np.array(starts).T
-
-
-def rollout(
-    law: Law, start: Float[Array, "variables windows"], spans: Float[Array, "intervals windows"], limit: Float[Array, " variables"],
-    substeps: int = 4,
-) -> Float[Array, "samples variables windows"]:  # fmt: skip
-    """States at all samples, the first included, by Runge and Kutta's method of order four; the gradient keeps a state per interval."""
-    held = jnp.broadcast_to(limit[:, None], start.shape)
-
-    @partial(jax.checkpoint, prevent_cse=False)
-    def interval(state: Array, span: Array) -> tuple[Array, Array]:
-        stepper = ExplicitRungeKutta(ClosureRate(law, span, limit))
-        length = jnp.asarray(1.0 / substeps, state.dtype)
-
-        def step(state: Array, _: None) -> tuple[Array, None]:
-            return jnp.clip(stepper.advance(state, jnp.zeros_like(length), length), -held, held), None
-
-        state, _ = jax.lax.scan(step, state, None, length=substeps)
-        return state, state
-
-    return jnp.concatenate([start[None], jax.lax.scan(interval, start, spans)[1]])
 
 
 def predicted(law: Law, start: Float[np.ndarray, " variables"], times: Float[np.ndarray, " samples"], limit: float = 1e6) -> np.ndarray:

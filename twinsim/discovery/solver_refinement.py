@@ -10,7 +10,8 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 from scipy.optimize import least_squares
 
-from twinsim.discovery.in_solver import Windows, cut, rollout
+from twinsim.closures.courses import rollout
+from twinsim.discovery.in_solver import Windows, cut
 from twinsim.discovery.sparse_regression import SparseRegression
 from twinsim.discovery.weak_form import Course
 from twinsim.errors import InputError

@@ -11,7 +11,8 @@ from jaxtyping import Array, Float
 from physics import Closure
 from solvers import Status
 from twinsim.closures import network_parameters, train
-from twinsim.discovery.in_solver import Windows, cut, rollout
+from twinsim.closures.courses import rollout
+from twinsim.discovery.in_solver import Windows, cut
 from twinsim.discovery.weak_form import Course
 from twinsim.errors import InputError
 

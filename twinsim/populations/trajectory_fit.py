@@ -8,14 +8,13 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from jax.scipy.special import xlogy
 from jaxtyping import Array, Float
 
 from physics import CellPopulations
-from solvers import ExplicitRungeKutta, Rate, Status
-from solvers.shapes import Scalar
-from twinsim.closures import train
+from solvers import Status
+from twinsim.closures import decaying_adam, train
+from twinsim.closures.courses import rollout as held_rollout
 from twinsim.errors import InputError
 from twinsim.populations.composition_series import CompositionSeries
 from twinsim.populations.gradient_matching import InteractionFit, scaled_populations
@@ -130,34 +129,13 @@ class Courses(eqx.Module):
     start: Float[Array, "types cultures"]
 
 
-class _HeldRate(Rate):
-    """The rate at densities within the cap, so that stages of a course that explodes are large but still numbers."""
-
-    populations: CellPopulations
-    span_days: Float[Array, " cultures"]
-
-    def evaluate(self, state: Float[Array, "types cultures"], time: Scalar) -> Float[Array, "types cultures"]:
-        del time
-        return self.populations.log_rate(jnp.clip(state, -CAP, CAP)) * jnp.broadcast_to(self.span_days[None], state.shape)
-
-
 def rollout(
     populations: CellPopulations, start: Float[Array, "types cultures"], spans: Float[Array, "intervals cultures"], substeps: int = SUBSTEPS
 ) -> Float[Array, "samples types cultures"]:
     """Logarithms of densities at all samples, the first included; what reverse mode keeps is one state per interval."""
 
-    @partial(jax.checkpoint, prevent_cse=False)
-    def interval(state: Array, span: Array) -> tuple[Array, Array]:
-        stepper = ExplicitRungeKutta(_HeldRate(populations, span))
-        length = jnp.asarray(1.0 / substeps, state.dtype)
-
-        def step(state: Array, _: None) -> tuple[Array, None]:
-            return jnp.clip(stepper.advance(state, jnp.zeros_like(length), length), -CAP, CAP), None
-
-        state, _ = jax.lax.scan(step, state, None, length=substeps)
-        return state, state
-
-    return jnp.concatenate([start[None], jax.lax.scan(interval, start, spans)[1]])
+    limit = jnp.full(start.shape[:1], CAP, start.dtype)
+    return held_rollout(populations.log_rate, start, spans, limit, substeps)
 
 
 def misfit(log_density: Float[Array, "samples types cultures"], reference: Float[Array, " types"], samples: Samples) -> Float[Array, ""]:
@@ -241,11 +219,10 @@ def fit_trajectories(
         samples, densities = windows(series, horizon)
         start = jnp.asarray(np.log(densities / np.asarray(model.reference)).T, jnp.float32)
         rate, count = learning_rate * 0.5**number, steps * (number + 1)
-        adam = optax.adam(optax.cosine_decay_schedule(rate, count, alpha=0.02), b2=0.99)
         done = train(
             Courses(model, start), partial(_loss, scale_per_day, len(series.days.ravel()) * series.types), samples, steps=count, chunk=50,
             trainable=_trainable,
-            optimiser=optax.chain(optax.clip_by_global_norm(10.0), adam),
+            optimiser=decaying_adam(rate, count, clip=10.0, end=0.02, b2=0.99),
         )  # fmt: skip
         courses, model = done.model, done.model.model
         losses.append(done.losses)

@@ -5,11 +5,10 @@ from functools import partial
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
-import optax
 from jaxtyping import Array, Float
 
 from physics import Variable
-from twinsim.closures import PerceptronClosure, network_parameters, train
+from twinsim.closures import PerceptronClosure, decaying_adam, network_parameters, train
 from twinsim.errors import InputError
 from twinsim.populations.composition_series import CompositionSeries
 from twinsim.populations.gradient_matching import InteractionFit, Rows, integral_rows
@@ -129,8 +128,7 @@ def fit_network_to_gains(
         misfit = 0.5 * (weight * (gain - expected) ** 2).sum() / scale
         return (misfit + penalty(model, scale_per_day)) / gain.size
 
-    schedule = optax.cosine_decay_schedule(learning_rate, steps, alpha=0.02)
-    optimiser = optax.chain(optax.clip_by_global_norm(10.0), optax.adam(schedule))
+    optimiser = decaying_adam(learning_rate, steps, clip=10.0, end=0.02)
     return train(model, loss, data, steps=steps, chunk=250, optimiser=optimiser, trainable=NetworkPopulations.trainable).model
 
 
