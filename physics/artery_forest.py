@@ -126,8 +126,7 @@ def near_periodic(forest: Forest, trees: ArteryTree, harmonics: int = 20, times:
 
     def one(tree: ArteryTree) -> tuple[Array, Array, Array]:
         pressure, flow = (part[..., 0] for part in periodic_tree(tree, times, 1, harmonics))
-        root = 1 + (pressure - tree.external_pressure) / (2 * tree.density * tree.speed[:, None] ** 2)
-        return tree.reference_area[:, None] * root**2, flow, pressure[:, -1] - tree.proximal * flow[:, -1]
+        return tree.area(pressure), flow, pressure[:, -1] - tree.proximal * flow[:, -1]
 
     area, flow, stored = (np.asarray(part) for part in eqx.filter_jit(jax.vmap(one))(trees))
     network, layout = forest.network, forest.network.layout

@@ -90,8 +90,7 @@ def linear_lines(tree: ArteryTree, mean_pressure: PerVessel, harmonics: int, lum
     *Cardiovascular Mathematics*, chapter 10; Alastruey et al. (2012), J. Eng. Math. 77, 19.
     """
     omega = 2 * jnp.pi * jnp.arange(harmonics + 1) / tree.period
-    root = 1 + (mean_pressure - tree.external_pressure) / (2 * tree.density * tree.speed**2)
-    area, speed = tree.reference_area * root**2, tree.speed * jnp.sqrt(root)
+    area, speed = tree.area(mean_pressure), tree.speed * jnp.sqrt(tree.root(mean_pressure))
     resistance = 2 * (tree.profile + 2) * jnp.pi * tree.viscosity / area**2
     series = resistance[:, None] + 1j * omega[None] * (tree.density / area)[:, None]
     shunt = 1j * omega[None] * (area / (tree.density * speed**2))[:, None]

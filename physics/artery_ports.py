@@ -1,27 +1,16 @@
 """Free ends of arteries that something else closes: what leaves a vessel there, and what a flow makes of it."""
 
-from typing import NamedTuple
-
 import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from physics.artery_flow import ArteryFlow, Inlets
 from physics.artery_network import ArteryNetwork
+from physics.artery_wall import ArteryWall
 from solvers.shapes import Scalar
 
 PerPort = Float[Array, " ports"]
 NEWTON_STEPS = 5
-
-
-class PortWall(NamedTuple):
-    """The tube law at each port, as in :class:`physics.artery_wall.ArteryWall`."""
-
-    reference_area: PerPort
-    stiffness: PerPort
-    external_pressure: PerPort
-    resting_speed: PerPort
-    density: Scalar
 
 
 class ArteryPorts(eqx.Module):
@@ -48,21 +37,18 @@ class ArteryPorts(eqx.Module):
         faces = tuple(int(layout.branch_face[row, 0]) for row in rows)
         return cls(tuple(rows), faces, tuple(float(layout.branch_sign[row, 0]) for row in rows))
 
-    def wall(self, rate: ArteryFlow) -> PortWall:
+    def wall(self, rate: ArteryFlow) -> ArteryWall:
         """The tube law at the ports."""
         rows, ends = jnp.array(self.nodes), rate.ends
         area, stiffness, pressure = (part[rows, 0] for part in (ends.reference_area, ends.stiffness, ends.external_pressure))
-        return PortWall(area, stiffness, pressure, ends.resting_speed[rows, 0], ends.density)
+        return ArteryWall(area, stiffness, pressure, ends.density)
 
     def outgoing(self, rate: ArteryFlow, sides: tuple[Float[Array, " faces"], ...]) -> PerPort:
         """The invariant that leaves each port's vessel, m/s, from the states at all faces (``ArteryFlow.sides``)."""
         low, high, slow, fast = sides
-        wall, found = self.wall(rate), []
-        for place, (face, end) in enumerate(zip(self.faces, self.ends, strict=True)):
-            pressure, velocity = (low, slow) if end > 0 else (high, fast)
-            root = 1 + (pressure[face] - wall.external_pressure[place]) / wall.stiffness[place]
-            found.append(end * velocity[face] + 4 * wall.resting_speed[place] * jnp.sqrt(root))
-        return jnp.stack(found)
+        wall, faces, end = self.wall(rate), jnp.array(self.faces), jnp.array(self.ends, low.dtype)
+        pressure, velocity = jnp.where(end > 0, low[faces], high[faces]), jnp.where(end > 0, slow[faces], fast[faces])
+        return end * velocity + 4 * wall.resting_speed * jnp.sqrt(wall.root(pressure))
 
     def held(self, rate: ArteryFlow, time: Scalar, entering: PerPort) -> ArteryFlow:
         """The arteries with these flows into them at the ports, m³/s, beside what flows in elsewhere."""
@@ -72,7 +58,7 @@ class ArteryPorts(eqx.Module):
         return eqx.tree_at(lambda r: r.inlets, rate, Inlets(node, unit, jnp.stack([flow, flow], axis=1)))
 
 
-def head_of_flow(wall: PortWall, outgoing: PerPort, leaving: PerPort, dynamic: float) -> tuple[PerPort, PerPort]:
+def head_of_flow(wall: ArteryWall, outgoing: PerPort, leaving: PerPort, dynamic: float) -> tuple[PerPort, PerPort]:
     r"""$H=p+\tfrac\theta2\rho u^2$ at ports that the flow ``leaving`` (m³/s, out of the arteries) passes, and $\partial H/\partial Q$.
 
     Newton's method for $a$ from the end at rest; five steps reach round-off while the flow is slower than the waves.

@@ -53,6 +53,17 @@ class ArteryTree(eqx.Module):
         """$A_0$, m²."""
         return jnp.pi * self.radius**2
 
+    def root(self, pressure: Float[Array, "..."]) -> Float[Array, "..."]:
+        r"""$\sqrt{A/A_0}$ of a pressure at any places of each vessel, ``(*batch, vessels, *places)``."""
+        places = (1,) * (pressure.ndim - self.speed.ndim)
+        external, density = (part.reshape(*part.shape, 1, *places) for part in (self.external_pressure, self.density))
+        return 1 + (pressure - external) / (2 * density * self.speed.reshape(*self.speed.shape, *places) ** 2)
+
+    def area(self, pressure: Float[Array, "..."]) -> Float[Array, "..."]:
+        """$A$ of a pressure, m²; shaped as in :meth:`root`."""
+        places = (1,) * (pressure.ndim - self.speed.ndim)
+        return self.reference_area.reshape(*self.speed.shape, *places) * self.root(pressure) ** 2
+
     @property
     def daughters(self) -> Float[Array, "*batch vessels vessels"]:
         """One where the column's vessel starts at the end of the row's."""

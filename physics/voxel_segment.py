@@ -267,9 +267,3 @@ def voxel_segment(
     flow = LatticeBoltzmann(domain, collision, fraction, inlets=inlets, outlets=outlets, substeps=substeps)
     sizes = jnp.array([areas[patch] for patch in patches])
     return VoxelSegment(network, flow, units, tuple(ports.values()), sizes, total, kinetic)
-
-
-def _last_patch(flow: LatticeBoltzmann) -> int:
-    if flow.outlets is None:
-        raise ValueError("got a lattice without an outlet; expected the last port's; do: use voxel_segment")
-    return flow.outlets.patches[0]

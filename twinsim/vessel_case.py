@@ -35,6 +35,19 @@ RISE = 0.05
 """Part of a period over which the flow rises from rest."""
 
 
+def systolic_wave(phase: Float[np.ndarray, " times"], pulse: float) -> Float[np.ndarray, " times"]:
+    """Flow over its mean at parts of a beat: a peak in its first third, ``pulse`` above the mean, and a small wave after it."""
+    bump = np.exp(-(((phase - 0.2) / 0.09) ** 2)) + 0.25 * np.exp(-(((phase - 0.55) / 0.12) ** 2))
+    bump = bump - bump[phase < 1].mean()
+    return 1 + pulse * bump / bump.max()
+
+
+def peak_axis_speed(diameter: float, stenosis: float, flow: float) -> float:
+    """m/s on the axis of the narrowest section: of the parabola, or flatter where the narrowing is short; of m, a part, and m³/s."""
+    narrow = 1.5 if stenosis else 2.0
+    return narrow * flow / (np.pi * (diameter / 2) ** 2 * (1 - stenosis) ** 2)
+
+
 def bearable_magic(speed: float, diameter: float, voxels: int, viscosity: float, given: float = 0.0) -> float:
     """The product of the two relaxations for a flow: 3/16, which puts walls in their place, where it bears it, else 0.05.
 

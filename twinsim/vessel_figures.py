@@ -44,3 +44,21 @@ def wall_shear(place_mm: np.ndarray, average: np.ndarray, times: np.ndarray, she
         axes.legend(frameon=False, fontsize=8)
         quiet(axes)
     return figure
+
+
+def pressure_drop(courses: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]) -> Figure:
+    """The drop of pressure and both pressures over a beat, by two methods: times (s), pressure before and behind (mmHg) of each."""
+    figure = new_figure(3.6)
+    left, right = figure.subplots(1, 2)
+    for colour, (label, (times, before, behind)) in zip((BLUE, VERMILION), courses.items(), strict=True):
+        left.plot(times, before - behind, color=colour, label=label)
+        right.plot(times, before, color=colour, label=f"before, {label}")
+        right.plot(times, behind, "--", color=colour, label=f"behind, {label}")
+    left.set_ylabel("pressure drop (mmHg)")
+    right.set_ylabel("pressure (mmHg)")
+    for axes in (left, right):
+        axes.set_xlabel("time in the last beat (s)")
+        axes.legend(frameon=False, fontsize=7)
+        quiet(axes)
+    left.axhline(0, color=INK, linewidth=0.5)
+    return figure

@@ -71,10 +71,7 @@ def joined(parts: list[Truth]) -> Truth:
 def training_data(data: Truth) -> Any:
     """Trees, linear solutions, and harmonics of total pressure and flow, all with the trees first."""
     trees = jax.tree.map(jnp.asarray, data.trees)
-    root = 1 + (data.pressure - trees.external_pressure[:, None, None, None]) / (
-        2 * trees.density[:, None, None, None] * trees.speed[:, :, None, None] ** 2
-    )
-    area = trees.reference_area[:, :, None, None] * root**2
+    area = trees.area(jnp.asarray(data.pressure))
     total = data.pressure + 0.5 * trees.density[:, None, None, None] * (data.flow / area) ** 2
     starts = eqx.filter_jit(eqx.filter_vmap(lambda tree: linear_state(tree, HARMONICS)))(trees)
     return trees, starts, (to_harmonics(total, HARMONICS), to_harmonics(jnp.asarray(data.flow), HARMONICS))

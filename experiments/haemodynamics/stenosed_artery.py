@@ -24,11 +24,10 @@ from solvers.lattice_boltzmann import D3Q19, TRT, ConstantViscosity, face_patche
 from twinsim.cli import run_script
 from twinsim.errors import InputError, refused
 from twinsim.experiment import Result, finite_or_none
-from twinsim.figure_style import BLUE, INK, VERMILION, new_figure, quiet
 from twinsim.option_checks import check_options
 from twinsim.report import Report
-from twinsim.vessel_case import INLET, OUTLET, bearable_magic
-from twinsim.vessel_figures import wall_shear
+from twinsim.vessel_case import INLET, OUTLET, bearable_magic, peak_axis_speed, systolic_wave
+from twinsim.vessel_figures import pressure_drop, wall_shear
 from twinsim.workspace import Workspace
 
 PASCAL = 133.322
@@ -135,10 +134,7 @@ def run(config: Config, workspace: Workspace) -> Result:
 
 def _wave(config: Config, count: int) -> np.ndarray:
     """Flow over its mean at ``count`` times from 0 to the period."""
-    phase = np.linspace(0, 1, count)
-    bump = np.exp(-(((phase - 0.2) / 0.09) ** 2)) + 0.25 * np.exp(-(((phase - 0.55) / 0.12) ** 2))
-    bump = bump - bump[:-1].mean()
-    return 1 + config.pulse * bump / bump.max()
+    return systolic_wave(np.linspace(0, 1, count), config.pulse)
 
 
 def _mean_flow(config: Config) -> float:
@@ -191,16 +187,11 @@ def _filled[State](network: ArteryNetwork, state: State, pressure: float) -> Sta
     return eqx.tree_at(lambda s: s.arteries.flow[2], state, stored)
 
 
-def _peak_speed(config: Config) -> float:
-    """m/s on the axis of the narrowest section: of the parabola, or flatter where there is a narrowing."""
-    area = np.pi * (config.diameter_mm * 5e-4 * (1 - config.stenosis)) ** 2
-    return (1.5 if config.stenosis else 2.0) * (1 + config.pulse) * _mean_flow(config) / area
-
-
 def voxel_model(config: Config) -> tuple[VoxelSegment, WallProbe]:
     """The piece between both arteries, and what reads the shear at its wall."""
     dtype, diameter = jnp.dtype(config.precision), config.diameter_mm * 1e-3
-    voxel, kinematic, peak = diameter / config.voxels_per_diameter, config.viscosity / config.density, _peak_speed(config)
+    voxel, kinematic = diameter / config.voxels_per_diameter, config.viscosity / config.density
+    peak = peak_axis_speed(diameter, config.stenosis, (1 + config.pulse) * _mean_flow(config))
     magic = bearable_magic(peak, diameter, config.voxels_per_diameter, kinematic)
     units = lattice_units(voxel, config.density, kinematic, peak, config.mach, config.period_s)
     steps = round(config.beats * config.period_s / float(units.step))
@@ -365,19 +356,8 @@ def _report(
             ("Largest oscillatory index", f"{summary['osi_max']:.2f}", ""),
         ]
     )
-    figure = new_figure(3.6)
-    left, right = figure.subplots(1, 2)
-    for traces, colour, label in ((voxels, BLUE, "voxels"), (law, VERMILION, "Young and Tsai")):
-        left.plot(traces.times, (traces.before - traces.behind) / PASCAL, color=colour, label=label)
-        right.plot(traces.times, traces.before / PASCAL, color=colour, label=f"before, {label}")
-        right.plot(traces.times, traces.behind / PASCAL, "--", color=colour, label=f"behind, {label}")
-    left.set_ylabel("pressure drop (mmHg)")
-    right.set_ylabel("pressure (mmHg)")
-    for axes in (left, right):
-        axes.set_xlabel("time in the last beat (s)")
-        axes.legend(frameon=False, fontsize=7)
-        quiet(axes)
-    left.axhline(0, color=INK, linewidth=0.5)
+    courses = {"voxels": voxels, "Young and Tsai": law}
+    figure = pressure_drop({label: (each.times, each.before / PASCAL, each.behind / PASCAL) for label, each in courses.items()})
     report.figure(
         figure, "Pressure drop over the piece, and the pressures on both sides of it.", "drop", alt="Two plots of pressure over a beat"
     )

@@ -31,7 +31,7 @@ from twinsim.errors import InputError, refused
 from twinsim.experiment import Result
 from twinsim.option_checks import check_options
 from twinsim.report import Report
-from twinsim.vessel_case import INLET, OUTLET, bearable_magic, vessel_lattice
+from twinsim.vessel_case import INLET, OUTLET, bearable_magic, peak_axis_speed, systolic_wave, vessel_lattice
 from twinsim.vessel_figures import middle_plane, wall_shear
 from twinsim.workspace import Workspace
 
@@ -152,9 +152,7 @@ def _wave(config: Config, phase: np.ndarray) -> np.ndarray:
     """Flow over its mean."""
     if config.wave == "sine":
         return 1 + config.pulse * np.sin(2 * np.pi * phase)
-    bump = np.exp(-(((phase - 0.2) / 0.09) ** 2)) + 0.25 * np.exp(-(((phase - 0.55) / 0.12) ** 2))
-    bump = bump - bump.mean()
-    return 1 + config.pulse * bump / bump.max()
+    return systolic_wave(phase, config.pulse)
 
 
 def _viscosities(config: Config) -> tuple[float, float]:
@@ -165,11 +163,10 @@ def _viscosities(config: Config) -> tuple[float, float]:
 
 
 def _peak_speed(config: Config) -> float:
-    """m/s on the axis of the narrowest section: of the parabola, or flatter where the narrowing is short."""
+    """m/s, at the peak of the flow."""
     fine = np.linspace(0, 1, 400, endpoint=False)
-    area = np.pi * (config.diameter_mm * 1e-3 / 2) ** 2
-    narrow = 1.5 if config.stenosis else 2.0
-    return narrow * np.abs(_wave(config, fine)).max() * config.mean_flow_ml_per_min * 1e-6 / 60 / (area * (1 - config.stenosis) ** 2)
+    flow = np.abs(_wave(config, fine)).max() * config.mean_flow_ml_per_min * 1e-6 / 60
+    return peak_axis_speed(config.diameter_mm * 1e-3, config.stenosis, flow)
 
 
 def vessel_case(config: Config) -> Case:
