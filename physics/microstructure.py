@@ -27,15 +27,15 @@ class Microstructure(eqx.Module):
     of Spach, Heidlage (1995), Circ. Res. 76, 366; strands of collagen of Spach, Dolber (1986), Circ. Res. 58, 356.
     """
 
-    fibrosis: Scalar
-    patch_long: Scalar
-    patch_wide: Scalar
-    patch_angle: Scalar
-    septa: Scalar
-    septum_length: Scalar
-    cell_length: Scalar
-    end_junctions: Scalar
-    side_junctions: Scalar
+    fibrosis: Float[Array, "*members"]
+    patch_long: Float[Array, "*members"]
+    patch_wide: Float[Array, "*members"]
+    patch_angle: Float[Array, "*members"]
+    septa: Float[Array, "*members"]
+    septum_length: Float[Array, "*members"]
+    cell_length: Float[Array, "*members"]
+    end_junctions: Float[Array, "*members"]
+    side_junctions: Float[Array, "*members"]
 
     def drawn(self, shape: tuple[int, int], key: Array) -> tuple[Float[Array, "2 x y"], Bool[Array, "x y"]]:
         """Conductances of the faces to the next voxel along x and y, over that inside of a cell, and which voxels are muscle.

@@ -78,26 +78,23 @@ def _edf(path: Path) -> dict[str, Any]:
 
     try:
         file = edfio.read_edf(path)
-        signals = list(file.signals)
-        rates = sorted({signal.sampling_frequency for signal in signals})
-        if not signals:
-            raise InputError(f"{path.name} without signals", "channels", "export it with its signals")
-        if len(rates) > 1:
-            got = f"{path.name} with channels of {rates[0]:g} and {rates[-1]:g} Hz"
-            odd = [
-                signal.label
-                for signal in signals
-                if signal.sampling_frequency != max(rates, key=[s.sampling_frequency for s in signals].count)
-            ]
-            raise InputError(got, "one rate", f"leave out {', '.join(odd[:5])} when exporting")
-        if sum(len(signal.data) for signal in signals) > MOST:
-            raise InputError(f"{path.name} with more than {MOST} samples", "a stretch round the seizure", "cut it when exporting")
-        values = np.stack([np.asarray(signal.data, float) for signal in signals])
-        marked = [note.onset for note in file.annotations if any(word in note.text.lower() for word in ("onset", "seizure"))]
-    except InputError:
-        raise
+        signals, notes = list(file.signals), list(file.annotations)
+        data = [np.asarray(signal.data, float) for signal in signals]
     except (ValueError, OSError, EOFError, IndexError, UnicodeDecodeError) as error:
         raise InputError(f"{path.name}, which does not read as EDF ({type(error).__name__})", "EDF or EDF+", "export it again") from error
+    if not signals:
+        raise InputError(f"{path.name} without signals", "channels", "export it with its signals")
+    every = [signal.sampling_frequency for signal in signals]
+    rates = sorted(set(every))
+    if len(rates) > 1:
+        usual = max(rates, key=every.count)
+        odd = [signal.label for signal, rate in zip(signals, every, strict=True) if rate != usual]
+        got = f"{path.name} with channels of {rates[0]:g} and {rates[-1]:g} Hz"
+        raise InputError(got, "one rate", f"leave out {', '.join(odd[:5])} when exporting")
+    if sum(map(len, data)) > MOST:
+        raise InputError(f"{path.name} with more than {MOST} samples", "a stretch round the seizure", "cut it when exporting")
+    values = np.stack(data)
+    marked = [note.onset for note in notes if any(word in note.text.lower() for word in ("onset", "seizure"))]
     held = {"ecog": values, "channels": np.array([signal.label for signal in signals]), "fs": rates[0]}
     return held | {"time_s": np.arange(values.shape[1]) / rates[0], "marked": marked[0] if marked else None}
 
@@ -106,17 +103,13 @@ def _csv(path: Path) -> dict[str, Any]:
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             head = [name.strip() for name in next(csv.reader(file), [])]
-            if "time_s" not in head or len(head) < 2:
-                raise InputError(
-                    f"{path.name} with the columns {', '.join(head[:6]) or 'none'}", "time_s and one per channel", "name them so"
-                )
-            table = np.loadtxt(file, delimiter=",", ndmin=2)
-    except (ValueError, OSError, UnicodeDecodeError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(
-            f"{path.name}, which does not read as a table of numbers ({error})", "numbers under each name", "correct it"
-        ) from error
+            table = np.loadtxt(file, delimiter=",", ndmin=2) if "time_s" in head else np.zeros((0, 0))
+    except (ValueError, OSError) as error:
+        got = f"{path.name}, which does not read as a table of numbers ({error})"
+        raise InputError(got, "numbers under each name", "correct it") from error
+    if "time_s" not in head or len(head) < 2:
+        got = f"{path.name} with the columns {', '.join(head[:6]) or 'none'}"
+        raise InputError(got, "time_s and one per channel", "name them so")
     if table.shape[0] < 3 or table.shape[1] != len(head):
         raise InputError(f"{path.name} with {table.shape[0]} rows of {table.shape[-1]} numbers", f"rows of {len(head)}", "correct it")
     place = head.index("time_s")

@@ -59,13 +59,12 @@ def read_recording(
             outside of 100 to 50,000 Hz, less than a second, or fewer than three channels of use.
     """
     path = locate("ieeg_ictal") / ICTAL if source == "ieeg_ictal" else Path(source)
-    layout = LAYOUT
     held = read_table(path, onset_s, span_s, leave_out)
     values, times = np.asarray(held["ecog"], float), np.asarray(held["time_s"], float).ravel()
     names, rate = tuple(str(one) for one in held["channels"].ravel()), float(held["fs"])
     if values.ndim != 2 or values.shape != (len(names), len(times)):
         got = f"ecog of shape {values.shape}, {len(names)} channels, {len(times)} times"
-        raise InputError(f"{path.name}: {got}", layout, "give one row per channel")
+        raise InputError(f"{path.name}: {got}", LAYOUT, "give one row per channel")
     if len(set(names)) < len(names):
         raise InputError(f"{path.name}: channel {max(names, key=names.count)} twice", "names that differ", "rename one")
     if not SLOWEST_HZ <= rate <= FASTEST_HZ:

@@ -1,6 +1,5 @@
 """Re-entry on a sheet by crossed stimuli, and how fast tissue of a cell model runs."""
 
-import time
 from dataclasses import dataclass
 
 import equinox as eqx
@@ -9,10 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from experiments.cardiac._paced_cables import in_precision
 from physics import CellModel, Monodomain, TissueStimulus
 from physics.cell_model import Stimulus
 from solvers import Diffusion, Solution, Stepper, TimeMesh, VoxelGrid, simulate, time_mesh
+from twinsim.machine import best
+from twinsim.precision import in_precision
 
 STIMULUS, STIMULUS_MS = 80.0, 2.0  # A/F
 SEE_MS, CHUNK_MS = 5.0, 250.0
@@ -130,12 +130,7 @@ class Sheet:
         state = jnp.broadcast_to(rest[:, None], (rest.shape[0], self.grid.size))
         stepper, mesh = self.stepper((stimulus,)), time_mesh(0.0, [steps * self.dt], self.dt)
         state = _advanced(stepper, state, mesh).final
-        best = float("inf")
-        for _ in range(repeats):
-            began = time.perf_counter()
-            jax.block_until_ready(_advanced(stepper, state, mesh).final)
-            best = min(best, time.perf_counter() - began)
-        return best / steps
+        return best(lambda: jax.block_until_ready(_advanced(stepper, state, mesh).final), repeats) / steps
 
 
 @eqx.filter_jit

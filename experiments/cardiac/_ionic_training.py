@@ -1,7 +1,6 @@
-"""Learning the slow current of a reduced cell: first from rates along recorded beats, then inside of the solver."""
+"""Learning a reduced cell inside of the solver: its slow current and slow parts from beats, its fast parts from velocities."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 
 import equinox as eqx
@@ -11,32 +10,20 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
-from experiments.cardiac._paced_cables import in_precision, velocities
-from experiments.cardiac._paced_cells import STIMULUS, STIMULUS_MS, paced
-from physics import (
-    SLOW_CURRENT_INPUTS,
-    SLOW_CURRENT_OUTPUTS,
-    AnalyticClosure,
-    CellModel,
-    ReducedVentricular,
-    Stimulus,
-    TenTusscher2006,
-)
+from experiments.cardiac._ionic_recording import PHASES, SKIPPED, Recorded
+from experiments.cardiac._paced_cables import velocities
+from experiments.cardiac._paced_cells import STIMULUS, STIMULUS_MS
+from physics import CellModel, ReducedVentricular, Stimulus
 from solvers import TimeMesh, simulate, time_mesh
-from twinsim.closures import PerceptronClosure, Training, train, written_out
+from twinsim.closures import PerceptronClosure, written_out
+from twinsim.precision import in_precision
 
 PULSE_STEPS, EARLY_STEPS, BEAT_STEPS, REST_STEPS = 20, 40, 200, 60
 EARLY_MS, BEAT_MS = 5.0, 405.0  # after a stimulus: where steps grow
 STEPS = PULSE_STEPS + EARLY_STEPS + BEAT_STEPS + REST_STEPS
-PHASES = np.array([3.0, 6.0, 10.0, 16.0, 25.0, 40.0, 60.0, 80.0, 105.0, 130.0, 155.0, 180.0, 205.0, 230.0, 255.0, 280.0, 305.0, 330.0])
+
 MILLIVOLTS, MILLISECONDS, REST_MILLIVOLTS, FOOT_CURRENT, PERCENT = 6.0, 1.5, 1.0, 0.3, 1.5  # what counts as an error of one
 BEATS_BESIDE_WAVES = 0.2  # weight of a beat's residuals where fast parts are sought, of which there are a hundred times as many
-SKIPPED = 1  # first beats, which come after a rest that the reduced cell does not have
-FOOT_MV = (-80.0, -30.0)  # to where the potential is displaced: the foot of a wave, where no recorded beat is while it is rested
-LEAST_REST_MS = 35.0  # before a wave whose velocity is learned; sooner, waves are blocked or ride on what is left of the beat before
-CYCLES = {350: 245.0, 420: 268.0, 530: 287.0, 720: 300.0, 1000: 307.0}  # ms, and about how long an action potential then lasts
-OPEN_RAPID, OPEN_CALCIUM = (1.0, 0.63, 0.4), (1.0, 0.77, 0.6)
-RESTS = ((20.0, 60.0), (50.0, 120.0), (100.0, 300.0))  # ms, between which those before premature beats are drawn
 SLOW_PARTS = (
     "rest_rate",
     "plateau_rate",
@@ -60,167 +47,6 @@ FAST_PARTS = (
     "inactivation_rate_width",
 )
 MILLIVOLT_PARTS = ("centre", "reversal")  # which are searched as such; all others by their logarithm
-
-
-def dosed(cell: TenTusscher2006, open_shares: np.ndarray) -> TenTusscher2006:
-    """The full cell with so much of rapid potassium and calcium channels left open, ``(cells, 2)``: one conductance per cell."""
-    parts = lambda c: (c.rapid_potassium_conductance, c.calcium_permeability)  # noqa: E731
-    rapid, calcium = parts(cell)
-    shares = jnp.asarray(open_shares, rapid.dtype)
-    return eqx.tree_at(parts, cell, (rapid * shares[:, 0], calcium * shares[:, 1]))
-
-
-def protocol(seed: int, largest: int) -> tuple[np.ndarray, np.ndarray]:
-    """Open shares ``(cells, 2)`` and pulses ``(cells, 11)`` in ms: every rate with every block, five regular beats, three premature ones.
-
-    Args:
-        seed: Of the rests.
-        largest: Only so many cells, spread over all; for toys.
-    """
-    generator = np.random.default_rng([seed, 7])
-    members = [(cycle, rapid, calcium) for rapid in OPEN_RAPID for calcium in OPEN_CALCIUM for cycle in CYCLES]
-    chosen = np.unique(np.linspace(0, len(members) - 1, min(largest, len(members))).round().astype(int))
-    starts = []
-    for cycle, rapid, calcium in members:
-        expected = CYCLES[cycle] * (1 + 0.15 * (1 - rapid) - 0.33 * (1 - calcium))
-        early = [expected + generator.uniform(*rest) for rest in np.array(RESTS)[generator.permutation(3)]]
-        gaps = [cycle, cycle, cycle, cycle, early[0], cycle, early[1], cycle, early[2], cycle]
-        starts.append(np.concatenate([[0], np.cumsum(np.round(gaps))]))
-    return np.array([member[1:] for member in members])[chosen], np.array(starts)[chosen]
-
-
-@dataclass(frozen=True)
-class Recorded:
-    """Beats of the full cell that are to be followed.
-
-    Attributes:
-        open_shares: Of rapid potassium and calcium channels, ``(cells, 2)``.
-        starts: Of the pulses and the end of the last beat, ``(cells, beats + 1)``, ms.
-        voltage: At every whole ms, ``(times, cells)``, mV.
-        states: Of the full cell when each pulse comes, ``(components, cells, beats)``.
-        at_phases: Voltage at :data:`PHASES` after every stimulus, ``(cells, beats, phases)``; NaN once the beat is over.
-        levels: Where 90 % is repolarised, ``(cells, beats)``, mV.
-        durations: From stimulus to that, ms; NaN where a stimulus makes no action potential.
-        ends: Voltage just before the next stimulus, mV.
-    """
-
-    open_shares: np.ndarray
-    starts: np.ndarray
-    voltage: np.ndarray
-    states: np.ndarray
-    at_phases: np.ndarray
-    levels: np.ndarray
-    durations: np.ndarray
-    ends: np.ndarray
-
-    @classmethod
-    def of(cls, cell: TenTusscher2006, open_shares: np.ndarray, starts: np.ndarray, dt_ms: float) -> "Recorded":
-        """Paces the full cell; starts are whole ms."""
-        voltage, every = paced(dosed(cell, open_shares), starts[:, :-1], float(starts.max()), dt_ms)
-        cells, beats = starts.shape[0], starts.shape[1] - 1
-        states = np.moveaxis(every[starts[:, :-1].astype(int), :, np.arange(cells)[:, None]], -1, 0)
-        at_phases = np.full((cells, beats, len(PHASES)), np.nan)
-        levels, durations, ends = (np.full((cells, beats), np.nan) for _ in range(3))
-        for one in range(cells):
-            for beat in range(beats):
-                trace = voltage[int(starts[one, beat]) : int(starts[one, beat + 1]) + 1, one]
-                ends[one, beat] = trace[-1]
-                level = trace.max() - 0.9 * (trace.max() - trace[0])
-                falls = np.flatnonzero((trace[:-1] > level) & (trace[1:] <= level) & (np.arange(trace.size - 1) > 3))
-                if trace.max() - trace[0] < 60 or not falls.size:
-                    continue
-                last = falls[-1]
-                levels[one, beat] = level
-                durations[one, beat] = last + (trace[last] - level) / (trace[last] - trace[last + 1])
-                seen = durations[one, beat] + 8 > PHASES
-                at_phases[one, beat, seen] = np.interp(PHASES[seen], np.arange(trace.size), trace)
-        return cls(open_shares, starts, voltage, states, at_phases, levels, durations, ends)
-
-
-@eqx.filter_jit
-def followed(cell: ReducedVentricular, voltage: Float[Array, "times cells"]) -> Float[Array, "times 4 cells"]:
-    """The state of reduced cells whose potential is held to what was recorded every ms."""
-    rest = cell.initial_state()
-
-    def step(others: Array, v: Array) -> tuple[Array, Array]:
-        state = jnp.concatenate([v[None], others])
-        steady, speed = cell.gates(state)
-        rates = cell.others(state, jnp.zeros_like(v))[1:]
-        return others + jnp.concatenate([rates, (steady - others[2:]) * -jnp.expm1(-speed)]), state
-
-    start = jnp.broadcast_to(rest[1:, None], (3, voltage.shape[1]))
-    return jax.lax.scan(step, start, voltage)[1]
-
-
-def samples(
-    cell: ReducedVentricular, full: TenTusscher2006, recorded: Recorded, count: int, seed: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """What the slow current must be: along the recorded beats, and where the potential of a rested cell is displaced.
-
-    Returns:
-        Inputs ``(5, samples)`` and currents ``(1, samples)`` along the beats, then both of displaced cells.
-    """
-    generator = np.random.default_rng([seed, 11])
-    silent = eqx.tree_at(lambda c: c.slow_current, cell, written_out(_untrained((1,), seed)))
-    states = np.asarray(followed(silent, jnp.asarray(recorded.voltage)))
-    rate = np.gradient(recorded.voltage, axis=0)
-    usable = np.ones(recorded.voltage.shape, bool)
-    for one, starts in enumerate(recorded.starts.astype(int)):
-        usable[: starts[SKIPPED], one] = False
-        usable[starts[-1] :, one] = False
-        for start in starts[:-1]:
-            usable[max(start - 1, 0) : start + 4, one] = False
-    logs = np.log(recorded.open_shares)
-
-    def wanted(state: np.ndarray, total: np.ndarray, shares: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        known = silent.currents(jnp.asarray(state))
-        return np.concatenate([state[:3], shares]), np.asarray(total - known["INa"] - known["IK1"])[None]
-
-    times, cells = np.nonzero(usable)
-    # Rests are long and all alike: a quarter of them tells as much.
-    kept = np.flatnonzero((recorded.voltage[times, cells] > -80) | (generator.random(times.size) < 0.25))
-    kept = generator.choice(kept, min(count, kept.size), replace=False)
-    times, cells = times[kept], cells[kept]
-    along = wanted(states[times, :, cells].T, -rate[times, cells], logs[cells].T)
-    # The full cell at rest with another potential and its gates as they were, INa left out; w, z and q likewise.
-    rested = np.stack(np.nonzero(recorded.ends[:, :-1] < -75))
-    chosen = rested[:, generator.integers(0, rested.shape[1], count // 20)]
-    displaced = generator.uniform(*FOOT_MV, chosen.shape[1])
-    before = recorded.states[:, chosen[0], chosen[1] + 1].copy()
-    before[0] = displaced
-    currents = dosed(full, recorded.open_shares[chosen[0]]).currents(jnp.asarray(before))
-    outward = np.asarray(sum(part for name, part in currents.items() if name != "INa"))
-    moments = recorded.starts[chosen[0], chosen[1] + 1].astype(int)
-    small = states[moments, :, chosen[0]].T.copy()
-    small[0] = displaced
-    inputs, slow = wanted(small, outward, logs[chosen[0]].T)
-    slow = slow + np.asarray(silent.currents(jnp.asarray(small))["INa"])[None]
-    return (*along, inputs, slow)
-
-
-def _untrained(hidden: tuple[int, ...], seed: int, data: tuple[Array, Array] | None = None) -> PerceptronClosure:
-    return PerceptronClosure.create(
-        seed, SLOW_CURRENT_INPUTS, SLOW_CURRENT_OUTPUTS, samples=data, hidden=hidden, activation="rational_tanh"
-    )
-
-
-def fast_law(hidden: int, seed: int) -> AnalyticClosure:
-    """An untrained network, written out, to stand in the slot until there is another."""
-    return written_out(_untrained((hidden,), seed))
-
-
-def regressed(
-    inputs: np.ndarray, currents: np.ndarray, feet: tuple[np.ndarray, np.ndarray], hidden: int, steps: int, seed: int
-) -> Training:
-    """A network of one hidden layer that gives the currents; where training begins."""
-    data = jnp.asarray(np.concatenate([inputs, feet[0]], axis=1)), jnp.asarray(np.concatenate([currents, feet[1]], axis=1))
-    scale = float(np.std(currents))
-
-    def loss(model: PerceptronClosure, batch: tuple[Array, Array]) -> Array:
-        return jnp.mean(((model(batch[0].T) - batch[1].T) / scale) ** 2)
-
-    start = _untrained((hidden,), seed, data)
-    return train(start, loss, (data[0].T, data[1].T), steps=steps, batch=512, learning_rate=2e-2, seed=seed)
 
 
 def beat_edges(starts: np.ndarray) -> np.ndarray:
@@ -391,18 +217,6 @@ def fast(cell: ReducedVentricular) -> ReducedVentricular:
     if not isinstance(cell.slow_current, PerceptronClosure):
         return cell
     return eqx.tree_at(lambda c: c.slow_current, cell, written_out(cell.slow_current))
-
-
-def cables(recorded: Recorded) -> np.ndarray:
-    """Cell and beat of one cable per cell: one after regular pacing, or one of the premature beats, in turn."""
-    rests = np.full(recorded.durations.shape, np.nan)
-    rests[:, 1:] = np.diff(recorded.starts[:, :-1], axis=1) - recorded.durations[:, :-1]
-    rows = []
-    for one, rest in enumerate(rests):
-        possible = [beat for beat in range(3, len(rest)) if rest[beat] > LEAST_REST_MS]
-        if possible:
-            rows.append((one, possible[one % len(possible)]))
-    return np.array(rows)
 
 
 def in_solver(

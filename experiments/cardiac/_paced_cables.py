@@ -1,16 +1,14 @@
 """Plane waves along many cables at once, each of cells in one state: velocity after any pacing, rest or drug."""
 
-from typing import Any
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array
 
-from physics import CellModel, Monodomain, RecordActivation, TissueStimulus, box_fraction
+from physics import CellModel, Closure, Monodomain, RecordActivation, TissueStimulus, box_fraction
 from physics.activation import Observed
 from solvers import Diffusion, Solution, Stepper, TimeMesh, VoxelGrid, simulate, time_mesh
+from twinsim.precision import in_precision
 
 LENGTH_MM, FROM_MM, TO_MM = 16.0, 6.0, 13.0  # of a cable, and where velocity is measured: past the stimulus, before the end
 STIMULATED_MM, STIMULUS, STIMULUS_MS = 2.0, 80.0, 1.0  # A/F
@@ -48,20 +46,15 @@ def velocities(cell: CellModel, states: np.ndarray, spacing_mm: float, diffusivi
     return np.array([np.polyfit(line[inside], x[inside], 1)[0] if there else np.nan for line, there in zip(times, arrived, strict=True)])
 
 
-def in_precision[T](tree: T, dtype: Any) -> T:
-    """All numbers in one precision."""
-    return jax.tree.map(lambda leaf: leaf.astype(dtype) if eqx.is_inexact_array(leaf) else leaf, tree)
-
-
 @eqx.filter_jit
 def _run(stepper: Stepper, state: Observed, mesh: TimeMesh) -> Solution:
     return simulate(stepper, state, mesh)
 
 
 def _per_cell(cell: CellModel, cables: int, count: int) -> CellModel:
-    """Parameters that are one per cable, repeated for its cells."""
+    """Parameters that are one per cable, repeated for its cells; a closure has none, whatever the sizes of its layers."""
 
-    def leaf(value: Array) -> Array:
+    def leaf(value: object) -> object:
         return jnp.repeat(value, count) if eqx.is_array(value) and value.shape == (cables,) else value
 
-    return jax.tree.map(leaf, cell)
+    return jax.tree.map(leaf, cell, is_leaf=lambda node: isinstance(node, Closure))

@@ -21,6 +21,7 @@ from physics import (
     with_blocked_faces,
 )
 from solvers import Diffusion, LatticeDiffusion, Operator, VoxelGrid, connected_components, simulate
+from twinsim.precision import in_precision
 
 FINE_MM = 0.025
 INSIDE = 0.15  # mm^2/ms inside of a cell
@@ -119,9 +120,7 @@ def _run(grid: VoxelGrid, operator: Operator, step_ms: float, until_ms: float, p
     mesh = equation.mesh([until_ms], step_ms)
     recorder = RecordActivation(equation.stepper(), cell, upper=-40.0)
     start = recorder.start(equation.initial_state(grid))
-    recorder, start = jax.tree.map(
-        lambda leaf: leaf.astype(precision) if eqx.is_inexact_array(leaf) else leaf, (recorder, start), is_leaf=eqx.is_array
-    )
+    recorder, start = in_precision((recorder, start), precision)
     run = eqx.filter_jit(lambda stepper, state: simulate(stepper, state, mesh))
     compiled = run.lower(recorder, start).compile()
     began = time.perf_counter()

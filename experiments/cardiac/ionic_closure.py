@@ -97,6 +97,7 @@ def run(config: Config, workspace: Workspace) -> Result:
     _check(config)
     import jax.numpy as jnp
 
+    from experiments.cardiac import _ionic_recording as recording
     from experiments.cardiac import _ionic_rivals as rivals
     from experiments.cardiac import _ionic_training as training
     from experiments.cardiac._ionic_reentry import Sheet, operations
@@ -122,7 +123,7 @@ def run(config: Config, workspace: Workspace) -> Result:
         cell, twice = training.fast(cell), np.tile(shares, (2, 1))
         return measured(*(cell.blocked(*jnp.asarray(part.T)) for part in (shares, many, twice)))
 
-    truth = workspace.stage("full", lambda: measured(*(training.dosed(full, part) for part in (shares, many, np.tile(shares, (2, 1))))))
+    truth = workspace.stage("full", lambda: measured(*(recording.dosed(full, part) for part in (shares, many, np.tile(shares, (2, 1))))))
     tests: list[dict[str, np.ndarray]] = []
     cells: list[Any] = []
     summary: dict[str, Any] = {"source": config.source, "training_cells": config.training_cells, "hidden_units": config.hidden_units}
@@ -169,23 +170,25 @@ def _trained(
     """A cell, the beats that it was trained on, and how well it does on them."""
     import equinox as eqx
 
+    from experiments.cardiac import _ionic_currents as currents_of
+    from experiments.cardiac import _ionic_recording as recording
     from experiments.cardiac import _ionic_training as training
     from experiments.cardiac._paced_cables import velocities
     from physics import ReducedVentricular
 
     def record() -> tuple[Any, np.ndarray, np.ndarray]:
-        open_shares, starts = training.protocol(config.seed, config.training_cells)
-        recorded = training.Recorded.of(full, open_shares, starts, config.cell_dt_ms)
-        lines = training.cables(recorded)
+        open_shares, starts = recording.protocol(config.seed, config.training_cells)
+        recorded = recording.Recorded.of(full, open_shares, starts, config.cell_dt_ms)
+        lines = recording.cables(recorded)
         states = recorded.states[:, lines[:, 0], lines[:, 1]].astype(np.float32)
-        wanted = velocities(training.single(training.dosed(full, open_shares[lines[:, 0]])), states, *tissue)
+        wanted = velocities(training.single(recording.dosed(full, open_shares[lines[:, 0]])), states, *tissue)
         arrived = np.isfinite(wanted)
         return recorded, lines[arrived], wanted[arrived]
 
     recorded, lines, wanted = workspace.stage("recorded", record)
-    cell = ReducedVentricular.with_law(training.fast_law(config.hidden_units, seed))
-    inputs, currents, feet_in, feet = training.samples(cell, full, recorded, 20_000, seed)
-    begun = training.regressed(inputs, currents, (feet_in, feet), config.hidden_units, config.regression_steps, seed)
+    cell = ReducedVentricular.with_law(currents_of.fast_law(config.hidden_units, seed))
+    inputs, currents, feet_in, feet = currents_of.samples(cell, full, recorded, 20_000, seed)
+    begun = currents_of.regressed(inputs, currents, (feet_in, feet), config.hidden_units, config.regression_steps, seed)
     if begun.status != 0:
         workspace.message(f"note: {begun.message}")
     cell = eqx.tree_at(lambda c: c.slow_current, cell, begun.model)

@@ -16,6 +16,7 @@ from solvers.rate import Rate, Sum, as_rate
 from solvers.shapes import Scalar
 from solvers.space.stacked import PerComponent
 from solvers.status import raise_for_status
+from twinsim.precision import in_precision
 
 GRAY_SCOTT_SIDE = 0.4  # with the diffusivities of benchmarks/gray_scott some three spots across
 DIFFUSIVITIES = (2e-5, 1e-5)
@@ -55,7 +56,7 @@ def gray_scott(start: Float[Array, "members species x y"], steps: int, snapshots
     rate = Sum((as_rate(operator), GrayScott(jnp.asarray(FEED, dtype), jnp.asarray(KILL, dtype))))
     length = INTERVAL / steps
     bound = 4 / 3 * 8 * DIFFUSIVITIES[0] * (voxels / GRAY_SCOTT_SIDE) ** 2 + FEED + KILL + 0.1  # u v² between 0 and 1 as it occurs
-    stepper = RungeKuttaChebyshev2(rate, stages_for(length * bound))
+    stepper = in_precision(RungeKuttaChebyshev2(rate, stages_for(length * bound)), dtype)
 
     def interval(state: Array, _: None) -> tuple[Array, Array]:
         step = lambda _, now: stepper.advance(now, jnp.zeros((), dtype), jnp.asarray(length, dtype))  # noqa: E731

@@ -19,6 +19,7 @@ from twinsim.cli import run_script
 from twinsim.closures import Horizon, train_unrolled
 from twinsim.errors import InputError
 from twinsim.experiment import Result, finite_or_none
+from twinsim.machine import best
 from twinsim.option_checks import check_options
 from twinsim.report import Report
 from twinsim.workspace import Workspace
@@ -289,12 +290,7 @@ def _times(config: Config, problem: CoarseProblem, model: Any, shape: tuple[int,
             return _advanced(*eqx.combine(arrays, rest), problem.interval / refined, 20 * refined)
 
         compiled = jax.jit(program).lower(arrays).compile()
-        best = np.inf
-        for _ in range(config.repeats + 1):
-            began = perf_counter()
-            jax.block_until_ready(compiled(arrays))
-            best = min(best, perf_counter() - began)
-        found[name] = float(best)
+        found[name] = best(lambda compiled=compiled, arrays=arrays: jax.block_until_ready(compiled(arrays)), config.repeats)
     return found
 
 

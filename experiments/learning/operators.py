@@ -17,6 +17,7 @@ from twinsim.cli import run_script
 from twinsim.closures import OperatorClosure, train
 from twinsim.errors import InputError
 from twinsim.experiment import Result, finite_or_none
+from twinsim.machine import best
 from twinsim.option_checks import check_options
 from twinsim.report import Report
 from twinsim.workspace import Workspace
@@ -215,14 +216,8 @@ def _rolled(problem: OperatorProblem, model: OperatorClosure, truth: np.ndarray)
 
 
 def _fastest(program: Any, arguments: tuple[Any, ...], repeats: int) -> float:
-    """Seconds of the fastest of several calls of a compiled program, after one that does not count."""
-    best = np.inf
-    jax.block_until_ready(program(*arguments))
-    for _ in range(repeats):
-        began = perf_counter()
-        jax.block_until_ready(program(*arguments))
-        best = min(best, perf_counter() - began)
-    return best
+    """Seconds of the fastest of several calls of a compiled program."""
+    return best(lambda: jax.block_until_ready(program(*arguments)), repeats)
 
 
 if __name__ == "__main__":

@@ -27,16 +27,20 @@ COUPLINGS = {
 }
 
 
+def network(name, connectome, speed, dt):
+    """The mass and coupling that make_tvb.py runs, on a connectome."""
+    mass = NEURAL_MASSES[name]()
+    for field, value in CHANGES.get(name, {}).items():
+        mass = eqx.tree_at(lambda one, field=field: getattr(one, field), mass, jnp.asarray(value))
+    return BrainNetwork(mass, COUPLINGS[name], connectome.edges(speed, dt), dt)
+
+
 @pytest.mark.parametrize("name", HELD["runs"])
 def test_states_after_two_hundred_milliseconds(name):
     weights, lengths = np.array(HELD["weights"]), np.array(HELD["lengths"])
     connectome = Connectome(weights, lengths, tuple(f"r{number}" for number in range(len(weights))))
     assert connectome.isolated == ("r4",) and connectome.without_delay(HELD["speed"], HELD["dt"]) >= 3
-    mass = NEURAL_MASSES[name]()
-    for field, value in CHANGES.get(name, {}).items():
-        mass = eqx.tree_at(lambda one, field=field: getattr(one, field), mass, jnp.asarray(value))
-    network = BrainNetwork(mass, COUPLINGS[name], connectome.edges(HELD["speed"], HELD["dt"]), HELD["dt"])
     steps = round(HELD["duration"] / HELD["dt"])
-    final = network.march(jnp.asarray(HELD["runs"][name]["start"]), steps, every=steps).final
+    final = network(name, connectome, HELD["speed"], HELD["dt"]).march(jnp.asarray(HELD["runs"][name]["start"]), steps, every=steps).final
     expected = np.array(HELD["runs"][name]["final"])
     assert np.abs(final - expected).max() < 1e-7 * np.abs(expected).max()

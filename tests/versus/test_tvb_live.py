@@ -9,15 +9,14 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
-import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy.optimize import root
 
-from physics import NEURAL_MASSES, BrainNetwork, Connectome
+from physics import Connectome
 from physics.mass_reduced_wong_wang import REDUCED_WONG_WANG_2013
-from tests.versus.test_tvb import CHANGES, COUPLINGS
+from tests.versus.test_tvb import network
 
 HERE = Path(__file__).parent
 SPEED, DT, DURATION = 4.0, 0.1, 200.0
@@ -46,26 +45,22 @@ def live(tmp_path_factory):
     return np.load(target)
 
 
-def network(live, name):
+def live_network(live, name):
     weights, lengths = live["weights"], live["tract_lengths"]
-    connectome = Connectome(weights, lengths, tuple(f"r{number}" for number in range(len(weights))))
-    mass = NEURAL_MASSES[name]()
-    for field, value in CHANGES.get(name, {}).items():
-        mass = eqx.tree_at(lambda one, field=field: getattr(one, field), mass, jnp.asarray(value))
-    return BrainNetwork(mass, COUPLINGS[name], connectome.edges(SPEED, DT), DT)
+    return network(name, Connectome(weights, lengths, tuple(f"r{number}" for number in range(len(weights)))), SPEED, DT)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_states_of_seventy_six_regions(live, name):
     assert live["weights"].shape == (76, 76) and not np.array_equal(live["weights"], live["weights"].T)
     steps = round(DURATION / DT)
-    final = network(live, name).march(jnp.asarray(live[f"{name}_start"]), steps, every=steps).final
+    final = live_network(live, name).march(jnp.asarray(live[f"{name}_start"]), steps, every=steps).final
     expected = live[f"{name}_final"]
     assert np.abs(final - expected).max() < 1e-7 * np.abs(expected).max()
 
 
 def test_the_state_of_rest_from_an_independent_root_search(live):
-    model = network(live, "reduced_wong_wang")
+    model = live_network(live, "reduced_wong_wang")
     start = live["reduced_wong_wang_final"]
     reached = np.asarray(model.march(jnp.asarray(start), 40_000, every=40_000).final)
     weights, coupling, of = live["weights"], 0.1, {name: float(getattr(model.mass, name)) for name in REDUCED_WONG_WANG_2013}

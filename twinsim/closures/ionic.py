@@ -48,7 +48,7 @@ def save_ionic_closure(folder: str | Path, cell: ReducedVentricular, provenance:
     """
     if not isinstance(cell.slow_current, PerceptronClosure):
         raise InputError(
-            f"a slow current of the kind {type(cell.slow_current).__name__}", "a PerceptronClosure", "save it before writing it out"
+            f"a slow current of the kind {type(cell.slow_current).__name__}", "a PerceptronClosure", "save it before unrolling"
         )
     parameters = {name: float(getattr(cell, name)) for name in _NAMES}
     return save_closure(folder, cell.slow_current, {**provenance, "parameters": parameters})

@@ -1,0 +1,104 @@
+"""Beats of the full cell that a reduced one is to follow: at which rates, under which blocks, after which rests."""
+
+from dataclasses import dataclass
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+
+from experiments.cardiac._paced_cells import paced
+from physics import TenTusscher2006
+
+PHASES = np.array([3.0, 6.0, 10.0, 16.0, 25.0, 40.0, 60.0, 80.0, 105.0, 130.0, 155.0, 180.0, 205.0, 230.0, 255.0, 280.0, 305.0, 330.0])
+SKIPPED = 1  # first beats, which come after a rest that the reduced cell does not have
+LEAST_REST_MS = 35.0  # before a wave whose velocity is learned; sooner, waves are blocked or ride on what is left of the beat before
+CYCLES = {350: 245.0, 420: 268.0, 530: 287.0, 720: 300.0, 1000: 307.0}  # ms, and about how long an action potential then lasts
+OPEN_RAPID, OPEN_CALCIUM = (1.0, 0.63, 0.4), (1.0, 0.77, 0.6)
+RESTS = ((20.0, 60.0), (50.0, 120.0), (100.0, 300.0))  # ms, between which those before premature beats are drawn
+
+
+def dosed(cell: TenTusscher2006, open_shares: np.ndarray) -> TenTusscher2006:
+    """The full cell with so much of rapid potassium and calcium channels left open, ``(cells, 2)``: one conductance per cell."""
+    parts = lambda c: (c.rapid_potassium_conductance, c.calcium_permeability)  # noqa: E731
+    rapid, calcium = parts(cell)
+    shares = jnp.asarray(open_shares, rapid.dtype)
+    return eqx.tree_at(parts, cell, (rapid * shares[:, 0], calcium * shares[:, 1]))
+
+
+def protocol(seed: int, largest: int) -> tuple[np.ndarray, np.ndarray]:
+    """Open shares ``(cells, 2)`` and pulses ``(cells, 11)`` in ms: every rate with every block, five regular beats, three premature ones.
+
+    Args:
+        seed: Of the rests.
+        largest: Only so many cells, spread over all; for toys.
+    """
+    generator = np.random.default_rng([seed, 7])
+    members = [(cycle, rapid, calcium) for rapid in OPEN_RAPID for calcium in OPEN_CALCIUM for cycle in CYCLES]
+    chosen = np.unique(np.linspace(0, len(members) - 1, min(largest, len(members))).round().astype(int))
+    starts = []
+    for cycle, rapid, calcium in members:
+        expected = CYCLES[cycle] * (1 + 0.15 * (1 - rapid) - 0.33 * (1 - calcium))
+        early = [expected + generator.uniform(*rest) for rest in np.array(RESTS)[generator.permutation(3)]]
+        gaps = [cycle, cycle, cycle, cycle, early[0], cycle, early[1], cycle, early[2], cycle]
+        starts.append(np.concatenate([[0], np.cumsum(np.round(gaps))]))
+    return np.array([member[1:] for member in members])[chosen], np.array(starts)[chosen]
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """Beats of the full cell that are to be followed.
+
+    Attributes:
+        open_shares: Of rapid potassium and calcium channels, ``(cells, 2)``.
+        starts: Of the pulses and the end of the last beat, ``(cells, beats + 1)``, ms.
+        voltage: At every whole ms, ``(times, cells)``, mV.
+        states: Of the full cell when each pulse comes, ``(components, cells, beats)``.
+        at_phases: Voltage at :data:`PHASES` after every stimulus, ``(cells, beats, phases)``; NaN once the beat is over.
+        levels: Where 90 % is repolarised, ``(cells, beats)``, mV.
+        durations: From stimulus to that, ms; NaN where a stimulus makes no action potential.
+        ends: Voltage just before the next stimulus, mV.
+    """
+
+    open_shares: np.ndarray
+    starts: np.ndarray
+    voltage: np.ndarray
+    states: np.ndarray
+    at_phases: np.ndarray
+    levels: np.ndarray
+    durations: np.ndarray
+    ends: np.ndarray
+
+    @classmethod
+    def of(cls, cell: TenTusscher2006, open_shares: np.ndarray, starts: np.ndarray, dt_ms: float) -> "Recorded":
+        """Paces the full cell; starts are whole ms."""
+        voltage, every = paced(dosed(cell, open_shares), starts[:, :-1], float(starts.max()), dt_ms)
+        cells, beats = starts.shape[0], starts.shape[1] - 1
+        states = np.moveaxis(every[starts[:, :-1].astype(int), :, np.arange(cells)[:, None]], -1, 0)
+        at_phases = np.full((cells, beats, len(PHASES)), np.nan)
+        levels, durations, ends = (np.full((cells, beats), np.nan) for _ in range(3))
+        for one in range(cells):
+            for beat in range(beats):
+                trace = voltage[int(starts[one, beat]) : int(starts[one, beat + 1]) + 1, one]
+                ends[one, beat] = trace[-1]
+                level = trace.max() - 0.9 * (trace.max() - trace[0])
+                falls = np.flatnonzero((trace[:-1] > level) & (trace[1:] <= level) & (np.arange(trace.size - 1) > 3))
+                if trace.max() - trace[0] < 60 or not falls.size:
+                    continue
+                last = falls[-1]
+                levels[one, beat] = level
+                durations[one, beat] = last + (trace[last] - level) / (trace[last] - trace[last + 1])
+                seen = durations[one, beat] + 8 > PHASES
+                at_phases[one, beat, seen] = np.interp(PHASES[seen], np.arange(trace.size), trace)
+        return cls(open_shares, starts, voltage, states, at_phases, levels, durations, ends)
+
+
+def cables(recorded: Recorded) -> np.ndarray:
+    """Cell and beat of one cable per cell: one after regular pacing, or one of the premature beats, in turn."""
+    rests = np.full(recorded.durations.shape, np.nan)
+    rests[:, 1:] = np.diff(recorded.starts[:, :-1], axis=1) - recorded.durations[:, :-1]
+    rows = []
+    for one, rest in enumerate(rests):
+        possible = [beat for beat in range(3, len(rest)) if rest[beat] > LEAST_REST_MS]
+        if possible:
+            rows.append((one, possible[one % len(possible)]))
+    return np.array(rows)
