@@ -96,6 +96,7 @@ def test_blood_at_rest_under_pressure_in_tapered_vessels_stays_at_rest():
     np.testing.assert_allclose(last.pressure, pressure, rtol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("profile", [2.0, 9.0])
 def test_steady_flow_loses_pressure_as_its_profile_says(profile):
     """Poiseuille's law for 2: the drop is 2 (profile + 2) pi mu L Q / A^2."""
@@ -116,6 +117,7 @@ def test_steady_flow_loses_pressure_as_its_profile_says(profile):
     assert pressure[-1] == pytest.approx(3e8 * flow, rel=2e-2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("correction", [1.0, 4 / 3])
 def test_steady_flow_through_a_taper_trades_pressure_for_speed(correction):
     """Without viscosity p + alpha rho u^2 / 2 is the same everywhere; the cells at the ends err with the square of their length."""
@@ -187,6 +189,7 @@ def test_a_windkessel_and_a_short_vessel_empty_as_two_compliances_do():
     assert emptied(10, 1e-10, 1e9) < 2e-3
 
 
+@pytest.mark.slow
 def test_a_windkessel_that_relaxes_in_a_hundredth_of_a_step_is_stable_and_of_order_one():
     errors = [emptied(cells, 1e-14, 1.5e10) for cells in (10, 20, 40)]
     assert errors[0] < 0.06

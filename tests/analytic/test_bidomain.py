@@ -44,6 +44,7 @@ def test_equal_anisotropy_is_the_monodomain():
     np.testing.assert_allclose(conducted(equation, across, length, 5)[0], expected, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_order_in_time_against_the_matrix_exponential():
     """Unequal ratios and a bath: V' = (L_i - L_i (L_i+L_e)^+ L_i) V, and the potential outside that goes with it."""
     tissue, conductor, inside, outside = sheet((6, 4, 1), 0.25, bath=2)
@@ -64,6 +65,7 @@ def test_order_in_time_against_the_matrix_exponential():
     np.testing.assert_allclose(found.field, outward @ np.asarray(across), atol=1e-10)
 
 
+@pytest.mark.slow
 def test_order_in_space_of_the_potential_outside():
     r"""On an insulated box $V = \cos kx\cos ly$ has $\varphi = -q_i/(q_i+q_e)\,V$ with $q = D_\parallel k^2 + D_\perp l^2$."""
     errors, sizes = [], [6, 12, 24, 48]
@@ -90,6 +92,7 @@ def polarised(inside, outside, tissue, conductor):
     return np.asarray(conducted(equation, jnp.zeros(tissue.size), 0.025, 20)[0]).reshape(tissue.shape)[..., 0]
 
 
+@pytest.mark.slow
 def test_virtual_electrodes_of_a_cathode():
     """Sepulveda, Roth and Wikswo (1989): depolarised under and across, hyperpolarised along the fibre; not with equal ratios."""
     tissue, conductor, inside, outside = sheet((25, 25, 1), 0.25)

@@ -32,6 +32,7 @@ def test_every_cell_names_its_state_and_stays_at_rest(name):
     assert abs(float(cell.millivolts(final) - cell.millivolts(state))) <= drift
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_many_cells_are_the_same_as_each_alone(name):
     cell = CELL_MODELS[name]()
@@ -140,6 +141,7 @@ FAR = [("ten_tusscher_2006_epi", "float64")]
 FAR += [(name, "float32") for name in ("ten_tusscher_2006_epi", "ohara_rudy_2011_epi", "ohara_rudy_cipa_2017_endo", "tor_ord_2019_epi")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "precision"), FAR)
 def test_rates_and_their_gradients_are_finite_far_from_rest(name, precision):
     cell = jax.tree.map(lambda leaf: leaf.astype(precision), CELL_MODELS[name]())

@@ -159,6 +159,7 @@ def test_an_encapsulated_ball(thickness):
     assert slope(widths, errors) > 1.8
 
 
+@pytest.mark.slow
 def test_the_impedance_of_the_contact_adds_to_a_ball():
     a, sigma, zeta = 1.0, 0.3, 5.0
     bare = sphere_conductor(24, HALF, a, sigma)
@@ -221,6 +222,7 @@ def test_the_activated_volume_of_a_point_source_is_within_two_percent(spacing):
         assert found == pytest.approx(4 / 3 * np.pi * radius**3, rel=0.02)
 
 
+@pytest.mark.slow
 def test_the_activated_volume_round_a_solved_ball_is_within_two_percent():
     sigma, a, current, threshold = 0.2, 1.0, 3.0, 0.2
     conductor = sphere_conductor(28, HALF, a, sigma)

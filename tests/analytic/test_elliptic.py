@@ -32,6 +32,7 @@ def errors(found, expected, weight):
     return float(np.sqrt(((found - expected)[weight] ** 2).mean() / (expected[weight] ** 2).mean()))
 
 
+@pytest.mark.slow
 def test_no_flux_box_at_order_two():
     edges, found = (8, 11, 16, 22), []
     for edge in edges:

@@ -37,6 +37,7 @@ def truncated_ellipsoid(radius: float, length: float, base: float) -> float:
     return np.pi * radius**2 * (base + length - (base**3 + length**3) / (3 * length**2))
 
 
+@pytest.mark.slow
 def test_the_left_muscle_has_the_volume_of_its_shell():
     exact = truncated_ellipsoid(33.0, 70.0, 12.0) - truncated_ellipsoid(23.0, 60.0, 12.0)
     for h in (2.0, 1.25):
@@ -164,6 +165,7 @@ def beating(heart):
     return fields, times, kinds, jnp.asarray(shapes)
 
 
+@pytest.mark.slow
 def test_the_convolution_is_the_sum_over_cells(beating):
     fields, times, kinds, shapes = beating
     found = electrocardiogram_of_activation(fields, times, kinds, shapes, 1.0, 400)

@@ -82,6 +82,7 @@ def test_the_mean_by_magnitude_is_third_order_in_the_spread_of_phases():
     assert slope == pytest.approx(3, abs=0.2)
 
 
+@pytest.mark.slow
 def test_adjoint_and_gradient():
     """The transpose by reverse mode is the adjoint; the gradient of a misfit is that of central differences."""
     keys = jax.random.split(jax.random.key(5), 4)

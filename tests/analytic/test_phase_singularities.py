@@ -47,6 +47,7 @@ def test_from_two_snapshots_a_quarter_of_a_turn_apart():
     np.testing.assert_allclose(found.position[0, :2], (9.83, 7.11), atol=0.06)
 
 
+@pytest.mark.slow
 def test_the_place_converges_with_the_voxels():
     errors = []
     for n in (20, 40, 80, 160):

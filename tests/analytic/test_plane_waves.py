@@ -26,6 +26,7 @@ ALONG, ACROSS = niederer_diffusivities()
 SIMPLE = "mitchell_schaeffer"
 
 
+@pytest.mark.slow
 def test_cables_together_are_cables_apart_and_a_blocked_one_says_so():
     cell = CELL_MODELS[SIMPLE]()
     coarse = 4.0 * np.sqrt(ALONG * float(cell.front_time()))  # second order, four widths of the front: no wave
@@ -59,6 +60,7 @@ def test_the_symbol_of_linear_elements_is_that_of_six_tetrahedra_a_voxel(fibre):
     assert symbol(np.array([size]))[0] == pytest.approx(energy, rel=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("anisotropy", [1.0, 4.0, 7.6, 12.0])
 def test_the_fit_keeps_the_second_exchange_positive_for_every_orientation(anisotropy):
     """The operator itself refuses cross terms that outweigh the rest."""

@@ -35,6 +35,7 @@ def test_the_cavities_have_the_volumes_of_their_ellipsoids(around):
     assert frame.radius == pytest.approx(23, rel=0.01) and frame.length == pytest.approx(72, abs=2)
 
 
+@pytest.mark.slow
 def test_fibres_are_unit_and_sheets_perpendicular(heart, ruled):
     mask = np.asarray(heart.grid.mask)
     fibres, sheets = np.asarray(ruled.fibres), np.asarray(ruled.sheets)

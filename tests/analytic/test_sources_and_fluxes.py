@@ -101,6 +101,7 @@ def test_a_point_source_gives_its_rate_to_active_voxels(position):
     assert float(source.min()) >= 0 and not np.asarray(source)[~ACTIVE].any()
 
 
+@pytest.mark.slow
 def test_a_point_source_inside_has_its_centre_of_mass_at_the_point():
     grid = VoxelGrid(np.ones((5, 6, 4), bool), SPACING)
     positions = jnp.asarray([[2.3, 5.0, 1.1], [0.4, 2.2, 0.7]])

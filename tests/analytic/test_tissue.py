@@ -74,6 +74,7 @@ def test_the_symbol_of_a_twelfth_is_of_order_four_at_every_angle(orientation):
     assert np.polyfit(np.log(spacings), np.log(errors), 1)[0] == pytest.approx(4, abs=0.2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("orientation", "wave"), [(0.0, 90.0), (26.565, 90.0), (45.0, 0.0)])
 def test_fitted_voxels_keep_the_speed_of_a_simple_cell_and_it_scales_with_the_root_of_diffusivity(orientation, wave):
     cell = CELL_MODELS["mitchell_schaeffer"]()

@@ -35,6 +35,7 @@ def run(model, until):
     return tuple(np.asarray(part) for part in solution.observations)
 
 
+@pytest.mark.slow
 def test_a_pulse_passes_as_through_womersleys_rigid_tube():
     model = segment(sound=24.0, cells=80)
     times, entering, _ = run(model, 0.085)
@@ -63,6 +64,7 @@ def test_not_a_drop_is_lost_between_closed_ends():
     np.testing.assert_allclose(volume, start, rtol=1e-13)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("modulus", "sound"), [(7e3, 24.0), (7e7, 6.0), (7e5, 3.0)])
 def test_soft_and_stiff_arteries_on_fast_and_slow_lattices_stay_calm(modulus, sound):
     difference = 1e-4 * modulus
@@ -87,6 +89,7 @@ def test_a_steady_flow_falls_as_poiseuille_has_it():
     assert float(state.drop[0]) == pytest.approx(8 * VISCOSITY * length * flow / (np.pi * RADIUS**4), rel=0.03)
 
 
+@pytest.mark.slow
 def test_three_openings_share_what_enters():
     units = lattice_units(1e-3, DENSITY, VISCOSITY / DENSITY, 0.01, 0.002)
     mask = np.zeros((16, 11, 6), bool)

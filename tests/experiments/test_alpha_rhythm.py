@@ -20,6 +20,7 @@ TOY = alpha_rhythm.Config(
 )
 
 
+@pytest.mark.slow
 def test_the_diagram_the_rhythm_and_the_network():
     result = alpha_rhythm.run(TOY, Workspace(progress=False))
     summary, data = result.summary, result.dataset

@@ -11,6 +11,7 @@ from twinsim.workspace import Workspace
 TOY = complexity.Config(adaptation=(0.0, 12.0), seeds=1, regions=24, trials=12, resamples=100, window_ms=200.0)
 
 
+@pytest.mark.slow
 def test_there_is_an_answer_awake_and_none_without_a_pulse():
     result = complexity.run(TOY, Workspace(progress=False))
     summary, data = result.summary, result.dataset

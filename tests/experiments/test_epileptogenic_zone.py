@@ -22,6 +22,7 @@ def test_hidden_patients_are_found():
     assert result.dataset["truth"].shape == (1, 8)
 
 
+@pytest.mark.slow
 def test_a_recording_is_ranked(tmp_path):
     with np.load(locate("ieeg_ictal") / ICTAL) as content:
         held = {name: content[name] for name in content.files}

@@ -53,6 +53,7 @@ def test_a_network_of_three(tmp_path):
         assert float(waves["pressure"].sel(vessel="left", station="middle").max()) == pytest.approx(summary["left_pressure_max_pa"])
 
 
+@pytest.mark.slow
 def test_viscous_walls_and_openbfs_scheme_from_the_front_door(tmp_path):
     path, workspace = toy(tmp_path), Workspace(tmp_path, progress=False)
     pulse = {}

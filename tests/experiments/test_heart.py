@@ -53,6 +53,7 @@ def test_a_folder_of_the_same_heart_in_a_torso(beat, tmp_path):
     assert found["r_v5_mv"] > 0.3 and found["t_v5_mv"] > 0
 
 
+@pytest.mark.slow
 def test_a_heart_written_and_read(tmp_path):
     config = heart_folder.Config(spacing_mm=2.0, folder=tmp_path / "heart")
     summary = heart_folder.run(config, Workspace(tmp_path / "run", progress=False)).summary

@@ -44,6 +44,7 @@ def test_training_on_currents_and_then_in_the_solver():
     assert costs[-1] < 0.3 * costs[0] and min(errors) < 0.7 * errors[0]
 
 
+@pytest.mark.slow
 def test_the_residual_has_the_derivative_that_training_follows():
     full, recorded = toy_beats()
     cell = ReducedVentricular.with_law(currents_of.fast_law(3, 1))

@@ -40,6 +40,7 @@ def test_finite_differences_are_of_order_two():
     assert abs(order - 2) < 0.2, (order, errors)
 
 
+@pytest.mark.slow
 def test_start_and_walls_hold_exactly_and_the_residual_is_that_of_nested_derivatives():
     model = _burgers.field(3, (8, 8))
     x = np.linspace(-1, 1, 9)
@@ -97,6 +98,7 @@ def test_the_prior_has_the_spread_and_length_that_it_says():
     assert abs(likeness - np.exp(-0.5)) < 0.15
 
 
+@pytest.mark.slow
 def test_the_solver_keeps_the_tracer_and_both_voxel_sizes_agree():
     z = np.random.default_rng(1).normal(size=len(_tracer.DEVIATIONS)) * 0.5
     coarse, fine = (

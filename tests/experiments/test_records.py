@@ -19,6 +19,7 @@ def records(dataset):
     dataset("human_volume")
 
 
+@pytest.mark.slow
 def test_psa_of_a_toy_cohort(records):
     config = psa_forecast.Config(cohort=True, patients=8, model="hirata", draws=10, relapse_origins=2)
     summary = psa_forecast.run(config, Workspace(progress=False)).summary

@@ -13,6 +13,7 @@ from twinsim.workspace import Workspace
 TOY = Config(beats=2, intervals_ms=(10.0, 50.0, 200.0), dt_ms=0.05)
 
 
+@pytest.mark.slow
 def test_premature_beats_of_the_epicardial_cell(tmp_path):
     """CVODE on myokit's equations gives 307.856 ms and -85.4768 mV for the second beat (tests/versus/ten_tusscher_2006.json)."""
     result = run(TOY, Workspace(tmp_path, progress=False))

@@ -12,6 +12,7 @@ from twinsim.workspace import Workspace
 TOY = seizure_forecast.Config(people=3, train_days=80, test_days=60, horizon_days=4, fit_steps=60, particles=100, forecast_particles=30)
 
 
+@pytest.mark.slow
 def test_the_twin_beats_a_constant_rate_and_the_oracle_is_no_worse():
     result = seizure_forecast.run(TOY, Workspace(progress=False))
     summary, data = result.summary, result.dataset

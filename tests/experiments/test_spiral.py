@@ -24,6 +24,7 @@ TOY = spiral.Config(
 )
 
 
+@pytest.mark.slow
 def test_a_spiral_turns_and_is_ended_by_less_energy_than_the_best_rectangle(tmp_path):
     result = spiral.run(TOY, Workspace(tmp_path, progress=False))
     summary = result.summary

@@ -27,6 +27,7 @@ TOY = Config(
 )
 
 
+@pytest.mark.slow
 def test_slow_flow_falls_between_a_parabola_and_the_law(tmp_path):
     summary = run_experiment("haemodynamics/stenosed_artery", TOY, RunOptions(out=tmp_path / "out"), progress=False)
     # At a Reynolds number of a few, losses are viscous: above a parabola in every section, below a law made for jets.

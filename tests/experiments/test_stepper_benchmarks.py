@@ -17,6 +17,7 @@ def finite(numbers: dict) -> bool:
     return all(math.isfinite(value) for value in numbers.values() if isinstance(value, int | float))
 
 
+@pytest.mark.slow
 def test_gray_scott_in_three_regions():
     numbers = gray_scott.measure(PLANE)
     assert finite(numbers)

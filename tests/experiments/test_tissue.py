@@ -37,6 +37,7 @@ def test_the_slab_has_the_nine_points_and_costs(tmp_path):
     assert all(summary[name] > 0 for name in ("cell_steps_per_second", "run_seconds", "peak_memory_mib"))
 
 
+@pytest.mark.slow
 def test_finer_voxels_come_nearer_to_the_limit(tmp_path):
     config = niederer_convergence.Config(spacings_mm=(0.5, 1.0), dt_ms=0.05, cell_model="mitchell_schaeffer", precision="float64")
     result = niederer_convergence.run(config, Workspace(tmp_path, progress=False))
@@ -70,6 +71,7 @@ def test_a_plane_wave_on_fitted_voxels(tmp_path):
     assert max(abs(summary[f"error_{name}percent"]) for name in ("", "along_", "across_")) < 1
 
 
+@pytest.mark.slow
 def test_the_table_says_how_each_scheme_errs(tmp_path):
     result = velocity_table.run(TABLE, Workspace(tmp_path, progress=False))
     ours, elements = (result.summary[f"largest_error_percent_dx_0_3_{scheme}"] for scheme in TABLE.schemes)
@@ -78,6 +80,7 @@ def test_the_table_says_how_each_scheme_errs(tmp_path):
     assert 0 <= result.summary["share_where_default_errs_under_half_of_finite_element_dx_0_3"] <= 1
 
 
+@pytest.mark.slow
 def test_a_linear_program_lowers_the_largest_error_of_a_cell_that_was_not_fitted(tmp_path):
     result = velocity_fit.run(FIT, Workspace(tmp_path, progress=False))
     assert result.summary["largest_ratio"] < 0.8 * result.summary["largest_ratio_before"]

@@ -23,6 +23,7 @@ TOY = virtual_electrodes.Config(
 )
 
 
+@pytest.mark.slow
 def test_a_cathode_has_virtual_anodes_excites_with_less_and_a_bath_speeds_the_surface(tmp_path):
     summary = virtual_electrodes.run(TOY, Workspace(tmp_path, progress=False)).summary
     assert summary["virtual_anode_mv"] < 0 < summary["cathode_mv"]

@@ -27,6 +27,7 @@ def window(config):
     return vulnerable_window.run(config, Workspace(progress=False)).summary
 
 
+@pytest.mark.slow
 def test_below_no_way_within_one_above_both_and_what_moves_the_edges(tmp_path):
     summary = vulnerable_window.run(TOY, Workspace(tmp_path, progress=False)).summary
     assert (summary["ways_below"], summary["ways_within"], summary["ways_above"]) == (0, 1, 2)

@@ -59,6 +59,7 @@ def test_bad_options_are_one_line(option, value, words):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_observables_of_phases_that_turn_together():
     """Uncoupled phases of 10 Hz, started nearly alike: one rhythm, full order, and BOLD that forgets it."""
     config = whole_brain.Config(

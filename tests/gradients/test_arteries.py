@@ -25,6 +25,7 @@ def pulse(factors):
     return jnp.sum(last.pressure[:, 2] * weights) / 1e3
 
 
+@pytest.mark.slow
 def test_reverse_mode_against_central_differences_and_forward_mode():
     one = jnp.ones(len(FIELDS))
     value = quick_jit(pulse)

@@ -44,6 +44,7 @@ def seen_of():
     return run, mask.shape
 
 
+@pytest.mark.slow
 def test_against_central_differences():
     run, shape = seen_of()
     both = quick_jit(jax.value_and_grad(run, argnums=(0, 1)))

@@ -64,6 +64,7 @@ def test_edges_of_thin_grids(shape):
     np.testing.assert_allclose(matrix(EdgeDiffusion.of(operator), grid.size), matrix(operator, grid.size), rtol=0, atol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "steps", "depth"), [("order 2", 1, None), ("order 2", 7, 2), ("orthotropic", 5, None), ("tensor", 4, 2), ("loss", 3, 3)]
 )
@@ -100,6 +101,7 @@ def test_gradient_of_the_coefficients_against_central_differences(kind):
     assert float(quick_jit(jax.grad(value))(0.0)) == pytest.approx(float(difference), rel=1e-6)
 
 
+@pytest.mark.slow
 def test_second_derivatives():
     strides, faces, factor = operands("order 2")
     direction = tuple(jnp.where(face > 0, noise(face.shape, 7), 0) for face in faces)  # walls stay walls

@@ -9,6 +9,7 @@ import pytest
 from physics import NEURAL_MASSES, BrainNetwork, WhiteNoise, synthetic_connectome, usual_coupling
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["montbrio_pazo_roxin", "epileptor_plane", "jansen_rit", "kuramoto"])
 def test_against_central_differences(name):
     mass = NEURAL_MASSES[name]()

@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from physics import periodic_run, run_cycles
 from physics.closed_loop import closed_loop, filled, periodic_beat, regazzoni_values
@@ -28,6 +29,7 @@ def test_through_cycles_of_a_windkessel():
     np.testing.assert_allclose(slope, central(quick_jit(mean), value, 1e-4), rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_of_the_periodic_state_of_a_closed_circuit():
     """Reverse and forward mode, through valves, with the volume of the start kept."""
     circuit = loop_of_two()

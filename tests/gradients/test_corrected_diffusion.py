@@ -4,6 +4,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from jax.flatten_util import ravel_pytree
 
 from physics import FACE_INPUTS, FACE_OUTPUTS, GROWTH_INPUTS, GROWTH_OUTPUTS, CorrectedDiffusion, CorrectedInvasion
@@ -15,6 +16,7 @@ from twinsim.closures import unroll
 SHAPE = (6, 5, 1)
 
 
+@pytest.mark.slow
 def test_reverse_mode_agrees_with_central_differences():
     mask = np.asarray(slitted_mask((6, 5, 3)))[:, :, :1]
     grid = VoxelGrid(mask, 1.0)

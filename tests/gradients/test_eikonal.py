@@ -61,6 +61,7 @@ def test_reverse_mode_against_central_differences(problem):
         assert float(along) == pytest.approx(float(difference), rel=1e-6)
 
 
+@pytest.mark.slow
 def test_forward_mode_agrees_with_reverse_mode(problem):
     scheme, _, gradient, point = problem
     program = quick_jit(lambda p, d: jax.jvp(lambda *a: loss(scheme, *a), p, d)[1])

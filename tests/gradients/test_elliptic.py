@@ -61,6 +61,7 @@ def test_reverse_mode_against_central_differences(name, value, gradient):
     assert float(jnp.sum(gradient[name] * direction[name])) == pytest.approx(expected, rel=1e-6)
 
 
+@pytest.mark.slow
 def test_both_modes_agree_and_a_warm_start_does_not_matter(gradient):
     direction = directions(20)
     _, forward = quick_jit(lambda point, along: jax.jvp(objective, (point,), (along,)))(INPUTS, direction)
@@ -71,6 +72,7 @@ def test_both_modes_agree_and_a_warm_start_does_not_matter(gradient):
         np.testing.assert_allclose(warm[name], gradient[name], rtol=0, atol=1e-9 * float(jnp.abs(gradient[name]).max()))
 
 
+@pytest.mark.slow
 def test_second_derivative_along_a_direction(gradient):
     direction = directions(30)
     hessian = quick_jit(lambda point, along: jax.jvp(jax.grad(objective), (point,), (along,))[1])(INPUTS, direction)
@@ -80,6 +82,7 @@ def test_second_derivative_along_a_direction(gradient):
     assert found == pytest.approx(expected, rel=1e-6)
 
 
+@pytest.mark.slow
 def test_a_singular_problem_has_the_derivative_of_the_pseudoinverse():
     mask = np.ones(SHAPE, bool)
     mask[2] = False

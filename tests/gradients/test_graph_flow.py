@@ -4,6 +4,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from flax import nnx
 
 from physics.artery_harmonics import periodic_tree, to_harmonics
@@ -41,6 +42,7 @@ def test_of_weights_and_features():
     agrees(value, (weights, graph.nodes))
 
 
+@pytest.mark.slow
 def test_of_the_loss_through_the_wave_solve_to_weights_and_vessels():
     tree = jax.tree.map(lambda part: part[0], draw_trees(5, 1, 0.8, False))
     model = GraphFlow.create(1, width=8, rounds=2, harmonics=8, times=20)

@@ -18,6 +18,7 @@ def made():
     return body(2.0)
 
 
+@pytest.mark.slow
 def test_with_respect_to_place_velocities_and_onset(made):
     model = BeatModel(made)
     beat = Beat(made.heart.positions()[made.heart.nearest((-25.0, 5.0, -20.0))] + np.array([0.31, -0.23, 0.17]), 0.61, 0.28, 0.4)
@@ -29,6 +30,7 @@ def test_with_respect_to_place_velocities_and_onset(made):
         assert slopes[index] == pytest.approx((above - below) / (2 * STEP), rel=1e-5, abs=1e-6 * np.abs(slopes).max())
 
 
+@pytest.mark.slow
 def test_with_respect_to_the_velocity_of_every_voxel(made):
     """Reverse mode: one gradient for 18 576 velocities, in a random direction against a difference."""
     grid = made.heart.grid

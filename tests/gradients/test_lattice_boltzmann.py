@@ -64,6 +64,7 @@ def test_reverse_mode_against_central_differences(lattice, kind):
         assert float(jnp.sum(slope)) == pytest.approx(difference, rel=1e-6), place
 
 
+@pytest.mark.slow
 def test_the_gradient_is_that_of_the_tiles():
     """The program that runs on a CPU and the one that is differentiated give the same numbers."""
     value = quick_jit(lambda point: outflow(D3Q19, TRT, point))(POINT)

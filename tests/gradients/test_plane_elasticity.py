@@ -19,6 +19,7 @@ def peak(flat):
     return plaque_stress(*UNFLAT(flat), FEW).peak_cap
 
 
+@pytest.mark.slow
 def test_reverse_mode_against_central_differences_and_forward_mode():
     value, slopes = quick_jit(peak), quick_jit(jax.grad(peak))(FLAT)
     tangents = quick_jit(jax.jacfwd(peak))(FLAT)

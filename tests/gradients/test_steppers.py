@@ -9,6 +9,7 @@ from tests.problems import noise, number, quick_jit
 from tests.stepper_table import SHORT_ROWS, STEPPERS, parameters
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SHORT_ROWS)
 def test_gradient_reaches_every_leaf_and_agrees_with_differences(name):
     row = STEPPERS[name]

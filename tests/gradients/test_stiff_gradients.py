@@ -175,6 +175,7 @@ def test_time_and_state_of_an_event_have_their_implicit_derivatives(derivative):
         np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-7)
 
 
+@pytest.mark.slow
 def test_a_batch_has_the_gradients_of_its_members_in_either_nesting():
     factors = jnp.asarray([0.5, 1.0, 3.0])
 

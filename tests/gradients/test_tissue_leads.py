@@ -63,6 +63,7 @@ def leads_of(name, grid, fibres, until=4.0):
     return leads, mesh
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CHANNELS)
 @pytest.mark.parametrize(
     ("grid", "fibres"), [(SHEET, IN_PLANE), pytest.param(SLAB, OBLIQUE, marks=pytest.mark.slow)], ids=["sheet", "slab"]
@@ -88,6 +89,7 @@ def test_twelve_leads_against_central_differences(name, grid, fibres):
         assert exact == pytest.approx(difference, rel=1e-6)
 
 
+@pytest.mark.slow
 def test_the_gradient_keeps_to_its_memory():
     """Checkpoints for less memory give the same numbers; what the compiled program needs falls, and stays near what was planned."""
     cell, shape = CELL_MODELS["mitchell_schaeffer"](), (12, 8, 8)

@@ -4,6 +4,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from tests.problems import quick_jit
 from tests.segments import segment
@@ -11,6 +12,7 @@ from tests.segments import segment
 NAMES = ("modulus", "viscosity", "area")
 
 
+@pytest.mark.slow
 def test_reverse_mode_against_central_differences():
     model = segment(voxels=5, length=6, cells=4, substeps=2, sound=12.0)
 

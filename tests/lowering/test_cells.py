@@ -9,6 +9,7 @@ from physics import CELL_MODELS, RectangularPulse, action_potential
 from solvers import simulate, time_mesh
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["mitchell_schaeffer", "aliev_panfilov", "ten_tusscher_2006_endo", "ohara_rudy_cipa_2017_endo"])
 def test_a_paced_cell_and_its_gradient_lower(name):
     with jax.enable_x64(False):

@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+import pytest
 from jax import export
 
 from physics import beat_mesh, coupled_beat
@@ -11,6 +12,7 @@ from tests.problems import as_type
 PLATFORMS = ("cpu", "cuda", "tpu")
 
 
+@pytest.mark.slow
 def test_a_coupled_beat_lowers_for_every_platform():
     model = loop(5)
     start = loop_start(model)

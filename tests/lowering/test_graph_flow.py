@@ -13,6 +13,7 @@ from twinsim.random_arteries import draw_trees
 PLATFORMS = ("cpu", "cuda", "tpu")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("program", ["forward", "gradient"])
 def test_float32_programs_lower_for_every_platform(program):
     with jax.enable_x64(False):

@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from jax import export
 
 from physics import (
@@ -69,6 +70,7 @@ def test_tips_and_what_a_shock_leaves_lower():
     assert "callback" not in text
 
 
+@pytest.mark.slow
 def test_two_conductors_lower():
     with jax.enable_x64(False):
         mask = np.ones((6, 4, 2), bool)

@@ -29,6 +29,7 @@ def areas(factor, continuous, scheme="second_order"):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("continuous", ["static", "total"])
 def test_second_order_through_a_junction(continuous):
     reference = areas(REFERENCE, continuous)
@@ -36,6 +37,7 @@ def test_second_order_through_a_junction(continuous):
     assert slope([1 / factor for factor in FACTORS], errors) == pytest.approx(2, abs=0.2), errors
 
 
+@pytest.mark.slow
 def test_the_scheme_of_openbf_approaches_ours_in_first_order():
     """Its ends, fluxes and friction are of order one; that it approaches our finest grid says that both solve the same equations."""
     reference = areas(REFERENCE, "static")

@@ -5,6 +5,7 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from physics.artery_harmonics import linear_lines, periodic_tree, solve_lines
 from physics.artery_tree import ArteryTree
@@ -60,6 +61,7 @@ def test_one_vessel_is_the_telegraph_line():
     np.testing.assert_allclose(pressure[0, 0, 0], 6e-5 * (resistance + PROXIMAL + DISTAL), rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_pieces_of_the_linear_line_are_the_line():
     linear = jax.jit(lambda tree: periodic_tree(tree, 64, 0))
     (whole, _), (pieces, flow) = linear(chain(1)), linear(chain(4))
@@ -69,6 +71,7 @@ def test_pieces_of_the_linear_line_are_the_line():
     np.testing.assert_allclose(flow[1, 0], flow[0, -1], rtol=1e-11)
 
 
+@pytest.mark.slow
 def test_sources_at_stations_are_of_order_two():
     solve = jax.jit(lambda tree: periodic_tree(tree, 64, 6))
     pieces = np.array([1, 2, 3, 4, 6])

@@ -29,6 +29,7 @@ def final(cells, corrected):
     return np.asarray(eqx.filter_jit(unroll)(stepper, start, DAYS / 32, 32)[-1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("corrected", [False, True])
 def test_second_order_in_space(corrected):
     exact = final(384, False)

@@ -11,6 +11,7 @@ def orders(widths, errors):
     return [slope([1 / n for n in widths], one) for one in np.asarray(errors).T]
 
 
+@pytest.mark.slow
 def test_taylor_green_vortices_are_of_order_two_in_diffusive_scaling():
     """With the product of the relaxations at 1/4: at 3/16 the velocity's error is 20 times less, too small to see its order."""
     sides = (12, 16, 24, 32)

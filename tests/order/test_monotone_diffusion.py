@@ -27,6 +27,7 @@ def divergence(x):
     return jnp.trace(jax.jacfwd(lambda x: tensor(x) @ jax.grad(bump)(x))(x))
 
 
+@pytest.mark.slow
 def test_a_tensor_that_turns_is_of_order_two_in_the_mean():
     """Where a weight of the decomposition vanishes it has a kink, along which the local error is larger: hence the mean."""
     errors, counts = [], (24, 36, 54, 81)
@@ -59,6 +60,7 @@ def test_moments_of_an_oblique_heat_kernel_are_exact():
     np.testing.assert_allclose(np.einsum("axyz,bxyz,xyz->ab", offsets, offsets, change), 2 * 2.0 * given, atol=1e-13)
 
 
+@pytest.mark.slow
 def test_the_maximum_principle_where_the_tensor_operator_breaks_it():
     """Anisotropy 10:1 at 45 degrees on an irregular mask: every entry off the diagonal is nonnegative."""
     direction = np.array([1.0, 1.0, 0.3]) / np.linalg.norm([1.0, 1.0, 0.3])

@@ -45,6 +45,7 @@ def test_order_in_time(method, order):
     assert errors[-1] < {1: 0.6, 2: 0.01}[order]
 
 
+@pytest.mark.slow
 def test_the_squids_velocity_is_that_of_the_travelling_wave_to_second_order_in_space():
     """Hodgkin and Huxley found 18.8 m/s with K by hand; errors against the finest cable, at one step in time."""
     counts = (40, 56, 80, 112)
@@ -54,6 +55,7 @@ def test_the_squids_velocity_is_that_of_the_travelling_wave_to_second_order_in_s
     assert slope([1 / count for count in counts], errors) == pytest.approx(2, abs=0.2)
 
 
+@pytest.mark.slow
 def test_the_staggered_method_and_euler_at_the_same_step():
     assert axon_velocity(0.01, 120, method="staggered") == pytest.approx(axon_velocity(0.01, 120), rel=1e-6)
     assert axon_velocity(0.01, 120, method="euler") == pytest.approx(SHOOTING, rel=0.02)

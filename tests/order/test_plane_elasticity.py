@@ -83,6 +83,7 @@ def test_order_three_of_displacement_and_two_of_stress(bulk):
     assert moved[-1] < 1e-3 and stressed[-1] < 1e-2
 
 
+@pytest.mark.slow
 def test_thick_ring_under_pressure():
     sizes = ((6, 1), (8, 2), (12, 3), (16, 4))
     hoop, moved = zip(*[lame(*size) for size in sizes])

@@ -44,6 +44,7 @@ def error(cells, viscosity=VISCOSITY):
     return np.abs(found - exact).mean() / exact.max(), found.max()
 
 
+@pytest.mark.slow
 def test_a_bump_in_a_viscous_vessel_spreads_as_the_dispersion_relation_says():
     errors, heights = zip(*(error(cells) for cells in CELLS))
     assert slope([1 / cells for cells in CELLS], errors) == pytest.approx(2, abs=0.2), errors

@@ -2,6 +2,7 @@
 
 import jax
 import numpy as np
+import pytest
 
 from tests.problems import quick_jit
 from tests.segments import segment
@@ -13,6 +14,7 @@ def entering(model, steps):
     return jax.lax.fori_loop(0, steps, lambda n, state: one.advance(state, n * length, length), model.initial_state()).entering
 
 
+@pytest.mark.slow
 def test_order_one_in_the_exchange():
     # 1344 lattice steps in all, on one lattice and one network, exchanged every so many.
     found = {

@@ -86,12 +86,14 @@ def test_scalar_diffusion_in_a_box_is_of_order_two_at_walls(wall_kind):
     assert slope(1 / np.array(COUNTS), errors) == pytest.approx(2, abs=0.2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wall_kind", ["Dirichlet", "Neumann", "Robin", "mixed"])
 def test_an_oblique_tensor_is_of_order_two_at_walls_of_every_kind(wall_kind):
     errors = [steady_error(oblique, count, wall_kind) for count in COUNTS]
     assert slope(1 / np.array(COUNTS), errors) == pytest.approx(2, abs=0.2)
 
 
+@pytest.mark.slow
 def test_missing_differences_of_zero_are_worse_where_the_tensor_is_oblique():
     """The closure that the docstring warns of: four times the resolution does not even bring three quarters of the error away."""
     errors = [steady_error(oblique, count, "Neumann", "zero") for count in (7, 14, 28)]

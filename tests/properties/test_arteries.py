@@ -25,6 +25,7 @@ def reordered(network):
     return replace(network, **per_vessel, **{name: tuple(getattr(network, name)[i] for i in ORDER) for name in static})
 
 
+@pytest.mark.slow
 def test_the_order_of_the_vessels_does_not_matter():
     network = tree(8)
     one, other = (quick_jit(lambda n: beat(n, n.initial_state(), MESH, 20))(n) for n in (network, reordered(network)))
@@ -71,6 +72,7 @@ def test_failures_name_vessel_and_time():
         periodic.raise_for_status()
 
 
+@pytest.mark.slow
 def test_a_step_above_the_limit_is_a_status_that_says_by_how_much():
     periodic = run_to_period(tree(8), limit=2, samples=5, substeps=2)
     assert periodic.status is Status.UNSTABLE_STEP
@@ -78,6 +80,7 @@ def test_a_step_above_the_limit_is_a_status_that_says_by_how_much():
     assert "times as many steps" in periodic.message
 
 
+@pytest.mark.slow
 def test_walls_without_viscosity_are_elastic_and_viscous_ones_take_any_step():
     """Gamma of zero changes nothing; a hundred times that of arteries is far beyond an explicit limit."""
     program = quick_jit(lambda n: beat(n, n.initial_state(), MESH, 60))

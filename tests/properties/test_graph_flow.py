@@ -56,6 +56,7 @@ def test_whatever_the_weights_mass_inlet_and_windkessels_hold(power):
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_small_waves_are_linear_with_any_weights_of_power_two():
     tree, model = one(draw_trees(5, 1, 0.8, False)), loud()
     parts = []

@@ -121,6 +121,7 @@ def test_classical_laws_at_their_limits():
     assert 0.7 * 1 + 0.3 * 0.2 > float(most[1]) > float(least[1]) > 1 / (0.7 + 0.3 / 0.2)
 
 
+@pytest.mark.slow
 def test_first_and_second_derivatives():
     faces = jnp.asarray(RNG.uniform(0.2, 1, (2, 8, 8)))
     weight, ahead = jnp.asarray(RNG.normal(size=(2, 2))), jnp.asarray(RNG.normal(size=(2, 8, 8)))

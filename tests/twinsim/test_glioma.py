@@ -121,6 +121,7 @@ def test_a_value_far_from_the_prior_and_a_front_thinner_than_a_voxel_are_told(ca
     assert "do not resolve a front of width sqrt(D/rho) = 0.64 mm" in found
 
 
+@pytest.mark.slow
 def test_a_diffusivity_beyond_the_limit_gets_the_stages_for_it(seen_thrice):
     fast = tiny.Z_TRUTH.copy()
     fast[INDEX["diffusivity_white"]] = GLIOMA_PRIORS[INDEX["diffusivity_white"]].coordinate(8.0)
@@ -159,6 +160,7 @@ def test_the_best_of_several_starts_is_kept(seen_thrice):
     assert seen_thrice.evaluate(best)[0] <= min(seen_thrice.evaluate(start)[0] for start in starts)
 
 
+@pytest.mark.slow
 def test_an_outline_that_no_round_tumour_follows_counts_as_less_certain(seen_once):
     """Four balls around an empty middle: certain outlines are best fitted by a density just under the threshold everywhere."""
     corners = [(x, y, 0.0) for x in (-14.0, 14.0) for y in (-14.0, 14.0)]

@@ -93,6 +93,7 @@ def test_vectors_with_five_axes(folder, written, tmp_path):
     same_directions(load_heart(five), written)
 
 
+@pytest.mark.slow
 def test_labels_alone_give_fibres_places_and_electrodes_by_rule(written, folder, tmp_path):
     bare = tmp_path / "bare"
     bare.mkdir()

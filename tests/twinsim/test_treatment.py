@@ -71,6 +71,7 @@ def test_fractions_are_the_days_that_get_a_dose():
     assert Course("test", np.array([1.0, 2.0, 5.0]), np.array([2.0, 0.0, 1.5])).fractions == [(1.0, 2.0), (5.0, 1.5)]
 
 
+@pytest.mark.slow
 def test_the_optimised_schedule_keeps_the_late_effect_and_beats_the_equal_split():
     twin = tiny.informed_twin()
     z = jnp.asarray(np.stack([tiny.Z_TRUTH, tiny.Z_TRUTH + 0.1]))

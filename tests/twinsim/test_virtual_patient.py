@@ -31,6 +31,7 @@ def patient(small_brain):
     return made.virtual_patient(7, SPACING, HORIZON)
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_patient(patient):
     record, truth = patient
     again, same = made.virtual_patient(7, SPACING, HORIZON)

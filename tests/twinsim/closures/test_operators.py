@@ -54,6 +54,7 @@ def test_a_cosine_layer_can_be_the_flow_of_diffusion_between_walls():
     np.testing.assert_allclose(layer(field)[0].reshape(-1), operator.apply(field.reshape(-1)), rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_a_cosine_operator_commutes_with_mirrors_and_does_not_know_the_grid():
     model = closure()
     field = smooth(2, 16, seed=3)
