@@ -138,7 +138,7 @@ def _antigen(config: Config, folder: str) -> dict[str, Any]:
             count += len(readings[index])
     priors = leave_one_out(cohort, Noise(0.4, 0.7, 90.0), chosen)
     method = EnsembleKalmanFilter(PerturbedObservations())
-    seconds, errors, still, twins = [], [], [], []
+    seconds, errors, still, twins, compiled = [], [], [], [], 0.0
     for index, prior in zip(chosen, priors, strict=True):
         record = records[index]
         model, belief = calibrated_psa_twin(record, prior, origin, config.members)

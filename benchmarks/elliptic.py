@@ -107,7 +107,7 @@ def problem(edge: int, active_fraction: float, contrast: float) -> tuple[Any, An
 
     from benchmarks._phantom import brain_phantom
 
-    phantom = brain_phantom((edge,) * 3, round(active_fraction * edge**3))
+    phantom = brain_phantom((edge, edge, edge), round(active_fraction * edge**3))
     conductivity = np.where(phantom.white > 0.5, contrast, 1.0)
     return phantom.mask, conductivity, np.random.default_rng(0).normal(size=phantom.mask.shape) * phantom.mask
 

@@ -68,7 +68,7 @@ def measure(config: Config) -> dict[str, Any]:
     from solvers.stiff.rosenbrock_integrate import integrate_stiff
 
     start, rates = jnp.array([1.0, 0.0, 0.0]), jnp.array([0.04, 3e7, 1e4])
-    kinetics = {"relative_tolerance": config.robertson_tolerance, "absolute_tolerance": config.robertson_tolerance * 1e-4}
+    kinetics: dict[str, Any] = {"relative_tolerance": config.robertson_tolerance, "absolute_tolerance": config.robertson_tolerance * 1e-4}
 
     def robertson(rates: Any) -> Any:
         return integrate_stiff(_robertson, start, 0.0, 4e4, rates, method=RODAS4, max_steps=512, **kinetics)

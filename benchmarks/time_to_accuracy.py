@@ -111,7 +111,7 @@ def measure(config: Config) -> dict[str, Any]:
     def activation(spacing: float, step: float, fitted: bool, timed: bool) -> tuple[np.ndarray, float, float]:
         """Times at the points, seconds of a warm run, and cell-steps."""
         grid = VoxelGrid(np.ones([round(n / spacing) for n in FAR], bool), spacing)
-        per_axis = (jnp.full(grid.shape, along), *(jnp.full(grid.shape, across),) * 2)
+        per_axis = (jnp.full(grid.shape, along), jnp.full(grid.shape, across), jnp.full(grid.shape, across))
         fibres = fibre_tensor(grid, along, across, (1.0, 0.0, 0.0))
         diffusion = LatticeDiffusion(grid, fibres, front_fit(cell)) if fitted else Diffusion(grid, per_axis)
         cube = box_fraction(grid, (0.0, 0.0, 0.0), (1.5,) * 3)

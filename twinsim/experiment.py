@@ -32,7 +32,7 @@ from twinsim.workspace import Workspace
 type Value = float | int | str | None
 
 
-def finite_or_none(value: Real | np.floating[Any]) -> float | None:
+def finite_or_none(value: float | np.floating[Any]) -> float | None:
     """A headline number, or None where it is not known."""
     return float(value) if math.isfinite(value) else None
 

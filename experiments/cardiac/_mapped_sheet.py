@@ -1,7 +1,7 @@
 """A sheet of tissue that is mapped: recording sites, how voxels are read at them, and lattice directions for conductivities that change."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import jax.numpy as jnp
 import numpy as np
@@ -51,7 +51,7 @@ def reading(grid: VoxelGrid, sites: np.ndarray) -> Array:
     return jnp.asarray(weights, float)
 
 
-def directions_for(spacing_mm: float, angle_deg: float, ratios: Sequence[float]) -> tuple[tuple[int, int, int], ...]:
+def directions_for(spacing_mm: float, angle_deg: float, ratios: Iterable[float]) -> tuple[tuple[int, int, int], ...]:
     """Lattice directions that serve uniform tissue of any of these ratios of conductivity along and across the fibres."""
     small = sheet((12 * spacing_mm, 12 * spacing_mm), spacing_mm)
     tensors = (fibre_tensor(small, 0.1, 0.1 / ratio, fibre(angle_deg)) for ratio in ratios)

@@ -1,6 +1,6 @@
 """Activation and repolarisation times of a sheet of ten Tusscher's cells at sites: differentiable in conductivities and channels."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import equinox as eqx
@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jax.typing import ArrayLike
 
 from experiments.cardiac._mapped_sheet import directions_for, reading, sheet
 from experiments.cardiac._shared import fibre
@@ -109,7 +110,7 @@ class MappedTissue:
         self.times = jax.jit(self._times)
         self._linearised = {}
 
-    def at(self, values: Values) -> np.ndarray:
+    def at(self, values: Mapping[str, ArrayLike]) -> np.ndarray:
         """Times at the sites, ms."""
         return np.asarray(self.times({name: jnp.asarray(value, float) for name, value in values.items()}))
 

@@ -1,5 +1,7 @@
 """Plane waves along many cables at once, each of cells in one state: velocity after any pacing, rest or drug."""
 
+from typing import Any
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -54,7 +56,7 @@ def _run(stepper: Stepper, state: Observed, mesh: TimeMesh) -> Solution:
 def _per_cell(cell: CellModel, cables: int, count: int) -> CellModel:
     """Parameters that are one per cable, repeated for its cells; a closure has none, whatever the sizes of its layers."""
 
-    def leaf(value: object) -> object:
+    def leaf(value: Any) -> Any:
         return jnp.repeat(value, count) if eqx.is_array(value) and value.shape == (cables,) else value
 
     return jax.tree.map(leaf, cell, is_leaf=lambda node: isinstance(node, Closure))

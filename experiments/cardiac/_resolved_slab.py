@@ -122,7 +122,7 @@ def _run(grid: VoxelGrid, operator: Operator, step_ms: float, until_ms: float, p
     start = recorder.start(equation.initial_state(grid))
     recorder, start = in_precision((recorder, start), precision)
     run = eqx.filter_jit(lambda stepper, state: simulate(stepper, state, mesh))
-    compiled = run.lower(recorder, start).compile()
+    compiled = run.lower(recorder, start).compile()  # pyright: ignore[reportFunctionMemberAccess]
     began = time.perf_counter()
     solution = compiled(recorder, start)
     times = np.asarray(solution.final.record.activation_times(), float)

@@ -1,7 +1,8 @@
 """A sheet of heart tissue on which a spiral is started by crossed fields and followed."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -135,18 +136,18 @@ class SpiralSheet:
 
 
 @eqx.filter_jit
-def run(stepper: Stepper, state: object, mesh: TimeMesh) -> Solution:
+def run(stepper: Stepper, state: Any, mesh: TimeMesh) -> Solution:
     """One run, compiled."""
     return simulate(stepper, state, mesh)
 
 
 @eqx.filter_jit
-def watch(stepper: Stepper, state: jax.Array, mesh: TimeMesh, seen: object) -> Solution:
+def watch(stepper: Stepper, state: jax.Array, mesh: TimeMesh, seen: Callable[[Any, Any], Any]) -> Solution:
     """One run whose every step is looked at, compiled."""
     return simulate(stepper, state, mesh, observe=seen)
 
 
-def checked(solution: Solution) -> object:
+def checked(solution: Solution) -> Any:
     """The final state; a run that went wrong is refused in one line."""
     try:
         solution.raise_for_status()

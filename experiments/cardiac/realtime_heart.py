@@ -95,7 +95,7 @@ def run(config: Config, workspace: Workspace) -> Result:
     runs = [beat() for _ in workspace.progress(range(config.repeats), "beats", "beats")]
     arrival, leads = runs[-1][:2]
     arrival.raise_for_status()
-    activation, seeing = (float(np.median([found[part] for found in runs])) for part in (2, 3))
+    activation, seeing = (float(np.median(seconds)) for seconds in list(zip(*runs, strict=True))[2:])
     times = np.asarray(grid.volume(arrival.times), float)
     values = np.asarray(leads, float)
     summary: dict[str, Any] = {

@@ -127,10 +127,12 @@ def _one(config: Config, number: int, sites: np.ndarray, sheets: tuple[ScarredSh
     hidden, coarse, fine = sheets
     random = np.random.default_rng(config.seed + number)
     truth = _draw(random)
-    clean = np.asarray(hidden.electrograms({name: jnp.asarray(value, float) for name, value in truth.items()}))
+    known = {name: jnp.asarray(value, float) for name, value in truth.items()}
+    clean = np.asarray(hidden.electrograms(known))
     data = clean + config.noise_mv * random.normal(size=clean.shape)
-    points = _map_points()
-    scar = np.asarray(inside(points, truth, SHARP_MM, HIDDEN_MODES)) > 0.5
+    places = _map_points()
+    points = jnp.asarray(places)
+    scar = np.asarray(inside(points, known, SHARP_MM, HIDDEN_MODES)) > 0.5
 
     began = time.perf_counter()
     swing = data.max(axis=1) - data.min(axis=1)
@@ -149,7 +151,7 @@ def _one(config: Config, number: int, sites: np.ndarray, sheets: tuple[ScarredSh
     drawn = jnp.asarray(posterior.moved(posterior.sample(DRAWS, config.seed), config.seed))
     probability = np.asarray(vmap(lambda z: inside(points, values_of(PRIORS, z), SHARP_MM) > 0.5)(drawn).mean(axis=0))
     found = np.asarray(inside(points, values_of(PRIORS, jnp.asarray(best.z)), SHARP_MM)) > 0.5
-    dice = {"electrograms": _dice(found, scar)} | _thresholds(data, swing, sites, points, scar)
+    dice = {"electrograms": _dice(found, scar)} | _thresholds(data, swing, sites, places, scar)
     named = {name: truth[name] for name in NAMES}
     return Fit(named, posterior, scar, found, probability, dice, data, fitted, misfit, seconds)
 
@@ -304,15 +306,16 @@ def _report(config: Config, summary: dict[str, Any], fits: list[Fit], sites: np.
     report = Report("A scar from electrograms", subtitle)
     shown = fits[:6]
     figure = new_figure(2.6 * -(-len(shown) // 3))
+    images = []
     for number, fit in enumerate(shown):
         axes = figure.add_subplot(-(-len(shown) // 3), min(3, len(shown)), number + 1)
         extent = (0, SIZE_MM[0], 0, SIZE_MM[1])
-        image = axes.imshow(fit.probability.T, origin="lower", extent=extent, cmap="magma_r", vmin=0, vmax=1)
+        images.append(axes.imshow(fit.probability.T, origin="lower", extent=extent, cmap="magma_r", vmin=0, vmax=1))
         axis = (np.arange(fit.hidden.shape[0]) + 0.5) * MAP_MM
         axes.contour(axis, axis, fit.hidden.T.astype(float), levels=[0.5], colors=[BLUE], linewidths=1.5)
         axes.plot(*sites.T, ".", color=SOFT, markersize=2)
         axes.set_title(f"{config.seed + number}: Dice {fit.dice['electrograms']:.2f}", fontsize=9)
-    figure.colorbar(image, ax=figure.axes, label="probability of scar")
+    figure.colorbar(images[-1], ax=figure.axes, label="probability of scar")
     report.figure(figure, "Probability of scar, and the hidden outlines (lines); dots are electrodes.", "scars", alt="Maps of scars")
     first = fits[0]
     worst = np.argsort(first.data.max(axis=1) - first.data.min(axis=1))

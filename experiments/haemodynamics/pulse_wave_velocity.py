@@ -284,7 +284,8 @@ def _spread(times: dict[str, np.ndarray], found: dict[str, dict[str, float | int
         values, numbers = times[name] * 1000, found[name]
         axes.plot(values, place + 0.16 * np.linspace(-1, 1, len(values)), "o", color=SOFT, markersize=4)
         if numbers["transit_ms"] is not None:
-            axes.plot([numbers["transit_low_ms"], numbers["transit_high_ms"]], [place, place], color=CYCLE[0], linewidth=3)
+            ends = np.array([numbers["transit_low_ms"], numbers["transit_high_ms"]], float)
+            axes.plot(ends, [place, place], color=CYCLE[0], linewidth=3)
             axes.plot(numbers["transit_ms"], place, "o", color=CYCLE[0], markersize=7)
     axes.set_yticks(range(len(METHODS)), [TITLES[name] for name in reversed(list(METHODS))])
     axes.set_xlabel("transit time (ms)")

@@ -287,7 +287,8 @@ def _times(config: Config, problem: CoarseProblem, model: Any, shape: tuple[int,
         arrays, rest = eqx.partition(eqx.filter_jit(_made)(problem, member, refined, of, remedy), eqx.is_array)
 
         def program(arrays: Any, rest: Any = rest, refined: int = refined) -> jax.Array:
-            return _advanced(*eqx.combine(arrays, rest), problem.interval / refined, 20 * refined)
+            stepper, state = eqx.combine(arrays, rest)
+            return _advanced(stepper, state, problem.interval / refined, 20 * refined)
 
         compiled = jax.jit(program).lower(arrays).compile()
         found[name] = best(lambda compiled=compiled, arrays=arrays: jax.block_until_ready(compiled(arrays)), config.repeats)

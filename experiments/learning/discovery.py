@@ -1,5 +1,7 @@
 """Laws found again from noisy, irregular courses: sparse terms, and universal equations, judged by where they were not seen."""
 
+import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -143,7 +145,7 @@ def _universal(
         return jnp.tensordot(matrix, library(values), axes=1)
 
     rates = tuple(Variable(f"d{one.name}/dt", one.unit) for one in states)
-    known = AnalyticClosure(known_law, jnp.asarray(known_matrix), states, rates)
+    known = AnalyticClosure(law=known_law, parameters=jnp.asarray(known_matrix), inputs=states, outputs=rates)
     found = {}
     for name, part, where in (("universal", known, into), ("network", None, np.eye(len(states)))):
         terms = tuple(Variable(f"term_{k}", "1") for k in range(where.shape[1]))
@@ -181,9 +183,12 @@ def _read_off(system: HiddenSystem, law: UniversalLaw, courses: list[Course], li
         if criterion < lowest:
             lowest = criterion
             best = SparseRegression(
-                jnp.asarray(np.array([fit.coefficients for fit in fits])), one, law.unknown.inputs, law.unknown.outputs,
-                tuple(tuple(bool(inside) for inside in fit.kept) for fit in fits),
-            )  # fmt: skip
+                coefficients=jnp.asarray(np.array([fit.coefficients for fit in fits])),
+                library=one,
+                inputs=law.unknown.inputs,
+                outputs=law.unknown.outputs,
+                active=tuple(tuple(bool(inside) for inside in fit.kept) for fit in fits),
+            )
     if best is None:
         raise ArithmeticError("got no finite criterion; expected one from a trained network; do: raise steps")
     return best
@@ -229,6 +234,12 @@ def _error(found: np.ndarray, truth: np.ndarray) -> float:
     return float(np.sqrt(np.minimum(np.where(np.isfinite(off), off**2, 1.0), 1.0).mean()))
 
 
+def _mean(values: Iterable[float | None]) -> float:
+    """Of those that are known; NaN where none is."""
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if known else math.nan
+
+
 def _summary(config: Config, system: HiddenSystem, draws: list[dict[str, Found]]) -> dict[str, Any]:
     truth, numbers = _truth(config, system), {}
     for name in METHODS:
@@ -237,11 +248,9 @@ def _summary(config: Config, system: HiddenSystem, draws: list[dict[str, Found]]
         if len(draws) > 1:
             numbers[f"{system.name}_extrapolation_error_{name}_sd"] = float(errors.std(ddof=1))
         if name in BY_TERMS:
-            numbers[f"{system.name}_terms_missed_{name}"] = float(np.mean([one[name].missed for one in draws]))
-            numbers[f"{system.name}_terms_false_{name}"] = float(np.mean([one[name].false for one in draws]))
-            known = [one[name].error for one in draws if one[name].error is not None]
-            worst = 100 * float(np.mean(known)) if known else np.nan
-            numbers[f"{system.name}_coefficient_error_percent_{name}"] = finite_or_none(worst)
+            numbers[f"{system.name}_terms_missed_{name}"] = _mean(one[name].missed for one in draws)
+            numbers[f"{system.name}_terms_false_{name}"] = _mean(one[name].false for one in draws)
+            numbers[f"{system.name}_coefficient_error_percent_{name}"] = finite_or_none(100 * _mean(one[name].error for one in draws))
     return numbers
 
 

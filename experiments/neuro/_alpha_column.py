@@ -58,7 +58,7 @@ def rests(mass: JansenRit, span: tuple[float, float]) -> Rests:
         return drive, state, jax.jacfwd(lambda s: rates(mass, drive, s))(state)
 
     def unstable(matrix: np.ndarray) -> np.ndarray:
-        return (np.linalg.eigvals(np.asarray(matrix)).real > 0).sum(axis=-1)
+        return (np.real(np.linalg.eigvals(np.asarray(matrix))) > 0).sum(axis=-1)
 
     potential = np.linspace(*POTENTIALS_MV)
     drive, _, matrices = jax.vmap(at)(jnp.asarray(potential))

@@ -82,10 +82,11 @@ def hidden_tissue(types: int, blood: dict[str, float], seed: int) -> HiddenTissu
     half = rest[None] * np.exp(0.4 * random.standard_normal((1, types)) + 0.3 * random.standard_normal((types, types)))
     pull = random.uniform(0.4, 1.0, types)  # crowding times rest, 1/day
     # A rest that disturbances leave: interactions are weakened together until the Jacobian's eigenvalues are well below zero.
+    a = largest
     for strength in 0.9 ** np.arange(30):
         a = strength * largest
         slope = a * half * rest[None] / (half + rest[None]) ** 2 - np.diag(pull)
-        if np.linalg.eigvals(slope).real.max() < -0.15:
+        if np.real(np.linalg.eigvals(slope)).max() < -0.15:
             break
     immigration = IMMIGRATION * rest
     growth = pull - (a * rest[None] / (half + rest[None])).sum(axis=1) - immigration / rest

@@ -18,7 +18,7 @@ from twinsim.errors import InputError
 from twinsim.experiment import Result, finite_or_none
 from twinsim.option_checks import check_options
 from twinsim.populations.composition_series import CompositionSeries
-from twinsim.populations.gradient_matching import InteractionFit, match_gradients
+from twinsim.populations.gradient_matching import Effects, InteractionFit, match_gradients
 from twinsim.populations.trajectory_fit import CAP, FreePopulations, PopulationModel, fit_trajectories, forecast
 from twinsim.populations.type_network import fit_network_to_gains, with_new_types
 from twinsim.ranking import average_precision
@@ -139,7 +139,8 @@ def _one_tissue(config: Config, blood: dict[str, float], seed: int) -> dict[str,
     series, _ = cultures(tissue, config.cultures, *made, 10 * seed + 1)
     test, clean = cultures(tissue, config.held_out, *made, 10 * seed + 2)
     fits: dict[str, Fitted] = {}
-    for effects, short in (("lotka_volterra", "lv"), ("saturating", "saturating")):
+    rivals: tuple[tuple[Effects, str], ...] = (("lotka_volterra", "lv"), ("saturating", "saturating"))
+    for effects, short in rivals:
         sparse = match_gradients(series, effects, sparse=True)
         if short == "lv":
             fits["lv_dense"] = _of_regression(match_gradients(series, effects), test)

@@ -28,11 +28,11 @@ class Generative(Protocol):
         """Of the leading coordinates, whose ranks are taken."""
         ...
 
-    def prior_draws(self, key: Array, count: int) -> Array:
+    def prior_draws(self, key: Array, count: int, /) -> Array:
         """Coordinates from the prior."""
         ...
 
-    def simulated(self, key: Array, z: Array) -> Any:
+    def simulated(self, key: Array, z: Array, /) -> Any:
         """The same with data drawn from the model at these coordinates."""
         ...
 

@@ -1,6 +1,7 @@
 """How a measurement scatters about the prediction of a model."""
 
 from abc import abstractmethod
+from typing import ClassVar
 
 import equinox as eqx
 import jax
@@ -92,7 +93,7 @@ class Normal(Continuous):
     r"""$y = f + \sigma\epsilon$."""
 
     scale: Array | str = eqx.field(converter=_scale)
-    support = "real"
+    support: ClassVar[str] = "real"
 
     def density(self, data: Data, prediction: Data, values: Values | None) -> Data:
         """See :class:`Likelihood`."""
@@ -115,7 +116,7 @@ class LogNormal(Continuous):
     r"""$\log y = \log f + \sigma\epsilon$; the prediction is the median."""
 
     scale: Array | str = eqx.field(converter=_scale)
-    support = "positive"
+    support: ClassVar[str] = "positive"
 
     def density(self, data: Data, prediction: Data, values: Values | None) -> Data:
         """See :class:`Likelihood`."""
@@ -141,7 +142,7 @@ class ProportionalAdditive(Continuous):
 
     additive: Array | str = eqx.field(converter=_part)
     proportional: Array | str = eqx.field(converter=_part)
-    support = "real"
+    support: ClassVar[str] = "real"
 
     def density(self, data: Data, prediction: Data, values: Values | None) -> Data:
         """See :class:`Likelihood`."""
@@ -169,7 +170,7 @@ class StudentT(Continuous):
 
     scale: Array | str = eqx.field(converter=_scale)
     degrees: Array | str = eqx.field(converter=_scale, default=4.0)
-    support = "real"
+    support: ClassVar[str] = "real"
 
     def density(self, data: Data, prediction: Data, values: Values | None) -> Data:
         """See :class:`Likelihood`."""
@@ -200,7 +201,7 @@ class CensoredBelow(Likelihood):
 
     of: Continuous
     limit: Array = eqx.field(converter=jnp.asarray)
-    support = "real"
+    support: ClassVar[str] = "real"
 
     def density(self, data: Data, prediction: Data, values: Values | None) -> Data:
         """See :class:`Likelihood`."""
@@ -228,7 +229,7 @@ class CensoredBelow(Likelihood):
 class Poisson(Likelihood):
     """Counts with the prediction as their mean."""
 
-    support = "count"
+    support: ClassVar[str] = "count"
 
     def density(self, data: Data, prediction: Data, values: Values | None) -> Data:
         """See :class:`Likelihood`."""
@@ -250,7 +251,7 @@ class NegativeBinomial(Likelihood):
     r"""Counts with mean $\mu$ (the prediction) and variance $\mu + \mu^2/\phi$; a small $\phi$ scatters more than Poisson."""
 
     dispersion: Array | str = eqx.field(converter=_scale)
-    support = "count"
+    support: ClassVar[str] = "count"
 
     def density(self, data: Data, prediction: Data, values: Values | None) -> Data:
         """See :class:`Likelihood`."""
