@@ -12,7 +12,7 @@ from twinsim.diffusion_tensors import read_tensors, tensors_onto
 from twinsim.errors import InputError
 
 COVERED = 0.5  # of the brain in the cube that needs a tensor; less means another space
-ASTRAY = 45.0  # degrees between the capsule's fibres and what the tensors say, beyond which axes are doubted
+ASTRAY = 25.0  # degrees between the capsule's fibres and what the tensors say, beyond which axes are doubted; a mirrored x gives 35
 
 
 def tissues(scene: Scene) -> tuple[jax.Array, jax.Array]:

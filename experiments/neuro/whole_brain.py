@@ -203,6 +203,8 @@ def _notes(config: Config, connectome: Connectome) -> list[str]:
     notes = []
     if connectome.isolated:
         notes.append(f"{len(connectome.isolated)} regions have no tract and hear nobody: {', '.join(connectome.isolated[:6])}.")
+    if own := int((np.diag(connectome.weights) > 0).sum()):
+        notes.append(f"{own} regions send to themselves (weights on the diagonal), which is kept.")
     longest = float(connectome.tract_lengths[connectome.weights > 0].max(initial=0.0))
     if config.conduction_speed_mm_per_ms > 0 and longest / config.conduction_speed_mm_per_ms > config.duration_ms:
         notes.append(f"Tracts are up to {longest:.3g} mm long: their delays outlast the run. Are lengths in mm?")

@@ -34,6 +34,7 @@ def heard(model, activity):
     return np.asarray(psi).sum(axis=0)
 
 
+@pytest.mark.slow
 def test_what_is_heard_of_a_wave_between_walls_is_of_order_two_in_the_voxels():
     r"""f a cosine that is level at both walls: psi = W cos/(1 + sigma^2 k^2), no wall is felt."""
     length, errors, widths = 10.0, [], []
@@ -49,8 +50,9 @@ def test_what_is_heard_of_a_wave_between_walls_is_of_order_two_in_the_voxels():
     assert errors[-1] < 1e-4
 
 
+@pytest.mark.slow
 def test_walls_mirror_as_a_periodic_field_of_twice_the_length_does():
-    size, spacing = 96, 0.125
+    size, spacing = 48, 0.25
     x = (np.arange(size) + 0.5) * spacing
     activity = 0.8 * np.exp(-((x - 2) ** 2)) + 0.1
     model = field(bar(size), spacing)
@@ -59,11 +61,11 @@ def test_walls_mirror_as_a_periodic_field_of_twice_the_length_does():
     numbers = (jnp.asarray(one) for one in (0.3, 0.1, 1.0, 0.0, 0.05))
     whole = NeuralField(kernel(), *numbers, spacing_mm=spacing)
     mirrored, _ = whole.march(still(np.concatenate([activity, activity[::-1]])), 40, 0.1, every=40)
-    np.testing.assert_allclose(final.final[0], mirrored[0, :size], atol=2e-3)  # (h/sigma)^2/12 of the Laplacian
+    np.testing.assert_allclose(final.final[0], mirrored[0, :size], atol=6e-3)  # (h/sigma)^2/12 of the Laplacian
 
 
 def test_activity_goes_round_a_slit_and_not_through_it():
-    """A hairpin one voxel wide hears what the same strip hears when it is straight."""
+    """A hairpin one voxel wide hears what the same strip hears when it is straight, by a dense solve."""
     arm, spacing = 12, 0.5
     mask = np.zeros((arm, 3, 1), bool)
     mask[:, 0], mask[:, 2], mask[-1, 1] = True, True, True
@@ -73,10 +75,15 @@ def test_activity_goes_round_a_slit_and_not_through_it():
     strip = 0.9 * np.exp(-0.5 * np.arange(len(along)))
     folded = np.zeros(grid.size)
     folded[place] = strip
-    np.testing.assert_allclose(heard(field(mask, spacing), folded)[place], heard(field(bar(len(along)), spacing), strip), rtol=1e-6)
-    assert heard(field(mask, spacing), folded)[~mask.ravel()].max() == 0
+    found = heard(field(mask, spacing), folded)
+    step = np.diff(np.eye(len(along)), axis=0) / spacing
+    rate = 1 / (1 + np.exp(-(strip - 0.3) / 0.1))
+    np.testing.assert_allclose(found[place], np.linalg.solve(np.eye(len(along)) + step.T @ step, rate), rtol=1e-6)
+    assert not found[~mask.ravel()].any()
+    assert found[place][0] > 4 * found[place][-1]  # neighbours across the slit, 1 mm apart
 
 
+@pytest.mark.slow
 def test_a_front_runs_along_a_rod_at_the_speed_of_pinto_and_ermentrout():
     threshold, size, spacing = 0.25, 250, 0.08
     x = (np.arange(size) + 0.5) * spacing
@@ -117,6 +124,7 @@ def test_the_steps_have_order_two():
     assert slope([1 / count for count in counts], errors) == pytest.approx(2, abs=0.2)
 
 
+@pytest.mark.slow
 def test_the_gradient_is_that_of_central_differences():
     mask = ragged(4)[:, :, :1]
 

@@ -62,7 +62,9 @@ def test_tensors_in_the_cube(capsule_tensors):
     assert found["tensors_in_brain_percent"] == 100 and found["tensors_raised_percent"] == 0 and not words
     assert found["capsule_fibre_angle_degrees"] == pytest.approx(0, abs=0.1)
     assert found["capsule_anisotropy_median"] == pytest.approx(2, rel=1e-4)
-    assert "check tensor-convention" in tensor_summary(scene, np.array([1.0, 0.0, 0.0]))[1][0]
+    mirrored = np.diag([-1.0, 1.0, 1.0])
+    turned = scene._replace(tensors=scene.tensors._replace(diffusion=mirrored @ scene.tensors.diffusion @ mirrored))
+    assert "35 degrees away from its fibres: check tensor-convention" in tensor_summary(turned, capsule_direction(-1.0))[1][0]
     values = jnp.asarray([0.275, 0.126, 1.79, 0.16])
     tensor = dbs._conductor(config, scene, values).conductivity
     plain = dbs._conductor(TOY, scene._replace(tensors=None), values).conductivity
