@@ -21,6 +21,20 @@ def tissues(scene: Scene) -> tuple[jax.Array, jax.Array]:
     return jnp.asarray(grey), jnp.asarray(scene.anatomy.white * (1 - scene.target))
 
 
+def check_tensor_options(tensors: Path | None, convention: str, scaling: str, anisotropy: float) -> None:
+    """Refuses options that do not go together."""
+    if tensors is not None and not convention:
+        raise InputError(
+            f"tensors {tensors.name} without tensor-convention",
+            "fsl or mrtrix, which no file says",
+            "say which program made it",
+        )
+    if tensors is None and (convention or scaling == "linear"):
+        raise InputError("tensor-convention or tensor-scaling without tensors", "--tensors FILE", "name the file of diffusion tensors")
+    if tensors is not None and anisotropy != 1:
+        raise InputError("tensors and capsule-anisotropy at once", "one of them", "leave capsule-anisotropy at 1")
+
+
 def tissue_tensors(path: Path, convention: str, scene: Scene) -> TissueTensors:
     """Tensors of a file on the voxels of the cube.
 

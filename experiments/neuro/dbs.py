@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.neuro._dbs_report import Scene, Solved, dataset_of, report_of
-from experiments.neuro._dbs_tensors import tensor_summary, tissue_tensors, tissues
+from experiments.neuro._dbs_tensors import check_tensor_options, tensor_summary, tissue_tensors, tissues
 from physics import (
     STIMULATION_LEADS,
     Conductor,
@@ -203,21 +203,8 @@ def _limits(config: Config) -> Limits:
             "use less current or a shorter pulse-width-us",
         )
     mixed = config.polarity == "mixed"
-    _check_tensors(config)
+    check_tensor_options(config.tensors, config.tensor_convention, config.tensor_scaling, config.capsule_anisotropy)
     return Limits(largest, config.total_ma, config.capsule_percent / 100, config.spill_weight, mixed)
-
-
-def _check_tensors(config: Config) -> None:
-    if config.tensors is not None and not config.tensor_convention:
-        raise InputError(
-            f"tensors {config.tensors.name} without tensor-convention",
-            "fsl or mrtrix, which no file says",
-            "say which program made it",
-        )
-    if config.tensors is None and (config.tensor_convention or config.tensor_scaling == "linear"):
-        raise InputError("tensor-convention or tensor-scaling without tensors", "--tensors FILE", "name the file of diffusion tensors")
-    if config.tensors is not None and config.capsule_anisotropy != 1:
-        raise InputError("tensors and capsule-anisotropy at once", "one of them", "leave capsule-anisotropy at 1")
 
 
 def _scene(config: Config) -> Scene:
