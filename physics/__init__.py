@@ -310,6 +310,8 @@ from physics.torso import torso_solution as torso_solution
 from physics.torso import torso_sources_at as torso_sources_at
 from physics.torso_electrodes import Pose as Pose
 from physics.torso_electrodes import standard_electrodes as standard_electrodes
+from physics.voxel_neural_field import VoxelFieldRun as VoxelFieldRun
+from physics.voxel_neural_field import VoxelNeuralField as VoxelNeuralField
 from physics.voxel_segment import SegmentState as SegmentState
 from physics.voxel_segment import VoxelSegment as VoxelSegment
 from physics.voxel_segment import voxel_segment as voxel_segment

@@ -51,14 +51,15 @@ def conductivity_from_diffusion(
 
     Args:
         diffusion: $D$ in mm²/s, symmetric positive definite; about 0.7e-3 in white matter.
-        isotropic: $\sigma_{iso}$ in S/m, per voxel or one number; not used with ``"linear"``.
+        isotropic: $\sigma_{iso}$ in S/m, of each voxel or one number for all; not used with ``"linear"``.
         scaling: ``"volume normalised"``: $\sigma = \sigma_{iso}\,D/(\det D)^{1/3}$, so that the geometric mean over the axes is what it
             would be without anisotropy. ``"linear"``: $\sigma = 844\,D$ (0.844 S s/mm³).
 
     Raises:
         ValueError: A tensor that is not symmetric positive definite, or outside of 1e-6 to 1e-1 mm²/s (a wrong unit).
 
-    Source: Tuch et al. (2001), PNAS 98, 11697 (linear); Wolters et al. (2006), NeuroImage 30, 813 (constraint of the volume, recalled).
+    Source: Tuch et al. (2001), PNAS 98, 11697 (linear: 0.844, sd 0.0545, S s/mm^3); Wolters et al. (2006), NeuroImage 30, 813
+    (constraint of the volume, recalled).
     """
     diffusion = jnp.asarray(diffusion, dtype=float)
     if scaling not in ("volume normalised", "linear"):
@@ -90,4 +91,5 @@ def fibre_conductivity(
     along = along / jnp.linalg.norm(along)
     ratio = jnp.asarray(ratio, dtype=float)
     unit = jnp.eye(3) * ratio ** (-1 / 3) + jnp.outer(along, along) * (ratio ** (2 / 3) - ratio ** (-1 / 3))
-    return jnp.asarray(isotropic, dtype=float)[..., None, None] * unit
+    isotropic = jnp.asarray(isotropic, dtype=float)[..., None, None]
+    return isotropic * unit.reshape((1,) * (isotropic.ndim - 2) + (3, 3))

@@ -106,12 +106,14 @@ def log_score(survival: Survival, times: Float[np.ndarray, " times"], onset: Per
 
 
 def reliability(probability: PerForecast, happened: np.ndarray, bins: int = 8) -> tuple[np.ndarray, np.ndarray, Int[np.ndarray, " bins"]]:
-    """Mean forecast, observed share and count in bins of as many forecasts each.
+    """Mean forecast, observed share and count in bins of as many forecasts each; equal forecasts stay in one bin.
 
     Source: Bröcker and Smith 2007, Weather Forecast 22, 651.
     """
-    order = np.array_split(np.argsort(probability, kind="stable"), bins)
-    full = [one for one in order if one.size]
+    order = np.argsort(probability, kind="stable")
+    rising = np.round(np.asarray(probability, float)[order], 9)
+    cuts = np.searchsorted(rising, rising[np.unique(len(rising) * np.arange(1, bins) // bins)], "left") if len(rising) else np.zeros(0, int)
+    full = [one for one in np.split(order, np.unique(cuts)) if one.size]
     return (
         np.array([probability[one].mean() for one in full]),
         np.array([np.mean(happened[one]) for one in full]),

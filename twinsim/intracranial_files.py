@@ -1,6 +1,7 @@
 """Files that intracranial recordings come in, as one table: NPZ, EDF and EDF+, CSV."""
 
 import csv
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -34,16 +35,7 @@ def read_table(path: Path, onset_s: float | None, span_s: tuple[float, float], l
     readers = {".npz": _npz, ".edf": _edf, ".csv": _csv}
     if path.suffix.lower() not in readers:
         raise InputError(f"{path.name}", LAYOUT, "convert it")
-    held = readers[path.suffix.lower()](path)
-    names = [str(one) for one in np.ravel(held["channels"])]
-    unknown = [name for name in leave_out if name not in names]
-    if unknown:
-        raise InputError(
-            f"{path.name} without channel {unknown[0]!r}, which is to be left out", "one of its own", near_misses(unknown[0], names)
-        )
-    if leave_out:
-        kept = np.array([name not in leave_out for name in names])
-        held |= {name: np.asarray(held[name])[kept] for name in ("ecog", "channels", "soz") if name in held}
+    held = readers[path.suffix.lower()](path, leave_out)
     return held if path.suffix.lower() == ".npz" else _round_onset(path, held, onset_s, span_s)
 
 
@@ -61,7 +53,17 @@ def _round_onset(path: Path, held: dict[str, Any], onset_s: float | None, span_s
     return held | {"ecog": held["ecog"][:, kept], "time_s": times[kept] - onset}
 
 
-def _npz(path: Path) -> dict[str, Any]:
+def _kept(path: Path, names: list[str], leave_out: tuple[str, ...]) -> np.ndarray:
+    """Which channels stay."""
+    unknown = [name for name in leave_out if name not in names]
+    if unknown:
+        raise InputError(
+            f"{path.name} without channel {unknown[0]!r}, which is to be left out", "one of its own", near_misses(unknown[0], names)
+        )
+    return np.array([name not in leave_out for name in names], bool)
+
+
+def _npz(path: Path, leave_out: tuple[str, ...]) -> dict[str, Any]:
     try:
         with np.load(path, allow_pickle=False) as content:
             held = {name: content[name] for name in content.files}
@@ -70,36 +72,54 @@ def _npz(path: Path) -> dict[str, Any]:
     missing = [name for name in NAMES if name not in held]
     if missing:
         raise InputError(f"{path.name} without {', '.join(missing)}", LAYOUT, "save them under these names")
-    return held
+    for name in ("ecog", "time_s", "fs"):
+        if held[name].dtype.kind not in "fiu" or (name == "fs" and held[name].size != 1):
+            got = f"{path.name}: {name} of type {held[name].dtype} and shape {held[name].shape}"
+            raise InputError(got, "one number" if name == "fs" else "real numbers", "convert it")
+    if "soz" in held and not np.isin(held["soz"], (0, 1)).all():
+        raise InputError(f"{path.name}: soz with {np.ravel(held['soz'])[0]}", "a truth value per channel", "give True or False, 1 or 0")
+    held |= {"fs": float(held["fs"].ravel()[0]), "channels": np.ravel(held["channels"])}
+    kept = _kept(path, [str(one) for one in held["channels"]], leave_out)
+    fitting = [name for name in ("ecog", "channels", "soz") if name in held and np.shape(held[name])[:1] == kept.shape]
+    return held | {name: held[name][kept] for name in fitting}
 
 
-def _edf(path: Path) -> dict[str, Any]:
+def _edf(path: Path, leave_out: tuple[str, ...]) -> dict[str, Any]:
     import edfio
 
     try:
-        file = edfio.read_edf(path)
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            file = edfio.read_edf(path)
         signals, notes = list(file.signals), list(file.annotations)
-        data = [np.asarray(signal.data, float) for signal in signals]
     except (ValueError, OSError, EOFError, IndexError, UnicodeDecodeError) as error:
         raise InputError(f"{path.name}, which does not read as EDF ({type(error).__name__})", "EDF or EDF+", "export it again") from error
+    if any("data records" in str(one.message) or "Incomplete data record" in str(one.message) for one in said):
+        raise InputError(f"{path.name}, which ends before its header says", "a whole EDF file", "copy or export it again")
+    # Channels that are left out may have another rate: an electrocardiogram, a trigger.
+    stays = _kept(path, [signal.label for signal in signals], leave_out)
+    signals = [signal for signal, one in zip(signals, stays, strict=True) if one]
     if not signals:
-        raise InputError(f"{path.name} without signals", "channels", "export it with its signals")
+        raise InputError(f"{path.name} without signals", "channels", "export it with its signals, and leave out fewer")
     every = [signal.sampling_frequency for signal in signals]
     rates = sorted(set(every))
     if len(rates) > 1:
         usual = max(rates, key=every.count)
         odd = [signal.label for signal, rate in zip(signals, every, strict=True) if rate != usual]
         got = f"{path.name} with channels of {rates[0]:g} and {rates[-1]:g} Hz"
-        raise InputError(got, "one rate", f"leave out {', '.join(odd[:5])} when exporting")
-    if sum(map(len, data)) > MOST:
+        raise InputError(got, "one rate", f"--leave-out {' '.join(repr(one) if ' ' in one else one for one in odd[:5])}")
+    if len(signals) * int(rates[0] * file.duration) > MOST:
         raise InputError(f"{path.name} with more than {MOST} samples", "a stretch round the seizure", "cut it when exporting")
-    values = np.stack(data)
+    try:
+        values = np.stack([np.asarray(signal.data, float) for signal in signals])
+    except (ValueError, OSError, IndexError) as error:
+        raise InputError(f"{path.name}, which does not read as EDF ({type(error).__name__})", "EDF or EDF+", "export it again") from error
     marked = [note.onset for note in notes if any(word in note.text.lower() for word in ("onset", "seizure"))]
     held = {"ecog": values, "channels": np.array([signal.label for signal in signals]), "fs": rates[0]}
     return held | {"time_s": np.arange(values.shape[1]) / rates[0], "marked": marked[0] if marked else None}
 
 
-def _csv(path: Path) -> dict[str, Any]:
+def _csv(path: Path, leave_out: tuple[str, ...]) -> dict[str, Any]:
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             head = [name.strip() for name in next(csv.reader(file), [])]
@@ -117,7 +137,8 @@ def _csv(path: Path) -> dict[str, Any]:
     steps = np.diff(times)
     if not (np.isfinite(steps).all() and steps.min() > 0):
         raise InputError(f"{path.name} with times that do not rise", "seconds in order", "sort the rows")
-    kept = [k for k in range(len(head)) if k != place]
+    stays = _kept(path, head, leave_out)
+    kept = [k for k in range(len(head)) if k != place and stays[k]]
     return {
         "ecog": table[:, kept].T,
         "channels": np.array([head[k] for k in kept]),

@@ -61,7 +61,7 @@ def read_recording(
     path = locate("ieeg_ictal") / ICTAL if source == "ieeg_ictal" else Path(source)
     held = read_table(path, onset_s, span_s, leave_out)
     values, times = np.asarray(held["ecog"], float), np.asarray(held["time_s"], float).ravel()
-    names, rate = tuple(str(one) for one in held["channels"].ravel()), float(held["fs"])
+    names, rate = tuple(str(one) for one in held["channels"]), float(held["fs"])
     if values.ndim != 2 or values.shape != (len(names), len(times)):
         got = f"ecog of shape {values.shape}, {len(names)} channels, {len(times)} times"
         raise InputError(f"{path.name}: {got}", LAYOUT, "give one row per channel")
@@ -114,8 +114,12 @@ def log_envelope(
         raise InputError(f"a band of {band_hz[0]:g} to {band_hz[1]:g} Hz", "the lower end first", "exchange the ends")
     if band_hz[1] >= recording.rate_hz / 2:
         raise InputError(f"a band of {band_hz[0]:g} to {band_hz[1]:g} Hz", f"within 0 to {recording.rate_hz / 2:g} Hz", "lower its end")
-    filtered = signal.sosfiltfilt(signal.butter(4, band_hz, "band", fs=recording.rate_hz, output="sos"), recording.values, axis=1)
     width = max(3, 2 * round(window_s * recording.rate_hz / 2) + 1)
+    length = recording.values.shape[1]
+    if length < 4 * width:
+        got = f"a window of {window_s:g} s in a recording of {length / recording.rate_hz:.3g} s"
+        raise InputError(got, "a quarter of the recording at most", "shorten --window-s, or widen --span-s")
+    filtered = signal.sosfiltfilt(signal.butter(4, band_hz, "band", fs=recording.rate_hz, output="sos"), recording.values, axis=1)
     window = np.hanning(width + 2)[1:-1]
     power = np.pad(filtered**2, ((0, 0), (width // 2, width // 2)), mode="reflect")
     smooth = signal.fftconvolve(power, (window / window.sum())[None], mode="valid", axes=1)

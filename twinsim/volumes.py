@@ -26,6 +26,7 @@ __all__ = [
     "AFFINE_TOLERANCE_MM",
     "Volume",
     "mask_from_fraction",
+    "read_components",
     "read_mask",
     "read_vectors",
     "read_volume",
@@ -118,18 +119,38 @@ def read_vectors(path: str | Path) -> Volume:
     Raises:
         InputError: No such file, no NIfTI, unreadable, another shape, a voxel spacing that is not positive, a sheared grid.
     """
+    return read_components(path, (3,), "three components per voxel, (x, y, z, 3) or (x, y, z, 1, 3)", five=True)
+
+
+def read_components(path: str | Path, counts: tuple[int, ...], expected: str, five: bool = False) -> Volume:
+    """Read a field of several components from NIfTI, ``(x, y, z, components)``.
+
+    Args:
+        path: The file.
+        counts: Numbers of components that are taken; one stands for a plain volume as well.
+        expected: What a refusal says was expected.
+        five: Whether ``(x, y, z, 1, components)`` is taken as well.
+
+    Returns:
+        Its array is ``(x, y, z, components)``, float32, as in the file: NaN and infinity are the caller's to judge.
+
+    Raises:
+        InputError: No such file, no NIfTI, unreadable, another shape, a voxel spacing that is not positive, a sheared grid.
+    """
     path = Path(path)
     _require_file(path)
     if path.suffix in (".nrrd", ".nhdr"):
-        raise InputError(f"{path}", "vectors in NIfTI (.nii, .nii.gz)", "convert the file")
+        raise InputError(f"{path}", "NIfTI (.nii, .nii.gz)", "convert the file")
     array, affine, oriented = _read_nifti(path)
-    if array.ndim == 5 and array.shape[3] == 1:
+    if five and array.ndim == 5 and array.shape[3] == 1:
         array = array[:, :, :, 0]
-    if array.ndim != 4 or array.shape[3] != 3 or 0 in array.shape or array.dtype.kind not in "biuf":
+    if array.ndim == 3 and 1 in counts:
+        array = array[..., None]
+    if array.ndim != 4 or array.shape[3] not in counts or 0 in array.shape or array.dtype.kind not in "biuf":
         raise InputError(
             f"{path} with shape {tuple(array.shape)} of {array.dtype}",
-            "three components per voxel, (x, y, z, 3) or (x, y, z, 1, 3)",
-            "export the vectors with their components last",
+            expected,
+            "export the file with its components last, in 4 dimensions",
         )
     _require_sound_affine(affine, path)
     return Volume(np.ascontiguousarray(array, np.float32), affine, oriented)

@@ -1,16 +1,35 @@
 """The arrays and the report of an experiment with a lead."""
 
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 
 from experiments.neuro._dbs_figures import View, effects_figure, plane_figure, slices_figure
-from physics import Lead
+from physics import Lead, conductivity_from_diffusion
 from physics.electrode_voxels import ElectrodeVoxels
 from twinsim.anatomy import Anatomy
 from twinsim.report import Report
 from twinsim.stimulation import Effect, Plan
+
+
+class TissueTensors(NamedTuple):
+    """Diffusion on the voxels of the cube, ``(x, y, z, 3, 3)`` in mm²/s, where it is known, and the share that was repaired."""
+
+    diffusion: np.ndarray
+    known: np.ndarray
+    raised: float
+
+    def conductivity(self, isotropic: jax.Array, change: jax.Array, scaling: Literal["volume normalised", "linear"]) -> jax.Array:
+        """Tensors where diffusion is known, and the isotropic conductivity elsewhere.
+
+        With ``"linear"`` doubts of a tissue's conductivity, ``change`` as a factor, scale what diffusion says.
+        """
+        found = conductivity_from_diffusion(self.diffusion, isotropic, scaling)
+        found = found * change[..., None, None] if scaling == "linear" else found
+        return jnp.where(jnp.asarray(self.known)[..., None, None], found, isotropic[..., None, None] * jnp.eye(3)[None, None, None])
 
 
 class Scene(NamedTuple):
@@ -22,6 +41,7 @@ class Scene(NamedTuple):
     points: np.ndarray
     target: np.ndarray
     capsule: np.ndarray
+    tensors: TissueTensors | None = None
 
 
 class Solved(NamedTuple):

@@ -89,7 +89,7 @@ def _peak(signal: np.ndarray, interval_s: float) -> float | None:
     return float(jnp.median(spectral_peak(at, power, BAND_HZ)))
 
 
-def picture(connectivity: np.ndarray, activity: np.ndarray, interval_s: float, bold: np.ndarray | None) -> Figure:
+def picture(connectivity: np.ndarray, activity: np.ndarray, interval_s: float, bold: np.ndarray | None, unit: str = "") -> Figure:
     """Functional connectivity beside BOLD, or beside the spectrum where there is none."""
     figure = new_figure(3.9)
     left, right = figure.subplots(1, 2, width_ratios=(2, 3))
@@ -109,6 +109,6 @@ def picture(connectivity: np.ndarray, activity: np.ndarray, interval_s: float, b
         at, power = welch_spectrum(jnp.asarray(activity), interval_s, min(len(activity), max(8, round(WINDOW_S / interval_s))))
         right.loglog(at[1:], np.asarray(power[1:]).mean(axis=1), color=BLUE)
         right.set_xlabel("frequency (Hz)")
-        right.set_ylabel("power per Hz, mean of regions")
+        right.set_ylabel(f"power, mean of regions (({unit})²/Hz)" if unit and unit != "1" else "power per Hz, mean of regions")
     quiet(right)
     return figure

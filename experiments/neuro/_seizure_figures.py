@@ -25,14 +25,14 @@ def show(
     first.plot(times[shown] / 24, found[one]["distance"][shown], color=BLUE, linewidth=1.0, label="twin")
     first.set_ylim(0.04, 0.12)
     first.set_ylabel("distance from the fold")
-    first.legend(frameon=False, fontsize=8, ncols=2, loc="upper right")
+    first.legend(frameon=False, fontsize=8, ncols=2, loc="lower right", bbox_to_anchor=(1, 1))
     at = found[one]["at_h"] / 24
     window = at <= (train_h + 24 * 40) / 24
     for name in COLOURS:
         second.step(at[window], found[one]["day_risk"][name][window], color=COLOURS[name], linewidth=1.0, where="post", label=name)
     second.set_ylabel("risk within 24 h")
     second.set_xlabel("day")
-    second.legend(frameon=False, fontsize=8, ncols=4, loc="upper right")
+    second.legend(frameon=False, fontsize=8, ncols=4, loc="lower right", bbox_to_anchor=(1, 1))
     for axes in (first, second):
         for onset in people.onsets[one] / 24:
             if train_h / 24 < onset < train_h / 24 + 40:

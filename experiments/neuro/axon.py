@@ -30,7 +30,7 @@ from solvers import SimulationError, Solution, TimeMesh, simulate
 from twinsim.cli import run_script
 from twinsim.errors import InputError
 from twinsim.experiment import Result, finite_or_none
-from twinsim.figure_style import BLUE, VERMILION, logarithmic_ticks, new_figure, quiet
+from twinsim.figure_style import BLUE, INK, VERMILION, logarithmic_ticks, new_figure, quiet
 from twinsim.option_checks import check_number, check_options
 from twinsim.report import Report
 from twinsim.workspace import Workspace
@@ -234,11 +234,14 @@ def _report(config: Config, summary: dict[str, Any], dataset: xr.Dataset, notes:
                 axes.loglog(dataset[name], dataset[f"{row}_threshold"], "o-", color=colour, markersize=4, label=row)
             axes.set_xlabel("distance of the electrode (mm)" if name == "distance" else "duration of the pulse (ms)")
             axes.set_ylabel("threshold (mA)")
-            if name == "distance":
-                axes.legend(frameon=False)
-            elif summary.get("chronaxie_ms"):
+            if name != "distance":
+                axes.lines[0].set_label("cathode")
+            if name != "distance" and summary.get("chronaxie_ms"):
                 fine = np.geomspace(float(dataset[name].min()), float(dataset[name].max()), 60)
-                axes.loglog(fine, summary["rheobase_ma"] * (1 + summary["chronaxie_ms"] / fine), color=VERMILION, linewidth=1.0)
+                axes.loglog(
+                    fine, summary["rheobase_ma"] * (1 + summary["chronaxie_ms"] / fine), color=INK, linewidth=1.0, label="Weiss 1901"
+                )
+            axes.legend(frameon=False)
             values = np.concatenate([np.asarray(line.get_ydata(), float) for line in axes.lines])
             values = values[np.isfinite(values)]
             if values.size:

@@ -98,6 +98,10 @@ def run(config: Config, workspace: Workspace) -> Result:
         raise InputError("--adaptation without a strength", "one at least", "give 0 for awake")
     began = time.perf_counter()
     given = None if config.connectome == "synthetic" else read_connectome(config.connectome).scaled()
+    regions = given.regions if given is not None else config.regions
+    if config.pulsed_regions >= regions:
+        got = f"pulsed-regions {config.pulsed_regions} in a connectome of {regions}"
+        raise InputError(got, "fewer than all: the index is of how an answer spreads", "pulse fewer, or give more regions")
     connectomes = [given or synthetic_connectome(config.regions, config.seed + brain).scaled() for brain in range(config.seeds)]
     shape = (config.seeds, len(config.adaptation))
     index, entropy, sources, echo, off, rate = (np.zeros(shape) for _ in range(6))

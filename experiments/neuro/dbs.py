@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import jax
@@ -9,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.neuro._dbs_report import Scene, Solved, dataset_of, report_of
+from experiments.neuro._dbs_tensors import check_tensor_options, tensor_summary, tissue_tensors, tissues
 from physics import (
     STIMULATION_LEADS,
     Conductor,
@@ -100,6 +102,12 @@ class Config:
     """Of metal against tissue."""
     capsule_anisotropy: float = 1.0
     """Conductivity along over across the fibres of the internal capsule, at the same geometric mean; 1 for none."""
+    tensors: Path | None = None
+    """NIfTI of diffusion tensors, mm²/s, brought to MNI152 space and turned with it: six components, or V1 of dtifit (others beside it)."""
+    tensor_convention: Literal["", "fsl", "mrtrix"] = ""
+    """Of that file: fsl (xx xy xz yy yz zz in voxel axes) or mrtrix (xx yy zz xy xz yz in world axes); needed with tensors."""
+    tensor_scaling: Literal["volume normalised", "linear"] = "volume normalised"
+    """Tissue's conductivity at the tensor's directions and ratios, or 0.844 S s/mm³ times the tensor (Tuch et al. 2001)."""
     conductivity_doubt_percent: float = 20.0
     """By which each conductivity alone, and all together, may be off in both directions."""
     threshold_v_per_mm: float = 0.2
@@ -156,6 +164,12 @@ def run(config: Config, workspace: Workspace) -> Result:
     if config.slopes and (np.abs(plan.milliampere) > 1e-3).any():
         summary |= workspace.stage("slopes", lambda: _slopes(config, scene, plan))
     affine = scene.anatomy.affine
+    if scene.tensors is not None:
+        found, words = tensor_summary(scene, capsule_direction(_sign(config)))
+        summary |= found
+        notes += words
+        for note in words:
+            workspace.message(f"note: {note}")
     title = f"{config.lead} on the {config.side}, voxels of {config.voxel_mm:g} mm, {len(effects)} sets of conductivities"
     return Result(
         summary,
@@ -189,6 +203,7 @@ def _limits(config: Config) -> Limits:
             "use less current or a shorter pulse-width-us",
         )
     mixed = config.polarity == "mixed"
+    check_tensor_options(config.tensors, config.tensor_convention, config.tensor_scaling, config.capsule_anisotropy)
     return Limits(largest, config.total_ma, config.capsule_percent / 100, config.spill_weight, mixed)
 
 
@@ -222,7 +237,10 @@ def _scene(config: Config) -> Scene:
         ) from None
     target = subthalamic_target(sign).share(points, config.voxel_mm)
     capsule = internal_capsule(sign).share(points, config.voxel_mm) * (1 - target)
-    return Scene(anatomy, lead, voxels, points, target, capsule)
+    scene = Scene(anatomy, lead, voxels, points, target, capsule)
+    if config.tensors is None:
+        return scene
+    return scene._replace(tensors=tissue_tensors(config.tensors, config.tensor_convention, scene))
 
 
 def _check_inside(whole: Anatomy, lead: Lead) -> None:
@@ -255,13 +273,15 @@ def _scenarios(config: Config) -> dict[str, np.ndarray]:
 
 def _conductor(config: Config, scene: Scene, values: jax.Array, components: Components | None = None) -> Conductor:
     """The tissue with the conductivities of :data:`TISSUES`; the target is grey, whatever the maps call it."""
-    grey = jnp.asarray(scene.anatomy.grey * (1 - scene.target) + scene.target)
-    white = jnp.asarray(scene.anatomy.white * (1 - scene.target))
+    grey, white = tissues(scene)
     sigma = mixed_conductivity(grey, white, values[:3])
+    if scene.tensors is not None:
+        nominal = mixed_conductivity(grey, white, _scenarios(config)["nominal"][:3])
+        sigma = scene.tensors.conductivity(sigma, sigma / nominal, config.tensor_scaling)
     if config.capsule_anisotropy != 1:
         fibres = fibre_conductivity(sigma, capsule_direction(_sign(config)), config.capsule_anisotropy)
         share = jnp.asarray(scene.capsule)[..., None, None]
-        sigma = share * fibres + (1 - share) * sigma[..., None, None] * jnp.eye(3)
+        sigma = share * fibres + (1 - share) * sigma[..., None, None] * jnp.eye(3)[None, None, None]
     return Conductor(scene.voxels, sigma, values[3], config.contact_impedance_kohm_mm2, config.ground, components)
 
 

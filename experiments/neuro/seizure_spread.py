@@ -224,6 +224,7 @@ def _show(
         axes.bar(range(len(order)), left, color=[VERMILION if one in zone else BLUE for one in order])
         axes.axhline(np.isfinite(onset).sum(), color=INK, linewidth=0.8, linestyle="--")
         axes.set_xticks(range(len(order)), [connectome.names[one] for one in order], rotation=60, fontsize=7)
+        axes.set_xlabel("region that is made unable to seize")
         axes.set_ylabel("regions that seize")
         axes.tick_params(axis="x", color=SOFT)
         quiet(axes)

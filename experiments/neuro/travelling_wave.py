@@ -168,8 +168,9 @@ def _show(
     fine = np.linspace(min(config.thresholds), max(config.thresholds), 100)
     figure = new_figure(3.2)
     first, second = figure.subplots(1, 2)
-    first.plot(fine, [front_speed(one, config.reach_mm, config.time_ms) for one in fine], color=SOFT, linewidth=1.0)
-    first.plot(config.thresholds, speeds, "o", color=BLUE, markersize=5)
+    first.plot(fine, [front_speed(one, config.reach_mm, config.time_ms) for one in fine], color=SOFT, linewidth=1.0, label="closed form")
+    first.plot(config.thresholds, speeds, "o", color=BLUE, markersize=5, label="simulated")
+    first.legend(frameon=False, fontsize=8)
     first.set_xlabel("threshold")
     first.set_ylabel("speed of the front (mm/ms)")
     second.plot(times, radius, "o-", color=VERMILION, markersize=3, linewidth=0.8)
@@ -177,7 +178,12 @@ def _show(
     second.set_ylabel("radius of the ring (mm)")
     quiet(first)
     quiet(second)
-    report.figure(figure, "Fronts beside the closed form (line), and the ring on the sheet.", "speeds", alt="Speeds and radius")
+    report.figure(
+        figure,
+        "Fronts beside the closed form, and the ring on the sheet; beyond four fifths of the half width it meets its periodic images.",
+        "speeds",
+        alt="Speeds and radius",
+    )
     running = np.flatnonzero(np.isfinite(radius))
     chosen = np.unique(np.linspace(0, running[-1] if running.size else len(times) - 1, 4).astype(int))
     figure = new_figure(2.6)
@@ -187,6 +193,8 @@ def _show(
         axes.imshow(sheet[number], cmap="magma", vmin=-0.2, vmax=1.0, extent=(-half, half, -half, half))
         axes.set_title(f"{times[number]:.0f} ms", fontsize=9, color=INK)
         axes.tick_params(labelsize=7)
+        axes.set_xlabel("x (mm)", fontsize=8)
+    panels[0].set_ylabel("y (mm)", fontsize=8)
     figure.colorbar(panels[0].images[0], ax=list(panels), label="activity", shrink=0.8)
     report.figure(figure, "The sheet (mm).", "sheet", alt="Activity of a sheet at four times")
     rows = [[f"{one:g}", f"{a:.4f}", f"{b:.4f}"] for one, a, b in zip(config.thresholds, speeds, exact, strict=True)]

@@ -124,6 +124,8 @@ def run(config: Config, workspace: Workspace) -> Result:
         return Result(summary, _report(config, mass, connectome, summary, times, states, notes), dataset, notes=notes)
     interval_s, first = config.save_ms / 1000, states[:, 0]
     signal = np.sin(first) if mass.units[0] == "rad" else first
+    if config.noise == 0:
+        notes.append("Without noise correlations and synchrony are of the way from the first states to a rhythm in common: give --noise.")
     bold = _observables.bold_of(signal, interval_s) if config.bold else None
     found, connectivity = _observables.observed(first, interval_s, mass.units[0] == "rad", bold)
     summary |= found
@@ -132,7 +134,7 @@ def run(config: Config, workspace: Workspace) -> Result:
         dataset["bold"] = (("second", "region"), bold, {"units": "percent"})
     report = _report(config, mass, connectome, summary, times, states, notes)
     report.figure(
-        _observables.picture(connectivity, signal, interval_s, bold),
+        _observables.picture(connectivity, signal, interval_s, bold, "" if mass.units[0] == "rad" else mass.units[0]),
         "Correlations of regions" + (", and what functional MRI would show." if config.bold else ", and the spectrum of their activity."),
         "observables",
         alt="Matrix of correlations; BOLD or spectrum",
@@ -201,12 +203,18 @@ def _notes(config: Config, connectome: Connectome) -> list[str]:
     notes = []
     if connectome.isolated:
         notes.append(f"{len(connectome.isolated)} regions have no tract and hear nobody: {', '.join(connectome.isolated[:6])}.")
+    if own := int((np.diag(connectome.weights) > 0).sum()):
+        notes.append(f"{own} regions send to themselves (weights on the diagonal), which is kept.")
     longest = float(connectome.tract_lengths[connectome.weights > 0].max(initial=0.0))
     if config.conduction_speed_mm_per_ms > 0 and longest / config.conduction_speed_mm_per_ms > config.duration_ms:
         notes.append(f"Tracts are up to {longest:.3g} mm long: their delays outlast the run. Are lengths in mm?")
     if config.conduction_speed_mm_per_ms > 0 and (count := connectome.without_delay(config.conduction_speed_mm_per_ms, config.dt_ms)):
         notes.append(f"{count} tracts are shorter than half a step, or have no length (which is in mm), and act without delay.")
     return notes
+
+
+def _text(value: float | str | None) -> str:
+    return "none" if value is None else value if isinstance(value, str) else f"{value:.6g}"
 
 
 def _report(
@@ -240,7 +248,7 @@ def _report(
     report.figure(
         figure, "Regions over time, each on a line of its own; the connectome.", "activity", alt="Traces and the matrix of weights"
     )
-    report.table(["Quantity", "Value"], [[name, value if isinstance(value, str) else f"{value:.6g}"] for name, value in summary.items()])
+    report.table(["Quantity", "Value"], [[name, _text(value)] for name, value in summary.items()])
     if config.connectome == "synthetic":
         report.text("The connectome is synthetic: of nobody, for trying things out.")
     return report

@@ -16,24 +16,26 @@ from physics import (
 )
 from solvers import Diffusion, Dirichlet, TensorDiffusion, VoxelGrid, Walls, solve_elliptic
 from solvers.linear.elliptic import Jacobi
+from tests.diffusion_files import FSL, MRTRIX, SHAPE, WORLD, fsl_axes, oblique, write
 from tests.electrodes import distances, lead_conductor, solved, sphere_conductor
 from tests.problems import matrix, slope
+from twinsim.diffusion_tensors import read_tensors, tensors_onto
 
 HALF = 5.0
 EDGES = (13, 17, 23, 31)
 SIDES = ("x-", "x+", "y-", "y+", "z-", "z+")
 
 
-def cube(edge):
+def cube(edge, half=HALF):
     """Centres of the voxels of a cube with an odd edge, the middle one at zero, and the spacing."""
-    h = 2 * HALF / edge
+    h = 2 * half / edge
     axis = (np.arange(edge) - edge // 2) * h
     return np.stack(np.meshgrid(axis, axis, axis, indexing="ij")), h
 
 
-def point_source(edge, exact, coefficient, insulated=(), potential=False):
+def point_source(edge, exact, coefficient, insulated=(), potential=False, half=HALF):
     """1 mA in the middle voxel, the potential given at all walls but insulated ones; relative error of E or of that beyond 2 mm."""
-    x, h = cube(edge)
+    x, h = cube(edge, half)
     grid = VoxelGrid(np.ones((edge,) * 3, bool), h)
     sides = {}
     for number, name in enumerate(SIDES):
@@ -88,6 +90,34 @@ def test_a_point_source_in_an_oblique_anisotropic_conductor_at_order_two():
     order, last = fitted(EDGES, exact, lambda x: np.broadcast_to(tensor, (*x.shape[1:], 3, 3)))
     assert order == pytest.approx(2, abs=0.3)
     assert last < 0.03
+
+
+@pytest.mark.parametrize("convention", ["fsl", "mrtrix"])
+def test_a_point_source_in_a_medium_read_from_an_oblique_file_of_diffusion_tensors(tmp_path, convention):
+    """phi = I/(4 pi sqrt(det sigma) sqrt(x^T sigma^-1 x)), sigma = 844 D: the other handedness of a file would turn the ellipsoids."""
+    affine = oblique(1)
+    affine[:3, 3] = -affine[:3, :3] @ (np.array(SHAPE) - 1) / 2
+    path = tmp_path / "tensor.nii"
+    write(path, fsl_axes(WORLD, affine) if convention == "fsl" else WORLD, FSL if convention == "fsl" else MRTRIX, affine)
+    edge, half = 13, 3.0
+    spacing = 2 * half / edge
+    grid = np.diag([spacing, spacing, spacing, 1.0])
+    grid[:3, 3] = -(edge - 1) / 2 * spacing
+    diffusion, known = tensors_onto(read_tensors(path, convention), (edge,) * 3, grid)
+    assert known.all()
+    sigma = 844 * WORLD
+    inverse = np.linalg.inv(sigma)
+
+    def exact(x):
+        reach = np.sqrt(np.maximum(np.einsum("axyz,ab,bxyz->xyz", x, inverse, x), 1e-18))
+        return 1 / (4 * np.pi * np.sqrt(np.linalg.det(sigma)) * reach)
+
+    tensor = conductivity_from_diffusion(diffusion, scaling="linear")
+    right, _ = point_source(edge, exact, lambda x: tensor, potential=True, half=half)
+    assert right < 0.03
+    mirror = np.diag([-1.0, 1.0, 1.0])
+    wrong, _ = point_source(edge, exact, lambda x: mirror @ tensor @ mirror, potential=True, half=half)
+    assert wrong > 5 * right
 
 
 @pytest.mark.slow

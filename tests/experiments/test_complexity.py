@@ -26,6 +26,7 @@ def test_there_is_an_answer_awake_and_none_without_a_pulse():
         ("window_ms", 201.0, "whole 4 ms"),
         ("dt_ms", 0.3, "divide 4 ms"),
         ("trials", 1, "at least 2"),
+        ("pulsed_regions", 500, "fewer than all"),
         ("connectome", "nowhere.zip", "correct the path"),
     ],
 )

@@ -1,15 +1,19 @@
 """Stimulation of the subthalamic nucleus at toy size, and its search for currents against all combinations on a grid."""
 
 import dataclasses
+from pathlib import Path
 
 import jax.numpy as jnp
+import nibabel
 import numpy as np
 import pytest
 
 from experiments.neuro import dbs
+from experiments.neuro._dbs_tensors import tensor_summary
 from physics import BRAIN_CONDUCTIVITIES, charge_density
 from twinsim.errors import InputError
 from twinsim.stimulation import Limits, Regions, brute_force, gains, optimise_currents
+from twinsim.stimulation_target import capsule_direction
 from twinsim.workspace import Workspace
 
 TOY = dbs.Config(lead="medtronic_3389", voxel_mm=0.8, box_mm=16.0, total_ma=8.0, slopes=False)
@@ -37,6 +41,71 @@ def test_the_contract(result):
     density = np.asarray(charge_density(result.dataset["current"].values, np.pi * 1.27 * 1.5, 60.0)).max()
     assert summary["largest_charge_density_uc_per_cm2"] == pytest.approx(density) and density <= 30
     assert result.dataset["resistance"].shape == (11, 4, 4)
+
+
+@pytest.fixture
+def capsule_tensors(tmp_path):
+    """Twice as conductive along the internal capsule, all over the brain, as MRtrix writes it, on coarse voxels."""
+    along = capsule_direction(-1.0)
+    tensor = 5e-4 * (np.eye(3) + np.outer(along, along))
+    affine = np.diag([3.0, 3.0, 3.0, 1.0])
+    affine[:3, 3] = (-40.0, -40.0, -35.0)
+    array = np.broadcast_to(tensor[[0, 1, 2, 0, 0, 1], [0, 1, 2, 1, 2, 2]], (20, 20, 20, 6)).astype(np.float32)
+    nibabel.save(nibabel.Nifti1Image(array, affine), tmp_path / "tensor.nii.gz")
+    return tmp_path / "tensor.nii.gz"
+
+
+def test_tensors_in_the_cube(capsule_tensors):
+    config = dataclasses.replace(TOY, tensors=capsule_tensors, tensor_convention="mrtrix")
+    scene = dbs._scene(config)
+    found, words = tensor_summary(scene, capsule_direction(-1.0))
+    assert found["tensors_in_brain_percent"] == 100 and found["tensors_raised_percent"] == 0 and not words
+    assert found["capsule_fibre_angle_degrees"] == pytest.approx(0, abs=0.1)
+    assert found["capsule_anisotropy_median"] == pytest.approx(2, rel=1e-4)
+    mirrored = np.diag([-1.0, 1.0, 1.0])
+    turned = scene._replace(tensors=scene.tensors._replace(diffusion=mirrored @ scene.tensors.diffusion @ mirrored))
+    assert "35 degrees away from its fibres: check tensor-convention" in tensor_summary(turned, capsule_direction(-1.0))[1][0]
+    values = jnp.asarray([0.275, 0.126, 1.79, 0.16])
+    tensor = dbs._conductor(config, scene, values).conductivity
+    plain = dbs._conductor(TOY, scene._replace(tensors=None), values).conductivity
+    np.testing.assert_allclose(jnp.cbrt(jnp.linalg.det(tensor)), plain, rtol=1e-9)
+    linear = dataclasses.replace(config, tensor_scaling="linear")
+    expected = np.broadcast_to(1688 * 0.25e-3 * (np.eye(3) + np.outer(capsule_direction(-1.0), capsule_direction(-1.0))), tensor.shape)
+    np.testing.assert_allclose(dbs._conductor(linear, scene, values).conductivity, expected, rtol=1e-5)
+    np.testing.assert_allclose(dbs._conductor(linear, scene, 0.8 * values).conductivity, 0.8 * expected, rtol=1e-5)
+
+
+@pytest.mark.slow
+def test_tensors_of_a_file(capsule_tensors):
+    given = dataclasses.replace(TOY, currents_ma=(0.0, -3.0, 0.0, 0.0), conductivity_doubt_percent=0.0)
+    plain = dbs.run(given, Workspace(progress=False)).summary
+    told = dataclasses.replace(given, tensors=capsule_tensors, tensor_convention="mrtrix")
+    result = dbs.run(told, Workspace(progress=False))
+    assert result.summary["tensors_in_brain_percent"] == 100
+    assert 0.5 < result.summary["impedance_1_ohm"] / plain["impedance_1_ohm"] < 1.5  # the same geometric mean
+    assert result.summary["activated_mm3"] != pytest.approx(plain["activated_mm3"], rel=1e-3)
+    # As if FSL had written it the components stand elsewhere, and this is seen; with its axes wrong only, the capsule tells.
+    with pytest.raises(InputError, match="other convention"):
+        dbs.run(dataclasses.replace(told, tensor_convention="fsl"), Workspace(progress=False))
+
+
+def test_fibres_of_one_direction_in_the_capsule():
+    config = dataclasses.replace(TOY, capsule_anisotropy=3.0)
+    scene = dbs._scene(config)
+    tensor = np.asarray(dbs._conductor(config, scene, jnp.asarray([0.275, 0.126, 1.79, 0.16])).conductivity)
+    values, vectors = np.linalg.eigh(tensor[scene.capsule == 1])
+    np.testing.assert_allclose(values[:, 2] / values[:, 0], 3, rtol=1e-9)
+    np.testing.assert_allclose(np.abs(vectors[:, :, 2] @ capsule_direction(-1.0)), 1, rtol=1e-9)
+
+
+def test_tensors_of_another_space_are_refused(capsule_tensors):
+    right = dataclasses.replace(TOY, side="right", tensors=capsule_tensors, tensor_convention="mrtrix", offset_mm=(0.5, 0.0, 0.0))
+    image = nibabel.load(capsule_tensors)
+    affine = image.affine.copy()
+    affine[0, 3] = -200.0
+    nibabel.save(nibabel.Nifti1Image(np.asarray(image.dataobj), affine), capsule_tensors)
+    with pytest.raises(InputError, match="MNI152 space"):
+        dbs.run(right, Workspace(progress=False))
 
 
 @pytest.mark.slow
@@ -109,6 +178,10 @@ def test_the_optimum_is_that_of_all_combinations_on_a_grid(mixed):
         {"voxel_mm": 0.05},
         {"capsule_anisotropy": 0.0},
         {"pulse_width_us": float("nan")},
+        {"tensors": Path("missing.nii.gz"), "tensor_convention": "fsl"},
+        {"tensors": Path("missing.nii.gz")},
+        {"tensors": Path("missing.nii.gz"), "tensor_convention": "fsl", "capsule_anisotropy": 3.0},
+        {"tensor_scaling": "linear"},
     ],
 )
 def test_bad_options_are_refused_in_one_line(change):

@@ -100,3 +100,8 @@ def test_phases_have_their_mean_on_the_circle():
 def test_regions_at_rest_are_told(tmp_path):
     result = whole_brain.run(whole_brain.Config(duration_ms=200.0, dt_ms=0.1), Workspace(tmp_path, progress=False))
     assert any("rests in the second half" in note for note in result.notes)
+
+
+def test_a_number_that_there_is_not_is_said():
+    """The peak of a record too short for a spectrum."""
+    assert whole_brain._text(None) == "none" and whole_brain._text(0.5) == "0.5" and whole_brain._text("hopf") == "hopf"

@@ -110,3 +110,10 @@ def test_bad_input_is_one_line(call, words):
     with pytest.raises(InputError, match=words) as caught:
         call()
     assert "\n" not in str(caught.value)
+
+
+def test_equal_forecasts_stay_in_one_bin_of_reliability():
+    said = np.r_[np.full(50, 0.3), np.full(30, 0.7), np.linspace(0.8, 0.9, 20)]
+    mean, came, count = reliability(said, np.r_[np.zeros(40), np.ones(60)].astype(bool), 8)
+    assert mean[0] == pytest.approx(0.3) and count[0] == 50 and came[0] == pytest.approx(0.2)
+    assert count[1] == 37 and count.sum() == 100  # all of 0.7, and what the next cut adds

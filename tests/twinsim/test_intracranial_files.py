@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from twinsim.errors import InputError
-from twinsim.intracranial_recording import read_recording
+from twinsim.intracranial_recording import log_envelope, read_recording
 
 RATE, NAMES = 250.0, ("A1", "A2", "B1", "B2")
 TIMES = np.arange(3000) / RATE
@@ -47,8 +47,15 @@ def test_refusals(tmp_path):
     ):
         with pytest.raises(InputError, match=words):
             read_recording(plain, **options)
-    with pytest.raises(InputError, match="leave out B2"):
-        read_recording(edf(tmp_path / "rates.edf", rates=(RATE, RATE, RATE, 100.0)), onset_s=6.0)
+    mixed = edf(tmp_path / "rates.edf", rates=(RATE, RATE, RATE, 100.0))
+    with pytest.raises(InputError, match="--leave-out B2"):
+        read_recording(mixed, onset_s=6.0)
+    assert read_recording(mixed, onset_s=6.0, leave_out=("B2",)).channels == NAMES[:3]
+    content = (tmp_path / "plain.edf").read_bytes()
+    for cut in (len(content) // 2, len(content) - 7):
+        (tmp_path / "cut.edf").write_bytes(content[:cut])
+        with pytest.raises(InputError, match="ends before its header says"):
+            read_recording(str(tmp_path / "cut.edf"), onset_s=1.0)
     with pytest.raises(InputError, match="do not rise"):
         read_recording(table(tmp_path / "back.csv", TIMES[::-1]))
     with pytest.raises(InputError, match="time_s and one per channel"):
@@ -63,3 +70,28 @@ def test_refusals(tmp_path):
             read_recording(str(tmp_path / name), onset_s=0.0)
     with pytest.raises(InputError, match="correct the path"):
         read_recording(str(tmp_path / "none.edf"))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"fs": np.array([250.0, 250.0])}, "one number"),
+        ({"ecog": np.full((4, 3000), "a")}, "real numbers"),
+        ({"soz": np.full(4, np.nan)}, "truth value"),
+        ({"ecog": VALUES.T}, "one row per channel"),
+        ({"fs": np.nan}, "samples per second"),
+        ({"channels": np.array(["A", "A", "B", "C"])}, "twice"),
+    ],
+)
+def test_arrays_of_another_kind_are_refused_in_one_line(tmp_path, change, words):
+    held = {"ecog": VALUES, "channels": np.array(NAMES), "time_s": TIMES - 6, "fs": RATE} | change
+    np.savez(tmp_path / "a.npz", **held)
+    with pytest.raises(InputError, match=words) as caught:
+        read_recording(str(tmp_path / "a.npz"))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_window_longer_than_a_quarter_of_the_recording_is_refused(tmp_path):
+    recording = read_recording(table(tmp_path / "a.csv"))
+    with pytest.raises(InputError, match="shorten --window-s"):
+        log_envelope(recording, (1.0, 100.0), 5.0, 0.04)
