@@ -1,14 +1,21 @@
-"""Lattice Boltzmann against published numbers: the cavity of Ghia; and the wall shear of a tilted tube."""
+"""Lattice Boltzmann against published numbers: cavities, a sphere in a stream; and the wall shear of a tilted tube."""
 
+import numpy as np
 import pytest
 
-from tests.lattice_flows import cavity, tilted_tube
+from tests.lattice_cavity import BOTELLA_PEYRET_U, BOTELLA_PEYRET_V, cavity, differences, largest
+from tests.lattice_flows import clift, schiller_naumann, sphere_drag, tilted_tube
+from tests.problems import slope
 
 
-@pytest.mark.slow
-def test_lid_driven_cavity():
-    """Ghia 1982, Re 100: both profiles within 0.8 % of the lid's velocity on 32 voxels."""
-    assert max(cavity(32)) < 8e-3
+@pytest.mark.parametrize(("reynolds", "voxels", "most"), [
+    pytest.param(100, 16, 0.015),
+    pytest.param(100, 32, 0.006, marks=pytest.mark.slow),
+    pytest.param(400, 64, 0.006, marks=pytest.mark.slow),
+])  # fmt: skip
+def test_lid_driven_cavity(reynolds, voxels, most):
+    """Ghia 1982: both profiles at every point of the tables, as parts of the lid's velocity."""
+    assert max(differences(cavity(voxels, reynolds), reynolds)) < most
 
 
 @pytest.mark.slow
