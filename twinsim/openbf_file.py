@@ -19,6 +19,8 @@ SOLVER = ("Ccfl", "cycles", "jump", "convergence_tolerance")
 BLOOD = ("rho", "mu")
 OPENBF_TAPER = 1e-3
 """Part of the taper that openBF v2 applies at its cells of a millimetre."""
+LEAST_WAVE_SPEED = 0.5
+"""m/s: slower than the pulse of any artery, as by a modulus in kPa."""
 PASCAL_PER_MMHG = 133.332
 """As openBF has it."""
 
@@ -90,6 +92,11 @@ def read_openbf(
     notes: list[str] = []
     inlet = path.parent / str(content.get("inlet_file", f"{content['project_name']}_inlet.dat"))
     times, flow = inlet_table(inlet, path, notes)
+    for vessel in vessels:
+        speed = sqrt(_stiffness(vessel) / (2 * density))
+        if speed < LEAST_WAVE_SPEED:
+            got = f"{path}: vessel {vessel['label']}: E {vessel['E']:g} Pa, with which the pulse travels at {speed:.2g} m/s"
+            raise InputError(got, f"at least {LEAST_WAVE_SPEED:g} m/s", "give E in Pa, and h0 in m")
     outlets = [_outlet(vessel, vessel["tn"] in ends, path, density, notes) for vessel in vessels]
 
     def column(key: str, default: float = 0.0) -> np.ndarray:
@@ -149,6 +156,12 @@ def _cells(vessel: dict[str, Any], cell_mm: float, path: Path) -> int:
     return max(3, ceil(1e3 * vessel["L"] / longest - 1e-9)) if cell_mm else max(5, wanted, ceil(1e3 * vessel["L"]))
 
 
+def _stiffness(vessel: dict[str, Any]) -> float:
+    """Of the wall at a vessel's end, Pa."""
+    radius = vessel["Rd"]
+    return float(wall_stiffness(vessel["E"], vessel.get("h0", float(wall_thickness(radius))), radius))
+
+
 def _outlet(vessel: dict[str, Any], end: bool, path: Path, density: float, notes: list[str]) -> _Outlet:
     """What the keys at a vessel's end mean."""
     where = f"{path}: vessel {vessel['label']}"
@@ -166,9 +179,7 @@ def _outlet(vessel: dict[str, Any], end: bool, path: Path, density: float, notes
             raise InputError(f"{where} with a windkessel without {key}", "R1, R2 and Cc, or R1 and Cc", f"add {key}")
     if "R2" in vessel:
         return _Outlet("matched" if matched else "windkessel", vessel["R1"], vessel["R2"], vessel["Cc"])
-    radius = vessel["Rd"]
-    stiffness = float(wall_stiffness(vessel["E"], vessel.get("h0", float(wall_thickness(radius))), radius))
-    impedance = sqrt(density * stiffness / 2) / (pi * radius**2)
+    impedance = sqrt(density * _stiffness(vessel) / 2) / (pi * vessel["Rd"] ** 2)
     if vessel["R1"] <= impedance:
         raise InputError(
             f"{where}: R1 {vessel['R1']:g} Pa s/m³ without R2",

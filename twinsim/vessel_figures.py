@@ -40,6 +40,7 @@ def wall_shear(place_mm: np.ndarray, average: np.ndarray, times: np.ndarray, she
     right.plot(times, size.mean(axis=1), color=INK, label="mean of the wall")
     right.plot(times, size.max(axis=1), color=VERMILION, label="largest")
     right.set_xlabel("time in the last beat (s)")
+    right.set_ylabel("wall shear stress (Pa)")
     for axes in (left, right):
         axes.legend(frameon=False, fontsize=8)
         quiet(axes)

@@ -127,6 +127,10 @@ def run(config: Config, workspace: Workspace) -> Result:
         "The piece on voxels is rigid, and flow enters it as a parabola at all phases.",
         "The law is for steady flow, Reynolds numbers of 100 to 1000 and narrowings with flow that separates; not for care.",
     ]
+    if summary["change_to_beat_before_relative"] is None:
+        notes.append("One beat from rest: its start is in every number, peaks first; raise --beats.")
+    if summary["reynolds_peak"] < 100:
+        notes.append(f"Reynolds number {summary['reynolds_peak']:.0f} at the peak: below the law's range, where it overstates the drop.")
     if summary["change_to_beat_before_relative"] is not None and summary["change_to_beat_before_relative"] > 0.02:
         notes.append("The drop still changed by more than 2 % from the beat before: raise --beats.")
     return Result(summary, _report(config, traces, law, shear, probe, model, summary, notes), _dataset(traces, law, shear), notes=notes)
