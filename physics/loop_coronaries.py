@@ -30,7 +30,7 @@ LOOP_CORONARIES = ParameterSet(
     left_compliance=Parameter(0.02, "mL/mmHg", (1e-3, 1.0), _ROOM),
     right_compliance=Parameter(0.01, "mL/mmHg", (1e-3, 1.0), _ROOM),
     muscle_share=Parameter(
-        1.0, "1", (0.0, 1.0), "the ventricle's own pressure, Kim et al. (2010), Ann. Biomed. Eng. 38, 3195; its mean over the wall is about half"
+        1.0, "1", (0.0, 1.0), "the ventricle's own pressure, Kim et al. (2010), Ann. Biomed. Eng. 38, 3195; the wall's mean is about half"
     ),
 )  # fmt: skip
 """Beds of a healthy adult at rest. Parts of a bed: :data:`physics.coronary_circuit.BED_RESISTANCE` and ``BED_COMPLIANCE``."""

@@ -173,7 +173,7 @@ def schiller_naumann(reynolds):
 
 
 def clift(reynolds):
-    """Drag coefficient of a sphere at Reynolds numbers of 20 to 260, Clift, Grace, Weber 1978 (Bubbles, Drops, and Particles), table 5.2."""
+    """Drag coefficient of a sphere at Reynolds numbers of 20 to 260, Clift, Grace, Weber 1978 (Bubbles, Drops, and Particles)."""
     return 24 / reynolds * (1 + 0.1935 * reynolds**0.6305)
 
 
@@ -270,7 +270,6 @@ def table():
         names = [f"Womersley α = {alpha}, channel, {part}" for part in ("velocity", "strain rate")]
         row(names, wide, [womersley(n, alpha, "channel") for n in wide])
     row([f"Womersley α = 4, tube, {part}" for part in ("velocity", "wall shear")], sides, [womersley(n, 4) for n in sides])
-    small = (8, 10, 12, 16)
     for share, wide in SPHERE_ARRAYS.items():
         row([f"Drag of a cubic array of spheres, {100 * share:g} %"], wide, [[sphere_array(n, share)] for n in wide])
     mean, largest = tilted_tube()

@@ -159,7 +159,9 @@ def inlet_table(path: Path, yaml_path: Path, notes: list[str]) -> tuple[np.ndarr
     if times[0] < 0 or abs(times[0]) > 1e-9 * times[-1] or not (np.diff(times) > 0).all():
         raise InputError(f"{path}: times from {times[0]:g} to {times[-1]:g} s", "different times from 0 to the period", "correct them")
     if np.abs(flow).max() > LARGEST_FLOW:
-        raise InputError(f"{path}: a flow of {np.abs(flow).max():g} m³/s", f"at most {LARGEST_FLOW:g} m³/s", "give the flow in m³/s, not mL/s")
+        raise InputError(
+            f"{path}: a flow of {np.abs(flow).max():g} m³/s", f"at most {LARGEST_FLOW:g} m³/s", "give the flow in m³/s, not mL/s"
+        )
     span = float(np.ptp(flow))
     if span == 0 and flow[0] == 0:
         raise InputError(f"{path}: inlet without data: no flow at any time", "flow in m³/s", "give the flow")

@@ -72,7 +72,9 @@ def check_memory(frames: int, domain: LatticeDomain, itemsize: int) -> None:
     each = 3 * domain.size * itemsize
     if frames * each > MOST_BYTES:
         got = f"{frames} frames of {domain.size} voxels, {frames * each / 1e9:.1f} GB of velocities for a bolus"
-        raise InputError(got, f"at most {MOST_BYTES / 1e9:.0f} GB", f"use --frames {int(MOST_BYTES // each)} or fewer --voxels-per-diameter")
+        raise InputError(
+            got, f"at most {MOST_BYTES / 1e9:.0f} GB", f"use --frames {int(MOST_BYTES // each)} or fewer --voxels-per-diameter"
+        )
 
 
 def carried(
@@ -105,7 +107,9 @@ def carried(
     on_lattice = diffusivity / float(units.kinematic_viscosity)
     if not 0 < on_lattice <= LARGEST_DIFFUSIVITY:
         most = LARGEST_DIFFUSIVITY * float(units.kinematic_viscosity)
-        raise InputError(f"a diffusivity of {diffusivity:.3g} m²/s", f"above 0, at most {most:.3g}", "choose less --bolus-diffusivity-m2-per-s")
+        raise InputError(
+            f"a diffusivity of {diffusivity:.3g} m²/s", f"above 0, at most {most:.3g}", "choose less --bolus-diffusivity-m2-per-s"
+        )
     dtype = velocity.dtype
     scalar = scalar_domain(domain)
     source = ScalarInlet(INLET, Bolus(jnp.asarray(duration / float(units.step), dtype)))
@@ -171,7 +175,10 @@ def bolus_numbers(course: BolusCourse, units: LatticeUnits, volume_ml: float, fl
     gone = bool(left > 0.5 * entered)
     spread_in = (course.entered * (course.times - when_in / entered * step) ** 2).sum() / entered
     spread_out = (course.left * (course.times - when_out / left * step) ** 2).sum() / left if gone else 0.0
-    areas = {"bolus_flow_stewart_hamilton_ml_per_min": course.mixed.sum() * frame, "bolus_flow_imaged_ml_per_min": course.imaged.sum() * frame}
+    areas = {
+        "bolus_flow_stewart_hamilton_ml_per_min": course.mixed.sum() * frame,
+        "bolus_flow_imaged_ml_per_min": course.imaged.sum() * frame,
+    }
     return {
         "bolus_dose_ml": dose,
         "bolus_mean_transit_s": (when_out / left - when_in / entered) * step if gone else None,

@@ -32,7 +32,7 @@ from twinsim.experiment import Result
 from twinsim.option_checks import check_options
 from twinsim.report import Report
 from twinsim.vessel_bolus import BolusCourse, bolus_numbers, carried, check_memory, least_diffusivity
-from twinsim.vessel_case import INLET, OUTLET, bearable_magic, peak_axis_speed, systolic_wave, vessel_lattice
+from twinsim.vessel_case import INLET, OUTLET, bearable_magic, check_size, peak_axis_speed, systolic_wave, vessel_lattice
 from twinsim.vessel_figures import bolus_curves, middle_plane, wall_shear
 from twinsim.workspace import Workspace
 
@@ -139,6 +139,7 @@ def run(config: Config, workspace: Workspace) -> Result:
     if config.length_mm < config.diameter_mm:
         got = f"a box of {config.length_mm:g} mm for a vessel of {config.diameter_mm:g} mm"
         raise InputError(got, "at least one diameter", "raise --length-mm; closed forms hold two diameters from its ends")
+    check_size(config.diameter_mm * 1e-3, config.length_mm * 1e-3, config.voxels_per_diameter, config.angle_degrees)
     thinnest = min(_viscosities(config)) / config.density
     magic = bearable_magic(_peak_speed(config), config.diameter_mm * 1e-3, config.voxels_per_diameter, thinnest, config.magic)
     case = vessel_case(replace(config, magic=magic))
@@ -225,7 +226,9 @@ def vessel_case(config: Config) -> Case:
 
 def _diffusivity(config: Config) -> float:
     """Of the bolus, m²/s."""
-    return config.bolus_diffusivity_m2_per_s or least_diffusivity(_peak_speed(config), config.diameter_mm * 1e-3 / config.voxels_per_diameter)
+    return config.bolus_diffusivity_m2_per_s or least_diffusivity(
+        _peak_speed(config), config.diameter_mm * 1e-3 / config.voxels_per_diameter
+    )
 
 
 def bolus(config: Config, case: Case, found: dict[str, np.ndarray], workspace: Workspace) -> BolusCourse:
@@ -352,9 +355,13 @@ def _notes(config: Config, foreseen: LatticeRange, seen: LatticeRange, summary: 
     if summary["reynolds_peak"] > 2000:
         notes.append(f"Reynolds number {summary['reynolds_peak']:.0f}: the flow may be turbulent, which these voxels do not resolve.")
     if summary.get("bolus_left_relative", 0) > 0.01:
-        notes.append(f"{100 * summary['bolus_left_relative']:.1f} % of the bolus was still in the vessel at the end: its times are too short.")
+        notes.append(
+            f"{100 * summary['bolus_left_relative']:.1f} % of the bolus was still in the vessel at the end: its times are too short."
+        )
     if config.bolus_s and config.pulse and config.bolus_s < 4 * config.period_s:
-        notes.append("The bolus is short beside the beat: its transit time and the flow read off it depend on the phase in which it enters.")
+        notes.append(
+            "The bolus is short beside the beat: its transit time and the flow read off it depend on the phase in which it enters."
+        )
     if config.bolus_s and not config.bolus_diffusivity_m2_per_s:
         notes.append("The bolus diffuses as the voxels need, far more than a molecule in blood: its spread is no patient's.")
     notes.append("A parabola enters at all times; closed forms hold far from the inlet only. Walls are rigid. Not for care.")
@@ -423,7 +430,11 @@ def _bolus_words(summary: dict[str, Any]) -> str:
 def _bolus_dataset(course: BolusCourse) -> xr.Dataset:
     names = {"injected": "at the inlet", "mixed": "that leaves", "imaged": "of the voxels beside the outlet"}
     parts = {
-        f"bolus_{name}": ("bolus_time", getattr(course, name), {"units": "1", "long_name": f"concentration {words} over the highest injected"})
+        f"bolus_{name}": (
+            "bolus_time",
+            getattr(course, name),
+            {"units": "1", "long_name": f"concentration {words} over the highest injected"},
+        )
         for name, words in names.items()
     }
     return xr.Dataset(parts, coords={"bolus_time": ("bolus_time", course.times, {"units": "s"})})

@@ -34,8 +34,12 @@ def test_coronaries_of_the_loop():
 
 @pytest.mark.parametrize(
     ("options", "words"),
-    [({"learn": 0.95}, "0.1 to 0.9"), ({"steps": 10}, "choose at least 50"), ({"draws": 1}, "--draws 1; expected 20 to"),
-     ({"pulmonary": "ABP"}, "two pressures")],
+    [
+        ({"learn": 0.95}, "0.1 to 0.9"),
+        ({"steps": 10}, "choose at least 50"),
+        ({"draws": 1}, "--draws 1; expected 20 to"),
+        ({"pulmonary": "ABP"}, "two pressures"),
+    ],
 )
 def test_refuses(options, words):
     with pytest.raises(InputError, match=words):

@@ -47,7 +47,8 @@ def test_a_bolus_reads_the_flow_off_the_voxels(tmp_path):
         ({"mean_flow_ml_per_min": 400.0}, "use --voxels-per-diameter"),
         ({"bolus_s": -1.0}, "--bolus-s -1; expected 0 to 60"),
         ({"bolus_s": 0.5, "frames": 500, "beats": 20, "voxels_per_diameter": 24}, "GB of velocities for a bolus; .* use --frames"),
-        ({"viscosity": 0.05, "period_s": 5.0, "voxels_per_diameter": 200}, "steps per beat"),
+        ({"voxels_per_diameter": 200, "length_mm": 50.0}, "million voxels; expected at most 20 million; do: use --voxels-per-diameter 106"),
+        ({"viscosity": 0.05, "period_s": 5.0, "voxels_per_diameter": 185}, "steps per beat"),
     ],
 )
 def test_refusals(options, words, tmp_path):

@@ -67,7 +67,7 @@ def test_a_bolus_comes_in_and_leaves_by_the_one_loop_and_nothing_is_lost():
     assert (out * times).sum() / out.sum() == pytest.approx(length / 2 + n / speed, rel=0.03)
 
 
-def through(speed, steps=1500, duration=60.0):
+def through(speed, steps=1000, duration=60.0):
     """Between plates with a parabola: what passes each opening in each step, and what the box holds before it."""
     n, height = 10, 4
     domain = lattice_domain(D3Q7, face_patches(np.ones((n, height, 1), bool), {1: (0, 0), 2: (0, 1)}), (False, False, True))
