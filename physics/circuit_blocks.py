@@ -135,6 +135,18 @@ def _coronary(p: Values, u: Values, r: Values, s: Values) -> list[Array]:
     ]
 
 
+def _coronary_bed(p: Values, u: Values, r: Values, s: Values) -> list[Array]:
+    arterial, micro, venous, compliance, inner_compliance, share = p
+    pressure, flow, squeezing, sensed, after, out, volume = u
+    inner = share * squeezing + volume / inner_compliance
+    return [
+        flow - compliance * (r[0] - arterial * r[1]) - r[6] - out,
+        pressure - arterial * flow - inner - micro * (r[6] + out),
+        inner - after - venous * out,
+        sensed,
+    ]
+
+
 def _pressure_source(p: Values, u: Values, r: Values, s: Values) -> list[Array]:
     return [u[0] - s[0]]
 
@@ -168,6 +180,7 @@ def junction(inlets: int, outlets: int) -> BlockKind:
 
 
 VESSEL = ("resistance", "compliance", "inertance", "stenosis")
+CORONARY = ("arterial_resistance", "micro_resistance", "venous_resistance", "arterial_compliance", "intramyocardial_compliance")
 ARTERY_END = ("reference_area", "stiffness", "external_pressure", "wave_speed", "density", "dynamic")
 ACTIVATION = ("contraction_start", "contraction_time", "relaxation_time")
 
@@ -205,9 +218,14 @@ KINDS: dict[str, BlockKind] = {
         ),
         BlockKind(
             "coronary", 1, 0,
-            ("arterial_resistance", "micro_resistance", "venous_resistance", "arterial_compliance", "intramyocardial_compliance"),
+            CORONARY,
             _coronary, stored=lambda p, u: p[3] * (u[0] - p[0] * u[1]) + u[2], internal=("intramyocardial_volume",),
             inputs=("intramyocardial_pressure", "venous_pressure"), positive=("venous_resistance", "intramyocardial_compliance"),
+        ),
+        BlockKind(
+            "coronary_bed", 2, 1, (*CORONARY, "muscle_share"),
+            _coronary_bed, stored=lambda p, u: p[3] * (u[0] - p[0] * u[1]) + u[6], internal=("intramyocardial_volume",),
+            positive=("intramyocardial_compliance",),
         ),
         BlockKind(
             "to_artery", 1, 0, ARTERY_END, _artery_end, internal=("crossed_volume", "root"), inputs=("outgoing",),
@@ -241,6 +259,9 @@ KINDS: dict[str, BlockKind] = {
 ``resistance``, ``windkessel``, ``coronary``
     Ends: $P - P_d = RQ$; proximal resistance, compliance, distal resistance; and the same twice, the second compliance standing on the
     pressure of the heart muscle.
+``coronary_bed``
+    The same between an artery and a vein, in a loop: its second inlet is joined to a ventricle, takes no blood from it, and the muscle's
+    pressure is a share of the pressure there.
 ``to_artery``, ``from_artery``
     The end of a 1-D artery, from which the invariant $W$ comes (:mod:`physics.coupled_arteries`): $Q + A_0a^4(W - 4c_0a) = 0$ and
     $P = p_{ext} + \\beta(a^2-1) + \\tfrac\\theta2\\rho(W-4c_0a)^2$, the flow $Q$ into the artery, or out of it.

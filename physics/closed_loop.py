@@ -24,6 +24,8 @@ RING = ("left_ventricle", "systemic_arteries", "systemic_veins", "right_atrium",
         "pulmonary_veins", "left_atrium")  # fmt: skip
 VALVES = {"left_atrium": "mitral", "left_ventricle": "aortic", "right_atrium": "tricuspid", "right_ventricle": "pulmonary"}
 
+STEEPNESS = 5.0
+"""Of the diodes of the circuit, 1/mmHg: they open fully within 1.6 mmHg."""
 _PAPER = "Regazzoni et al. (2022), J. Comput. Phys. 457, 111083, default values of the authors' circulation model"
 _REFERENCE = "bounds: half to twice the healthy value and beyond it in disease, Klabunde (2021), Cardiovascular Physiology Concepts"
 
@@ -201,12 +203,10 @@ def periodic_beat(loop: Compartments, start: LoopState, period: ArrayLike, steps
     return eqx.tree_at(lambda r: r.status, run, status)
 
 
-def closed_loop_circuit(values: Values, step: float | None = None) -> Circuit:
-    """The same circulation as a differential-algebraic circuit, its valves smooth diodes with inertia; the slower, independent way.
+def closed_loop_netlist(values: Values) -> tuple[list[Block], list[tuple[str, str]]]:
+    """Blocks and connections of the same circulation, values known numbers; its valves are smooth diodes without inertia.
 
-    Args:
-        values: As for :func:`closed_loop`, known numbers.
-        step: See :func:`physics.circuit_netlist.assemble`.
+    With inertia the flow that a diode stops within a step rings, and Newton's iterations fail at its corner.
     """
     period = values["period"]
     blocks, links = [], []
@@ -220,10 +220,20 @@ def closed_loop_circuit(values: Values, step: float | None = None) -> Circuit:
             given = {key: values[f"{name}_{key}"] for key in ("passive_elastance", "active_elastance")}
             blocks.append(Block(name, "chamber", given | timed | {"diastolic_rest_volume": rest, "systolic_rest_volume": rest}))
             valve = {"open_resistance": values["valve_open_resistance"], "closed_resistance": values["valve_closed_resistance"]}
-            blocks.append(Block(VALVES[name], "valve", valve | {"steepness": 20.0, "inertance": values["valve_inertance"]}))
+            blocks.append(Block(VALVES[name], "valve", valve | {"steepness": STEEPNESS}))
             links += [(name, VALVES[name]), (VALVES[name], after)]
         else:
             given = {key: values[f"{name}_{key}"] for key in ("resistance", "compliance", "inertance")}
             blocks.append(Block(name, "vessel_inlet_compliance", given))
             links.append((name, after))
-    return assemble(blocks, links, period, step)
+    return blocks, links
+
+
+def closed_loop_circuit(values: Values, step: float | None = None) -> Circuit:
+    """The same circulation as a differential-algebraic circuit; the slower, independent way.
+
+    Args:
+        values: As for :func:`closed_loop`, known numbers.
+        step: See :func:`physics.circuit_netlist.assemble`.
+    """
+    return assemble(*closed_loop_netlist(values), values["period"], step)

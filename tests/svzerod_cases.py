@@ -79,6 +79,38 @@ def closed_loop():
     }  # fmt: skip
 
 
+CORONARIES = {"LCA": ("Left", "v1", "P_LV:CLH", "iml"), "RCA": ("Right", "v2", "P_RV:CLH", "imr")}
+"""Of :func:`closed_loop_coronaries`: side, vessel before it, the ventricle's pressure, and the share of it that squeezes."""
+
+
+def closed_loop_coronaries():
+    """Its lumped heart and lungs with a body and two coronary beds, whose muscle has a share of its own ventricle's pressure; mmHg, mL."""
+    heart = {
+        "Tsa": 0.41, "tpwave": 9.0, "Erv_s": 2.1, "Elv_s": 3.1, "iml": 0.5, "imr": 0.8, "Lrv_a": 1.9e-4, "Rrv_a": 0.035, "Lra_v": 2.2e-4,
+        "Rra_v": 0.008, "Lla_v": 3.5e-4, "Rla_v": 0.0053, "Rlv_ao": 0.034, "Llv_a": 1.1e-4, "Vrv_u": 9.4, "Vlv_u": 5.6, "Rpd": 0.1,
+        "Cp": 1.1, "Cpa": 0.56, "Kxp_ra": 9.2, "Kxv_ra": 0.0048, "Emax_ra": 0.21, "Vaso_ra": 4.8, "Kxp_la": 9.2, "Kxv_la": 0.0081,
+        "Emax_la": 0.3, "Vaso_la": 9.4,
+    }  # fmt: skip
+    beds = {
+        "LCA": {"Ra": 10.0, "Ram": 15.0, "Rv": 30.0, "Ca": 6e-4, "Cim": 4e-3},
+        "RCA": {"Ra": 20.0, "Ram": 28.0, "Rv": 60.0, "Ca": 1e-3, "Cim": 3e-3},
+    }
+    ends = [{"bc_name": name, "bc_type": f"ClosedLoopCoronary{CORONARIES[name][0]}", "bc_values": values} for name, values in beds.items()]
+    body = {"bc_name": "BODY", "bc_type": "ClosedLoopRCR", "bc_values": {"Rp": 0.1, "Rd": 1.1, "C": 0.3, "closed_loop_outlet": True}}
+    names = {"v0": "BODY", "v1": "LCA", "v2": "RCA"}
+    return {
+        "simulation_parameters": settings(30, 501),
+        "boundary_conditions": [*ends, body],
+        "vessels": [vessel(i, {"outlet": end}, R_poiseuille=3.0 if i else 4e-3, L=6e-3) for i, end in enumerate(names.values())],
+        "junctions": [],
+        "closed_loop_blocks": [
+            {"outlet_blocks": list(names), "closed_loop_type": "ClosedLoopHeartAndPulmonary", "cardiac_cycle_period": PERIOD,
+             "parameters": heart},
+        ],
+        "initial_condition": {"V_RA:CLH": 38.0, "V_RV:CLH": 96.0, "V_LA:CLH": 38.0, "V_LV:CLH": 96.0, "P_pul:CLH": 8.0},
+    }  # fmt: skip
+
+
 CASES = {
     "RLC": open_case(resistance("OUT"), R_poiseuille=80.0, C=4e-4, L=5.0),
     "RCR": open_case(windkessel("OUT"), R_poiseuille=30.0),

@@ -32,6 +32,8 @@ HEALTHY_TREE = (
 """A right-dominant man without disease. Diameters of left main, left anterior descending (first and last), circumflex (first) and right
 coronary artery (first): Dodge et al. (1992), Circulation 86, 232. Side branches and what lies between follow the 7/3 law of Huo and Kassab
 (2009) at branchings, rounded; lengths are usual ones, without a source."""
+LARGEST_DIAMETER, LEAST_DIAMETER = 15.0, 0.1
+"""mm, of a segment in a file: what no coronary artery is, as by metres or centimetres."""
 RIGHT = ("right_proximal", "right_mid", "posterior_descending", "posterolateral")
 
 
@@ -81,7 +83,8 @@ def tree_of_rows(rows: Sequence[Row], where: str, **blood: float) -> CoronaryTre
     for line, row in enumerate(rows, 1):
         for key in row:
             if key not in COLUMNS:
-                raise InputError(f"{where}: column {key!r}", f"one of {', '.join(COLUMNS)}", near_misses(str(key), COLUMNS))
+                do = "separate columns by commas, and write 2.5 with a point" if ";" in str(key) else near_misses(str(key), COLUMNS)
+                raise InputError(f"{where}: column {key!r}", f"one of {', '.join(COLUMNS)}", do)
         name, parent = str(row.get("name") or "").strip(), str(row.get("parent") or "").strip()
         if not name or not name.replace("_", "").replace("-", "").isalnum():
             raise InputError(f"{where}, segment {line}: name {name!r}", "letters, digits and underscores", "name it")
@@ -91,6 +94,9 @@ def tree_of_rows(rows: Sequence[Row], where: str, **blood: float) -> CoronaryTre
             found = _number(row.get(key), f"{where}: {key} of {name}")
             if found is None:
                 raise InputError(f"nothing as {where}: {key} of {name}", "a length in mm", "fill it in")
+            if "diameter" in key and found > 0 and not LEAST_DIAMETER <= found <= LARGEST_DIAMETER:
+                bounds = f"{LEAST_DIAMETER:g} to {LARGEST_DIAMETER:g} mm"
+                raise InputError(f"{where}: {key} {found:g} of {name}", bounds, "give lengths and diameters in mm")
             sizes[key].append(found)
         for key in stenoses:
             stenoses[key].append(_number(row.get(key), f"{where}: {key} of {name}"))

@@ -16,6 +16,9 @@ FINITE = ("Pext", "gamma_profile", "Rt", "Pout", "initial_pressure", "initial_fl
 OTHER = ("gamma profile", "M", "to_save", "visco-elastic", "inlet_impedance_matching", "outlet")
 VESSEL = (*NEEDED, *POSITIVE, *FINITE, *OTHER)
 LARGEST_RADIUS = 0.05
+LARGEST_LENGTH = 3.0
+LARGEST_FLOW = 5e-3
+"""m³/s, beyond any heart: as by a flow in mL/s."""
 PERIODIC = 0.01
 """Part of the inlet's range by which its last flow may differ from its first."""
 
@@ -35,11 +38,13 @@ def parsed(path: Path, expected: str = "an openBF YAML file") -> Any:
 def mapping(value: Any, where: str, known: Iterable[str]) -> Mapping[str, Any]:
     """A mapping with known keys only."""
     if not isinstance(value, dict):
-        raise InputError(f"{where}: {type(value).__name__}", "keys with values", "write it as in openBF's documentation")
+        got = "nothing" if value is None else f"a {type(value).__name__}"
+        raise InputError(f"{where}: {got}", "keys with values", "write it as in openBF's documentation")
     known = tuple(known)
     for key in value:
         if key not in known:
-            raise InputError(f"{where}: unknown key {key!r}", near_misses(str(key), known), "correct its spelling or leave it out")
+            got, do = f"{where}: unknown key {key!r}", f"correct its spelling or leave it out; {near_misses(str(key), known)}"
+            raise InputError(got, "a key that openBF knows", do)
     return value
 
 
@@ -90,6 +95,8 @@ def vessels_of(content: Any, path: Path) -> list[dict[str, Any]]:
         vessel.setdefault("Rd", vessel["Rp"])
         if max(vessel["Rp"], vessel["Rd"]) > LARGEST_RADIUS:
             raise InputError(f"{where}: radius {max(vessel['Rp'], vessel['Rd']):g} m", f"at most {LARGEST_RADIUS} m", "give radii in m")
+        if vessel["L"] > LARGEST_LENGTH:
+            raise InputError(f"{where}: length {vessel['L']:g} m", f"at most {LARGEST_LENGTH:g} m", "give lengths in m")
         vessel["sn"], vessel["tn"] = (whole(vessel, key, where, 0) for key in ("sn", "tn"))
         vessel["label"] = str(vessel["label"])
         if vessel["label"] in labels:
@@ -151,6 +158,10 @@ def inlet_table(path: Path, yaml_path: Path, notes: list[str]) -> tuple[np.ndarr
     times, flow = table.T
     if times[0] < 0 or abs(times[0]) > 1e-9 * times[-1] or not (np.diff(times) > 0).all():
         raise InputError(f"{path}: times from {times[0]:g} to {times[-1]:g} s", "different times from 0 to the period", "correct them")
+    if np.abs(flow).max() > LARGEST_FLOW:
+        raise InputError(
+            f"{path}: a flow of {np.abs(flow).max():g} m³/s", f"at most {LARGEST_FLOW:g} m³/s", "give the flow in m³/s, not mL/s"
+        )
     span = float(np.ptp(flow))
     if span == 0 and flow[0] == 0:
         raise InputError(f"{path}: inlet without data: no flow at any time", "flow in m³/s", "give the flow")

@@ -19,6 +19,12 @@ SOLVER = ("Ccfl", "cycles", "jump", "convergence_tolerance")
 BLOOD = ("rho", "mu")
 OPENBF_TAPER = 1e-3
 """Part of the taper that openBF v2 applies at its cells of a millimetre."""
+LEAST_WAVE_SPEED = 0.5
+"""m/s: slower than the pulse of any artery, as by a modulus in kPa."""
+LIQUID_DENSITY, LIQUID_VISCOSITY = (500.0, 2000.0), (1e-4, 0.1)
+"""kg/m³ and Pa s, of blood and of what stands for it in a bench."""
+PLAUSIBLE_MMHG = (20.0, 250.0)
+"""Mean pressures of arteries."""
 PASCAL_PER_MMHG = 133.332
 """As openBF has it."""
 
@@ -79,6 +85,9 @@ def read_openbf(
             raise InputError(f"{path} without {key}", "an openBF v2 file with project_name, blood, solver and network", f"add {key}")
     blood, solver = mapping(content["blood"], f"{path}: blood", BLOOD), mapping(content["solver"], f"{path}: solver", SOLVER)
     density, viscosity = (number(blood, key, f"{path}: blood", above=0.0) for key in BLOOD)
+    for key, value, (low, high), unit in (("rho", density, LIQUID_DENSITY, "kg/m³"), ("mu", viscosity, LIQUID_VISCOSITY, "Pa s")):
+        if not low <= value <= high:
+            raise InputError(f"{path}: blood: {key} {value:g} {unit}", f"{low:g} to {high:g} {unit}", f"give it in {unit}")
     courant = number(solver, "Ccfl", f"{path}: solver", above=0.0)
     if courant > 1:
         raise InputError(
@@ -90,7 +99,14 @@ def read_openbf(
     notes: list[str] = []
     inlet = path.parent / str(content.get("inlet_file", f"{content['project_name']}_inlet.dat"))
     times, flow = inlet_table(inlet, path, notes)
+    for vessel in vessels:
+        speed = sqrt(_stiffness(vessel) / (2 * density))
+        if speed < LEAST_WAVE_SPEED:
+            got = f"{path}: vessel {vessel['label']}: E {vessel['E']:g} Pa, with which the pulse travels at {speed:.2g} m/s"
+            raise InputError(got, f"at least {LEAST_WAVE_SPEED:g} m/s", "give E in Pa, and h0 in m")
     outlets = [_outlet(vessel, vessel["tn"] in ends, path, density, notes) for vessel in vessels]
+
+    notes += _foreseen(outlets, vessels, times, flow)
 
     def column(key: str, default: float = 0.0) -> np.ndarray:
         return np.array([vessel.get(key, default) for vessel in vessels], dtype=float)
@@ -142,11 +158,32 @@ def read_openbf(
     return OpenBFFile(str(content["project_name"]), network, cycles, samples, tolerance * PASCAL_PER_MMHG, tuple(dict.fromkeys(notes)))
 
 
+def _foreseen(outlets: list[_Outlet], vessels: list[dict[str, Any]], times: np.ndarray, flow: np.ndarray) -> list[str]:
+    """A sentence where the windkessels would hold no arterial pressure at the mean flow: their units are not Pa s/m³, perhaps."""
+    conductance = sum(1 / (outlet.proximal + outlet.distal) for outlet in outlets if outlet.distal > 0)
+    if not conductance or any(outlet.kind == "reflection" for outlet in outlets):
+        return []
+    level = max(vessel.get("Pout", 0.0) for vessel in vessels)
+    pressure = (np.trapezoid(flow, times) / times[-1] / conductance + level) / PASCAL_PER_MMHG
+    if PLAUSIBLE_MMHG[0] <= pressure <= PLAUSIBLE_MMHG[1]:
+        return []
+    return [
+        f"At the mean flow of the inlet the windkessels hold {pressure:.3g} mmHg, unlike arteries "
+        f"({PLAUSIBLE_MMHG[0]:g} to {PLAUSIBLE_MMHG[1]:g}): check that R1 and R2 are in Pa s/m³."
+    ]
+
+
 def _cells(vessel: dict[str, Any], cell_mm: float, path: Path) -> int:
     """As openBF counts them, M or more where a cell would be longer than 1 mm, at least five; of a given length, at least three."""
     wanted = whole(vessel, "M", f"{path}: vessel {vessel['label']}", 1, default=5)
     longest = cell_mm or 1.0
     return max(3, ceil(1e3 * vessel["L"] / longest - 1e-9)) if cell_mm else max(5, wanted, ceil(1e3 * vessel["L"]))
+
+
+def _stiffness(vessel: dict[str, Any]) -> float:
+    """Of the wall at a vessel's end, Pa."""
+    radius = vessel["Rd"]
+    return float(wall_stiffness(vessel["E"], vessel.get("h0", float(wall_thickness(radius))), radius))
 
 
 def _outlet(vessel: dict[str, Any], end: bool, path: Path, density: float, notes: list[str]) -> _Outlet:
@@ -166,9 +203,7 @@ def _outlet(vessel: dict[str, Any], end: bool, path: Path, density: float, notes
             raise InputError(f"{where} with a windkessel without {key}", "R1, R2 and Cc, or R1 and Cc", f"add {key}")
     if "R2" in vessel:
         return _Outlet("matched" if matched else "windkessel", vessel["R1"], vessel["R2"], vessel["Cc"])
-    radius = vessel["Rd"]
-    stiffness = float(wall_stiffness(vessel["E"], vessel.get("h0", float(wall_thickness(radius))), radius))
-    impedance = sqrt(density * stiffness / 2) / (pi * radius**2)
+    impedance = sqrt(density * _stiffness(vessel) / 2) / (pi * vessel["Rd"] ** 2)
     if vessel["R1"] <= impedance:
         raise InputError(
             f"{where}: R1 {vessel['R1']:g} Pa s/m³ without R2",

@@ -29,6 +29,8 @@ from twinsim.errors import InputError
 STABLE_MAGIC = 0.05
 BEARS = {MAGIC: 13.0, STABLE_MAGIC: 19.0}
 """Largest speed times voxel over viscosity at which straight vessels stayed finite with each."""
+MOST_VOXELS = 2e7
+"""Of a box: 4 GB of populations and links, and an hour for some ten thousand steps on one core."""
 INLET, OUTLET = 1, 2
 """Numbers of the openings."""
 RISE = 0.05
@@ -73,6 +75,27 @@ def bearable_magic(speed: float, diameter: float, voxels: int, viscosity: float,
             + " or less flow",
         )
     return magic
+
+
+def check_size(diameter: float, length: float, voxels: int, degrees: float = 0.0) -> None:
+    """Refuses a vessel whose box is larger than memory and patience hold, before anything is made.
+
+    Args:
+        diameter: m.
+        length: Of the box along x, m.
+        voxels: Per diameter.
+        degrees: Of the axis to x.
+
+    Raises:
+        InputError: Says how many voxels per diameter would do.
+    """
+    turned = np.radians(degrees)
+    long = length / diameter
+    box = long * (long * np.tan(turned) + 1 / np.cos(turned))  # times the cube of the voxels per diameter
+    if box * voxels**3 > MOST_VOXELS:
+        got = f"a box of {box * voxels**3 / 1e6:.1f} million voxels"
+        do = f"use --voxels-per-diameter {int((MOST_VOXELS / box) ** (1 / 3))} or a shorter --length-mm"
+        raise InputError(got, f"at most {MOST_VOXELS / 1e6:g} million", do)
 
 
 def vessel_lattice(

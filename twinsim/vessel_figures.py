@@ -40,6 +40,7 @@ def wall_shear(place_mm: np.ndarray, average: np.ndarray, times: np.ndarray, she
     right.plot(times, size.mean(axis=1), color=INK, label="mean of the wall")
     right.plot(times, size.max(axis=1), color=VERMILION, label="largest")
     right.set_xlabel("time in the last beat (s)")
+    right.set_ylabel("wall shear stress (Pa)")
     for axes in (left, right):
         axes.legend(frameon=False, fontsize=8)
         quiet(axes)
@@ -61,4 +62,19 @@ def pressure_drop(courses: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]])
         axes.legend(frameon=False, fontsize=7)
         quiet(axes)
     left.axhline(0, color=INK, linewidth=0.5)
+    return figure
+
+
+def bolus_curves(times: np.ndarray, courses: dict[str, np.ndarray]) -> Figure:
+    """Concentrations, as parts of the highest that is injected, over time (s)."""
+    figure = new_figure(3.2)
+    axes = figure.subplots()
+    last = max(int(np.flatnonzero(course > 1e-3 * course.max())[-1]) for course in courses.values() if course.max() > 0)
+    shown = slice(0, min(len(times), last + 3))
+    for colour, style, (label, course) in zip((INK, BLUE, VERMILION), ("-", "-", "--"), courses.items(), strict=True):
+        axes.plot(times[shown], course[shown], style, color=colour, label=label)
+    axes.set_xlabel("time since the injection began (s)")
+    axes.set_ylabel("concentration over highest injected")
+    axes.legend(frameon=False, fontsize=8)
+    quiet(axes)
     return figure

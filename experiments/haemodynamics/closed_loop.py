@@ -11,6 +11,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from physics.closed_loop import REGAZZONI_2022, LoopRun, closed_loop, filled, periodic_beat, regazzoni_values
+from physics.loop_coronaries import SIDES, CoronaryBeat, coronary_beat, coronary_values, loop_with_coronaries
 from twinsim.cli import run_script
 from twinsim.closed_loop_twin import FITTED, PRIORS, loop_values, pressure_problem
 from twinsim.data import locate
@@ -26,6 +27,9 @@ from twinsim.workspace import Workspace
 EDGE = 0.02
 """A fitted value within this part of its bounds is said to stand at one."""
 WALL_MMHG, WAVE_MMHG = 5.0, 8.0
+HIGH_PULMONARY_MMHG = 25.0
+SYSTOLIC = 0.25
+"""Part of its peak above which the left ventricle's pressure makes a systole."""
 RANGES = {"learn": (0.1, 0.9), "steps": (50, 100_000), "iterations": (1, 10_000), "draws": (20, 100_000)}
 
 
@@ -49,6 +53,8 @@ class Config:
     """Steps per beat of what is reported (the fit takes 100)."""
     iterations: int = 80
     """Most steps of the fit."""
+    coronaries: bool = False
+    """Also run the beat with coronary beds that the loop's own ventricles squeeze, as a circuit; beds of a healthy adult at rest."""
     draws: int = 400
     """Draws of the posterior for the forecast."""
     seed: int = 0
@@ -63,9 +69,16 @@ def run(config: Config, workspace: Workspace) -> Result:
     if config.subject == "healthy":
         beat = _beat(regazzoni_values(), config.steps)
         beat.raise_for_status()
-        report = Report("Closed loop", "A healthy adult: the published values of Regazzoni 2022")
+        report, summary = Report("Closed loop", "A healthy adult: the published values of Regazzoni 2022"), _read_off(beat)
+        notes = _beat_notes(summary, published=True)
         _show_beat(report, beat)
-        return Result(_read_off(beat), report, _dataset(beat, None, None))
+        if config.coronaries:
+            summary |= _coronaries(regazzoni_values(), config.steps, report, notes)
+        for note in notes:
+            report.warn(note)
+        return Result(summary, report, _dataset(beat, None, None), notes=notes)
+    if config.systemic == config.pulmonary:
+        raise InputError(f"{config.systemic} as --systemic and as --pulmonary", "two pressures", "name the other channel")
     record = read_pressures(config.record or locate("wfdb") / "041s" / "041s01", config.lead, config.systemic, config.pulmonary)
     until = float(record.times[0] + config.learn * (record.times[-1] - record.times[0]))
     problem = pressure_problem(record, until)
@@ -83,8 +96,9 @@ def run(config: Config, workspace: Workspace) -> Result:
     beat = _beat(loop_values({k: jnp.asarray(v) for k, v in values.items()}, float(problem.record["period"])), config.steps)
     beat.raise_for_status()
     judged = _judged(record, until, central, drawn)
-    notes = _notes(draws, fit, record, values)
-    summary = _summary(judged, record, fit, values) | _read_off(beat)
+    read = _read_off(beat)
+    notes = _notes(draws, fit, record, values) + _beat_notes(read, published=False)
+    summary = _summary(judged, record, fit, values) | read
     report = Report(
         "Closed loop", f"Record {record.name}: fitted to {until:.1f} s, forecasting {record.times[-1] - until:.1f} s from R waves alone"
     )
@@ -103,6 +117,9 @@ def run(config: Config, workspace: Workspace) -> Result:
         ],
         "A spread near 1 says that the two pressures tell nothing of a parameter. Chamber volumes rest on the values that are not fitted.",
     )  # fmt: skip
+    if config.coronaries:
+        fitted = loop_values({k: jnp.asarray(v) for k, v in values.items()}, float(problem.record["period"]))
+        summary |= _coronaries({name: float(value) for name, value in fitted.items()}, config.steps, report, notes)
     return Result(summary, report, _dataset(beat, record, judged), notes=notes)
 
 
@@ -146,9 +163,51 @@ def _read_off(beat: LoopRun) -> dict[str, Any]:
         column = pressures[:, loop.index(name)]
         found[f"{name}_mean_mmhg"] = column[1:].mean()
         found |= {f"{name}_max_mmhg": column.max(), f"{name}_min_mmhg": column.min()} if "arteries" in name else {}
+    opened = np.asarray(beat.flows)[:, loop.flows.index("aortic")] > 0
+    found["aortic_valve_openings_per_beat_n"] = int((opened[1:] & ~opened[:-1]).sum())
     total = volumes.sum(1)
     found["heart_rate_per_min"] = 60 / period
     found["total_volume_drift_relative"] = float(np.ptp(total) / total[0])
+    return {key: value if isinstance(value, int) else float(value) for key, value in found.items()}
+
+
+def _beat_notes(read: dict[str, Any], published: bool) -> list[str]:
+    """What a clinician would not believe of the beat; a high pulmonary pressure of a patient was measured."""
+    notes = []
+    if published and read["pulmonary_arteries_mean_mmhg"] > HIGH_PULMONARY_MMHG:
+        notes.append(
+            f"Mean pulmonary arterial pressure of {read['pulmonary_arteries_mean_mmhg']:.0f} mmHg: above {HIGH_PULMONARY_MMHG:g}, "
+            "pulmonary hypertension in a person; here it is what the published values give."
+        )
+    if read["aortic_valve_openings_per_beat_n"] > 1:
+        notes.append(
+            "The aortic valve closes and opens again within a beat: inertia in the valve before arteries without impedance, not physiology."
+        )
+    return notes
+
+
+def _coronaries(values: dict[str, Any], steps: int, report: Report, notes: list[str]) -> dict[str, float]:
+    """Runs the beat with coronary beds, shows it, and reads off flow and its diastolic part."""
+    circuit = loop_with_coronaries(values, coronary_values(), values["period"] / steps)
+    beat = eqx.filter_jit(lambda circuit: coronary_beat(circuit, values, steps))(circuit)
+    beat.raise_for_status()
+    entering, ejected, pressure = np.asarray(beat.entering)[:, 1:], np.asarray(beat.ejected)[1:], np.asarray(beat.cavity)[0, 1:]
+    systole = pressure > SYSTOLIC * pressure.max()
+    means = entering.mean(axis=1) * 60
+    found = {f"{side}_coronary_flow_ml_per_min": mean for side, mean in zip(SIDES, means)}
+    ratios = [part[~systole].mean() / part[systole].mean() for part in entering]
+    found |= {f"{side}_coronary_diastolic_over_systolic": ratio for side, ratio in zip(SIDES, ratios)}
+    found["coronary_share_of_output"] = means.sum() / (60 * ejected.mean())
+    report.figure(
+        _coronary_course(beat),
+        f"Flow into and out of the coronary beds over a beat: {means.sum():.0f} mL/min, "
+        f"the left's {ratios[0]:.2f} times as large in diastole as in systole (left ventricle above a quarter of its peak).",
+        "coronaries",
+        alt="Coronary flows over a beat",
+    )
+    report.table(["Coronaries", "Value"], [[key, f"{value:.4g}"] for key, value in found.items()])
+    notes.append("Coronary beds are those of a healthy adult at rest, without autoregulation; the circuit's valves have no inertia.")
+    report.warn(notes[-1])
     return {key: float(value) for key, value in found.items()}
 
 
@@ -258,6 +317,24 @@ def _waves(record: PressureRecord, until: float, central: tuple, judged: dict[st
         quiet(axes)
         axes.legend(frameon=False, fontsize=8, ncol=4, loc="upper right")
     axes.set_xlabel("time (s); what is right of the dotted line was not fitted")
+    return figure
+
+
+def _coronary_course(beat: CoronaryBeat) -> Figure:
+    figure = new_figure(4.6)
+    upper, lower = figure.subplots(2, 1, sharex=True)
+    times = np.asarray(beat.times)
+    for row, (side, colour) in enumerate(zip(SIDES, (VERMILION, BLUE), strict=True)):
+        upper.plot(times, np.asarray(beat.entering)[row], color=colour, linewidth=1.6, label=f"into the {side}")
+        upper.plot(times, np.asarray(beat.draining)[row], color=colour, linewidth=1.2, linestyle=(0, (4, 2)), label=f"out of the {side}")
+        lower.plot(times, np.asarray(beat.cavity)[row], color=colour, linewidth=1.4, label=f"{side} ventricle")
+    lower.plot(times, np.asarray(beat.aortic), color=INK, linewidth=1.4, label="root of the aorta")
+    upper.set_ylabel("coronary flow (mL/s)")
+    lower.set_ylabel("pressure (mmHg)")
+    lower.set_xlabel("time from the R wave (s)")
+    for axes in (upper, lower):
+        axes.legend(frameon=False, fontsize=8, ncols=2)
+        quiet(axes)
     return figure
 
 

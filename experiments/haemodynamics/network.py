@@ -158,9 +158,10 @@ def _report(file: OpenBFFile, periodic: Periodic, summary: dict[str, Any], notes
     )
     figure = new_figure(5.6)
     upper, lower = figure.subplots(2, 1, sharex=True)
-    for colour, vessel in zip(CYCLE, shown):
-        upper.plot(times, pressure[vessel], color=colour, linewidth=1.4, label=labels[vessel])
-        lower.plot(times, flow[vessel], color=colour, linewidth=1.4)
+    for place, (colour, vessel) in enumerate(zip(CYCLE, shown)):
+        style = (0, (4, 2)) if place % 2 else "-"  # twins lie on one another
+        upper.plot(times, pressure[vessel], color=colour, linewidth=1.4, linestyle=style, zorder=3 + place % 2, label=labels[vessel])
+        lower.plot(times, flow[vessel], color=colour, linewidth=1.4, linestyle=style, zorder=3 + place % 2)
     upper.set_ylabel("pressure (mmHg)")
     lower.set_ylabel("flow (mL/s)")
     lower.set_xlabel("time (s)")

@@ -26,7 +26,7 @@ from twinsim.errors import InputError, refused
 from twinsim.experiment import Result, finite_or_none
 from twinsim.option_checks import check_options
 from twinsim.report import Report
-from twinsim.vessel_case import INLET, OUTLET, bearable_magic, peak_axis_speed, systolic_wave
+from twinsim.vessel_case import INLET, OUTLET, bearable_magic, check_size, peak_axis_speed, systolic_wave
 from twinsim.vessel_figures import pressure_drop, wall_shear
 from twinsim.workspace import Workspace
 
@@ -118,6 +118,7 @@ def run(config: Config, workspace: Workspace) -> Result:
             f"at most {config.length_mm - 2 * config.diameter_mm * SPARE:g} mm, a healthy stretch before each opening",
             "raise --length-mm or shorten --stenosis-length-mm",
         )
+    check_size(config.diameter_mm * 1e-3, config.length_mm * 1e-3, config.voxels_per_diameter)
     model, probe = voxel_model(config)
     workspace.message(f"{int(np.asarray(model.flow.domain.fluid).sum())} voxels of blood, steps of {float(model.step) * 1e6:.3g} µs")
     traces, shear, numbers = workspace.stage("voxels", lambda: voxel_beats(config, model, probe))
@@ -127,6 +128,10 @@ def run(config: Config, workspace: Workspace) -> Result:
         "The piece on voxels is rigid, and flow enters it as a parabola at all phases.",
         "The law is for steady flow, Reynolds numbers of 100 to 1000 and narrowings with flow that separates; not for care.",
     ]
+    if summary["change_to_beat_before_relative"] is None:
+        notes.append("One beat from rest: its start is in every number, peaks first; raise --beats.")
+    if summary["reynolds_peak"] < 100:
+        notes.append(f"Reynolds number {summary['reynolds_peak']:.0f} at the peak: below the law's range, where it overstates the drop.")
     if summary["change_to_beat_before_relative"] is not None and summary["change_to_beat_before_relative"] > 0.02:
         notes.append("The drop still changed by more than 2 % from the beat before: raise --beats.")
     return Result(summary, _report(config, traces, law, shear, probe, model, summary, notes), _dataset(traces, law, shear), notes=notes)

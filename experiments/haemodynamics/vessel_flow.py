@@ -1,4 +1,4 @@
-"""Pulsatile flow in a voxel vessel, straight or tilted, with a narrowing: wall shear and its indices, pressure drop, vorticity."""
+"""Pulsatile flow in a voxel vessel, straight or tilted, with a narrowing: wall shear, pressure drop, vorticity, a bolus of contrast."""
 
 import time
 from dataclasses import dataclass, replace
@@ -31,8 +31,9 @@ from twinsim.errors import InputError, refused
 from twinsim.experiment import Result
 from twinsim.option_checks import check_options
 from twinsim.report import Report
-from twinsim.vessel_case import INLET, OUTLET, bearable_magic, peak_axis_speed, systolic_wave, vessel_lattice
-from twinsim.vessel_figures import middle_plane, wall_shear
+from twinsim.vessel_bolus import BolusCourse, bolus_numbers, carried, check_memory, least_diffusivity
+from twinsim.vessel_case import INLET, OUTLET, bearable_magic, check_size, peak_axis_speed, systolic_wave, vessel_lattice
+from twinsim.vessel_figures import bolus_curves, middle_plane, wall_shear
 from twinsim.workspace import Workspace
 
 SPARE = 0.75
@@ -57,7 +58,11 @@ RANGES = {
     "magic": (0.0, 0.25),
     "beats": (1, 20),
     "frames": (4, 500),
+    "bolus_s": (0.0, 60.0),
+    "bolus_diffusivity_m2_per_s": (0.0, 1e-2),
 }
+BOLUS_BEATS = 100
+"""Most beats that a bolus is followed for."""
 MMHG_S_PER_ML = 133.322e6
 ML_PER_MMHG = 1e-6 / 133.322
 
@@ -108,6 +113,10 @@ class Config:
     """Beats; the last one is reported, and compared with the one before."""
     frames: int = 40
     """Times per beat at which the wall is looked at."""
+    bolus_s: float = 0.0
+    """Length of a bolus (contrast, indicator, oxygen) that is injected at the inlet once the beats are over, in s; 0 for none."""
+    bolus_diffusivity_m2_per_s: float = 0.0
+    """Of the bolus, in m^2/s; 0 takes the least that the voxels carry, which is far above a molecule's 1e-9."""
     precision: Literal["float32", "float64"] = "float32"
     """Floating-point precision."""
 
@@ -130,11 +139,14 @@ def run(config: Config, workspace: Workspace) -> Result:
     if config.length_mm < config.diameter_mm:
         got = f"a box of {config.length_mm:g} mm for a vessel of {config.diameter_mm:g} mm"
         raise InputError(got, "at least one diameter", "raise --length-mm; closed forms hold two diameters from its ends")
+    check_size(config.diameter_mm * 1e-3, config.length_mm * 1e-3, config.voxels_per_diameter, config.angle_degrees)
     thinnest = min(_viscosities(config)) / config.density
     magic = bearable_magic(_peak_speed(config), config.diameter_mm * 1e-3, config.voxels_per_diameter, thinnest, config.magic)
     case = vessel_case(replace(config, magic=magic))
     foreseen = case.units.examine(_peak_speed(config), jnp.asarray(_viscosities(config)) / config.density)
     cells = int(np.asarray(case.flow.domain.fluid).sum())
+    if config.bolus_s:
+        check_memory(config.beats * config.frames, case.flow.domain, jnp.dtype(config.precision).itemsize)
     workspace.message(
         f"{cells} voxels of blood, {case.flow.substeps * config.frames} steps per beat of {float(case.units.step) * 1e6:.3g} µs"
     )
@@ -143,9 +155,15 @@ def run(config: Config, workspace: Workspace) -> Result:
     last = shear_indices(jnp.asarray(shear[-config.frames :]))
     seen = case.units.examine(found["speed"] * float(case.units.speed), found["viscosity"] * float(case.units.kinematic_viscosity))
     summary, times = _summary(config, case, found, shear, last, seen)
+    course = bolus(config, case, found, workspace) if config.bolus_s else None
+    if course:
+        volume = cells * float(case.units.voxel) ** 3 * 1e6
+        summary |= bolus_numbers(course, case.units, volume, summary["flow_mean_ml_per_min"])
+        summary["bolus_diffusivity_m2_per_s"] = _diffusivity(config)
     notes = _notes(config, foreseen, seen, summary)
-    report = _report(config, case, found, shear, last, summary, notes)
-    return Result(summary, report, _dataset(config, case, found, shear, last, times), notes=notes)
+    report = _report(config, case, found, shear, last, summary, notes, course)
+    dataset = _dataset(config, case, found, shear, last, times)
+    return Result(summary, report, dataset if course is None else dataset.merge(_bolus_dataset(course)), notes=notes)
 
 
 def _wave(config: Config, phase: np.ndarray) -> np.ndarray:
@@ -206,6 +224,21 @@ def vessel_case(config: Config) -> Case:
     return Case(shape, units, flow, probe, start, samples, sections & np.asarray(domain.fluid))
 
 
+def _diffusivity(config: Config) -> float:
+    """Of the bolus, m²/s."""
+    return config.bolus_diffusivity_m2_per_s or least_diffusivity(
+        _peak_speed(config), config.diameter_mm * 1e-3 / config.voxels_per_diameter
+    )
+
+
+def bolus(config: Config, case: Case, found: dict[str, np.ndarray], workspace: Workspace) -> BolusCourse:
+    """A bolus carried by the last beat again and again."""
+    velocity = jnp.asarray(found["velocity"])
+    given = case.units, case.flow.substeps, _diffusivity(config), config.bolus_s, BOLUS_BEATS
+    parts = workspace.stage("bolus", lambda: carried(case.flow.domain, velocity, *given)._asdict())
+    return BolusCourse(**parts)
+
+
 def last_beats(config: Config, case: Case) -> dict[str, np.ndarray]:
     """Frames of all beats; the field at the systolic peak and at the end of the last."""
     flow, dtype = case.flow, jnp.dtype(config.precision)
@@ -220,7 +253,8 @@ def last_beats(config: Config, case: Case) -> dict[str, np.ndarray]:
             seen = flow.moments(state, now)
             fluid = flow.domain.fluid
             pressure = jnp.sum(jnp.where(sections, seen.pressure, 0), axis=1) / jnp.sum(sections, axis=1).astype(dtype)
-            return {
+            carrying = {"velocity": seen.velocity} if config.bolus_s else {}
+            return carrying | {
                 "shear": probe.shear(seen),
                 "pressure": pressure,
                 "outflow": flow.flow_out(state, OUTLET),
@@ -245,7 +279,9 @@ def last_beats(config: Config, case: Case) -> dict[str, np.ndarray]:
         solution.raise_for_status()
     except SimulationError as error:
         raise InputError(f"a run that ended: {error}", "flow that stays finite", "use more --voxels-per-diameter, or less flow") from None
-    found = {name: np.asarray(part, float) for name, part in solution.observations.items()}
+    observed = dict(solution.observations)
+    carrying = {"velocity": np.asarray(observed.pop("velocity")[-config.frames :])} if config.bolus_s else {}
+    found = carrying | {name: np.asarray(part, float) for name, part in observed.items()}
     seconds = np.array([ready - begun, done - ready])
     return found | {"fields": np.asarray(flow.domain.volume(fields), np.float32), "seconds": seconds}
 
@@ -318,6 +354,16 @@ def _notes(config: Config, foreseen: LatticeRange, seen: LatticeRange, summary: 
         notes.append(f"The last beat's wall shear differs by {100 * change:.1f} % from the one before; raise --beats.")
     if summary["reynolds_peak"] > 2000:
         notes.append(f"Reynolds number {summary['reynolds_peak']:.0f}: the flow may be turbulent, which these voxels do not resolve.")
+    if summary.get("bolus_left_relative", 0) > 0.01:
+        notes.append(
+            f"{100 * summary['bolus_left_relative']:.1f} % of the bolus was still in the vessel at the end: its times are too short."
+        )
+    if config.bolus_s and config.pulse and config.bolus_s < 4 * config.period_s:
+        notes.append(
+            "The bolus is short beside the beat: its transit time and the flow read off it depend on the phase in which it enters."
+        )
+    if config.bolus_s and not config.bolus_diffusivity_m2_per_s:
+        notes.append("The bolus diffuses as the voxels need, far more than a molecule in blood: its spread is no patient's.")
     notes.append("A parabola enters at all times; closed forms hold far from the inlet only. Walls are rigid. Not for care.")
     return notes
 
@@ -330,6 +376,7 @@ def _report(
     last: ShearIndices,
     summary: dict[str, Any],
     notes: list[str],
+    course: BolusCourse | None,
 ) -> Report:
     text = f"{config.diameter_mm:g} mm, {config.voxels_per_diameter} voxels across, {100 * config.stenosis:.0f} % narrowed"
     report = Report("Flow in a vessel", text)
@@ -359,8 +406,38 @@ def _report(
         "wall",
         alt="Two plots",
     )
+    if course:
+        report.figure(
+            bolus_curves(course.times, {"injected": course.injected, "leaving, mixed": course.mixed, "outlet, imaged": course.imaged}),
+            _bolus_words(summary),
+            "bolus",
+            alt="Concentration over time",
+        )
     report.table(["Number", "Value"], [[key, "none" if value is None else f"{value:.4g}"] for key, value in summary.items()])
     return report
+
+
+def _bolus_words(summary: dict[str, Any]) -> str:
+    if summary["bolus_mean_transit_s"] is None:
+        return "A bolus through the vessel; most of it had not left at the end."
+    read, known = summary["bolus_flow_stewart_hamilton_ml_per_min"], summary["flow_mean_ml_per_min"]
+    return (
+        f"A bolus through the vessel. Mean transit {summary['bolus_mean_transit_s']:.3g} s, volume over flow "
+        f"{summary['bolus_volume_over_flow_s']:.3g} s; flow by indicator dilution {read:.3g}, known {known:.3g} mL/min."
+    )
+
+
+def _bolus_dataset(course: BolusCourse) -> xr.Dataset:
+    names = {"injected": "at the inlet", "mixed": "that leaves", "imaged": "of the voxels beside the outlet"}
+    parts = {
+        f"bolus_{name}": (
+            "bolus_time",
+            getattr(course, name),
+            {"units": "1", "long_name": f"concentration {words} over the highest injected"},
+        )
+        for name, words in names.items()
+    }
+    return xr.Dataset(parts, coords={"bolus_time": ("bolus_time", course.times, {"units": "s"})})
 
 
 def _dataset(

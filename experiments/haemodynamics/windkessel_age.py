@@ -230,7 +230,7 @@ def _by_age(config: Config, found: list[Age], people: list[np.ndarray]) -> Figur
                 elinewidth=0.9,
             )
         quiet(axes)
-        axes.legend(frameon=False, fontsize=8)
+        axes.legend(frameon=False, fontsize=8, loc="upper left")
     upper.set_ylabel("pressure (mmHg)")
     lower.set_ylabel("pulse pressure (mmHg)")
     lower.set_xlabel("age (years)")
@@ -244,7 +244,7 @@ def _waves(config: Config, found: list[Age]) -> Figure:
         axes.plot(*np.asarray(one.wave), color=colour, linewidth=1.4, label=f"{age:g}")
     axes.set_xlabel("time (s)")
     axes.set_ylabel("arterial pressure (mmHg)")
-    axes.legend(frameon=False, fontsize=8, title="age")
+    axes.legend(frameon=False, fontsize=8, title="age (years)")
     quiet(axes)
     return figure
 

@@ -23,6 +23,7 @@ from solvers.lattice_boltzmann.scalar import ScalarTransport as ScalarTransport
 from solvers.lattice_boltzmann.trt import TRT as TRT
 from solvers.lattice_boltzmann.viscosity import ConstantViscosity as ConstantViscosity
 from solvers.lattice_boltzmann.viscosity import ViscosityLaw as ViscosityLaw
+from solvers.lattice_boltzmann.waveform import Bolus as Bolus
 from solvers.lattice_boltzmann.waveform import Constant as Constant
 from solvers.lattice_boltzmann.waveform import Periodic as Periodic
 from solvers.lattice_boltzmann.waveform import Waveform as Waveform

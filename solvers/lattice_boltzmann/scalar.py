@@ -98,6 +98,18 @@ class ScalarTransport(Stepper):
         cell = self.domain.cell[links]
         return jnp.sum(jnp.where(straight, jnp.sum(step * self.velocity[:, cell], axis=0) * self.concentration(state)[cell], 0))
 
+    def passed(self, state: Populations, time: Scalar) -> Float[Array, " patches"]:
+        """What leaves through each opening in the step that begins at ``time``, diffusion included; negative where it comes in.
+
+        Concentration times voxel³. It is what links exchange: the sum over a box changes by just that, to round-off.
+        """
+        domain = self.domain
+        if not domain.patches:
+            return jnp.zeros(0, state.dtype)
+        before, after = wrapped(domain, state).reshape(-1), self._linked(state, time).reshape(-1)
+        links = [domain.links_of(patch) for patch in domain.patches]
+        return jnp.stack([jnp.sum(before[domain.slots[0, each]] - after[domain.slots[3, each]]) for each in links])
+
     def advance(self, state: Populations, time: Scalar, length: Scalar) -> Populations:
         """See :class:`solvers.stepper.Stepper`; a length other than ``substeps`` or zero is told by :meth:`stable`."""
 

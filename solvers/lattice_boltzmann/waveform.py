@@ -1,4 +1,4 @@
-"""Numbers given over time: constant, or samples of a period."""
+"""Numbers given over time: constant, once, or samples of a period."""
 
 from abc import abstractmethod
 
@@ -29,6 +29,16 @@ class Constant(Waveform):
             return self.value
         share = jnp.clip(time / self.rise, 0, 1)
         return self.value * share**2 * (3 - 2 * share)
+
+
+class Bolus(Waveform):
+    r"""$\sin^2(\pi t/T)$ from zero to the duration $T$ in steps, once, zero before and after: what is injected; its mean time is $T/2$."""
+
+    duration: Scalar
+
+    def at(self, time: Scalar) -> Scalar:
+        """See :class:`Waveform`."""
+        return jnp.where((time > 0) & (time < self.duration), jnp.sin(jnp.pi * time / self.duration) ** 2, 0)
 
 
 class Periodic(Waveform):

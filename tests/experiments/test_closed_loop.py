@@ -19,12 +19,27 @@ def test_a_healthy_adult():
     assert 0.5 < summary["left_ventricle_ejection_fraction"] < 0.7
     assert 120 < summary["systemic_arteries_max_mmhg"] < 140 and 70 < summary["systemic_arteries_min_mmhg"] < 90
     assert summary["total_volume_drift_relative"] < 1e-10
+    assert any("pulmonary hypertension" in note for note in result.notes)  # what the published values give is said
     assert np.isfinite(result.dataset["pressure"]).all()
+
+
+@pytest.mark.slow
+def test_coronaries_of_the_loop():
+    result = closed_loop.run(closed_loop.Config(subject="healthy", steps=100, coronaries=True), Workspace(progress=False))
+    summary = result.summary
+    assert 120 < summary["left_coronary_flow_ml_per_min"] + summary["right_coronary_flow_ml_per_min"] < 220
+    assert summary["left_coronary_diastolic_over_systolic"] > max(1.2, summary["right_coronary_diastolic_over_systolic"])
+    assert any("autoregulation" in note for note in result.notes)
 
 
 @pytest.mark.parametrize(
     ("options", "words"),
-    [({"learn": 0.95}, "0.1 to 0.9"), ({"steps": 10}, "choose at least 50"), ({"draws": 1}, "--draws 1; expected 20 to")],
+    [
+        ({"learn": 0.95}, "0.1 to 0.9"),
+        ({"steps": 10}, "choose at least 50"),
+        ({"draws": 1}, "--draws 1; expected 20 to"),
+        ({"pulmonary": "ABP"}, "two pressures"),
+    ],
 )
 def test_refuses(options, words):
     with pytest.raises(InputError, match=words):

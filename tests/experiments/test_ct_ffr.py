@@ -64,6 +64,14 @@ def test_a_file_of_the_built_in_tree_gives_the_same(tmp_path):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
+        (
+            "name;parent;length_mm;proximal_diameter_mm;distal_diameter_mm;stenosis_diameter_mm;stenosis_length_mm\na;;20;3;2;;",
+            "separate columns by commas",
+        ),
+        (
+            "name,parent,length_mm,proximal_diameter_mm,distal_diameter_mm,stenosis_diameter_mm,stenosis_length_mm\na,,20,0.003,0.002,,",
+            "proximal_diameter_mm 0.003 of a; expected 0.1 to 15 mm",
+        ),
         ("name,parent,length_cm\na,,1", "column 'length_cm'; .*did you mean 'length_mm'"),
         (f"{HEADER}\na,,10,3,,,", "nothing as .*distal_diameter_mm of a"),
         (f"{HEADER}\na,,10,3,x,,", "'x' as .*distal_diameter_mm of a"),

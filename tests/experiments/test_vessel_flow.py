@@ -1,5 +1,7 @@
 """Flow in a voxel vessel at toy size."""
 
+from dataclasses import replace
+
 import pytest
 import xarray as xr
 
@@ -23,13 +25,30 @@ def test_a_straight_vessel_has_the_wall_shear_of_the_closed_form(tmp_path):
         assert found["wall_shear"].attrs["units"] == "Pa" and found.sizes["time"] == 8
 
 
+@pytest.mark.slow
+def test_a_bolus_reads_the_flow_off_the_voxels(tmp_path):
+    """Steady flow from rest: the transit time is volume over flow, and dose over area the flow."""
+    config = replace(TOY, pulse=0.0, bolus_s=0.5)
+    summary = run_experiment("haemodynamics/vessel_flow", config, RunOptions(out=tmp_path / "out"), progress=False)
+    assert summary["bolus_mean_transit_s"] == pytest.approx(summary["bolus_volume_over_flow_s"], rel=5e-3)
+    assert summary["bolus_flow_stewart_hamilton_ml_per_min"] == pytest.approx(summary["flow_mean_ml_per_min"], rel=5e-3)
+    assert summary["bolus_flow_imaged_ml_per_min"] == pytest.approx(summary["flow_mean_ml_per_min"], rel=0.03)
+    assert summary["bolus_left_relative"] < 1e-4
+    assert (tmp_path / "out" / "bolus.png").exists()
+    with xr.open_dataset(tmp_path / "out" / "result.h5", engine="h5netcdf") as found:
+        assert found["bolus_mixed"].attrs["units"] == "1" and found["bolus_time"].attrs["units"] == "s"
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
         ({"stenosis": 0.6}, "narrowest radius of 1.6 voxels"),
         ({"length_mm": 2.0}, "length"),
         ({"mean_flow_ml_per_min": 400.0}, "use --voxels-per-diameter"),
-        ({"viscosity": 0.05, "period_s": 5.0, "voxels_per_diameter": 200}, "steps per beat"),
+        ({"bolus_s": -1.0}, "--bolus-s -1; expected 0 to 60"),
+        ({"bolus_s": 0.5, "frames": 500, "beats": 20, "voxels_per_diameter": 24}, "GB of velocities for a bolus; .* use --frames"),
+        ({"voxels_per_diameter": 200, "length_mm": 50.0}, "million voxels; expected at most 20 million; do: use --voxels-per-diameter 106"),
+        ({"viscosity": 0.05, "period_s": 5.0, "voxels_per_diameter": 185}, "steps per beat"),
     ],
 )
 def test_refusals(options, words, tmp_path):

@@ -25,7 +25,8 @@ def amount(kind, point):
     inlet = ScalarInlet(1, Periodic(samples, jnp.asarray(7.0, samples.dtype)))
     transport = ScalarTransport(DOMAIN, velocity, diffusivity, wall=kind, wall_value=values, inlets=(inlet,), substeps=9)
     state = transport.advance(transport.initial_state(), jnp.zeros((), speed.dtype), jnp.asarray(9.0, speed.dtype))
-    return jnp.sum(transport.concentration(state) ** 2) + transport.flow_out(state, 2)
+    passed = transport.passed(state, jnp.asarray(9.0, speed.dtype))
+    return jnp.sum(transport.concentration(state) ** 2) + transport.flow_out(state, 2) + passed[0] - 2 * passed[1]
 
 
 @pytest.mark.parametrize("kind", ["flux", "concentration"])

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tests.lattice_flows import sphere_array, taylor_green, womersley
+from tests.lattice_flows import ZICK_HOMSY, hasimoto, sphere_array, taylor_green, womersley
 from tests.problems import slope
 
 
@@ -50,3 +50,8 @@ def test_drag_of_spheres_in_creeping_flow():
     errors = [sphere_array(n) for n in sides]
     assert slope([1 / n for n in sides], errors) > 1.8, errors
     assert errors[-1] < 0.015
+
+
+def test_hasimotos_series_is_zicks_table_where_spheres_are_few():
+    assert hasimoto(0.027) == pytest.approx(ZICK_HOMSY[0.027], rel=1e-3)
+    assert hasimoto(0.064) == pytest.approx(ZICK_HOMSY[0.064], rel=1e-2)

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from solvers.lattice_boltzmann import D3Q7, D3Q19, Constant, ScalarInlet, ScalarTransport, Waveform, face_patches, lattice_domain
+from solvers.lattice_boltzmann import D3Q7, D3Q19, Bolus, Constant, ScalarInlet, ScalarTransport, Waveform, face_patches, lattice_domain
 from solvers.loop.time_mesh import time_mesh
 from solvers.simulate import simulate
 from tests.lattice_scalars import after, between, gaussian, same_everywhere, taylor_aris
@@ -65,6 +65,43 @@ def test_a_bolus_comes_in_and_leaves_by_the_one_loop_and_nothing_is_lost():
     assert 10 * out.sum() == pytest.approx(entered, rel=0.02)
     # The mean time: half of the pulse, the passage, and what diffusion adds, D/u² = 2 steps.
     assert (out * times).sum() / out.sum() == pytest.approx(length / 2 + n / speed, rel=0.03)
+
+
+def through(speed, steps=1000, duration=60.0):
+    """Between plates with a parabola: what passes each opening in each step, and what the box holds before it."""
+    n, height = 10, 4
+    domain = lattice_domain(D3Q7, face_patches(np.ones((n, height, 1), bool), {1: (0, 0), 2: (0, 1)}), (False, False, True))
+    place = (np.arange(height) + 0.5) / height
+    field = np.zeros((3, n, height, 1))
+    field[0] = (6 * place * (1 - place))[None, :, None]
+    transport = ScalarTransport(
+        domain, speed * domain.cells(jnp.asarray(field)), number(0.05), inlets=(ScalarInlet(1, Bolus(number(duration))),)
+    )
+
+    def step(state, count):
+        seen = transport.passed(state, count), transport.concentration(state).sum()
+        return transport.step(state, count), seen
+
+    return jax.lax.scan(step, transport.initial_state(), jnp.arange(float(steps)))[1], n * height / float(field[0, 0].sum())
+
+
+def transit(speed):
+    """Mean time out less mean time in, by what passes."""
+    (passed, _), _ = through(speed)
+    times = jnp.arange(len(passed))
+    return (passed[:, 1] @ times) / passed[:, 1].sum() - (passed[:, 0] @ times) / passed[:, 0].sum()
+
+
+def test_the_balance_of_a_bolus_is_exact():
+    """What passes openings is what the box loses; the mean transit time is volume over flow, and so is its slope to the speed."""
+    speed = number(0.1)
+    (passed, content), space = jax.jit(through)(speed)
+    speed, space = float(speed), float(space)
+    np.testing.assert_allclose(-np.diff(content), passed[:-1].sum(axis=1), atol=1e-14)
+    assert float(-passed[:, 0].sum()) == pytest.approx(30 * 40 * speed / space, rel=1e-9)
+    found, slope_to_speed = jax.jit(jax.value_and_grad(transit))(number(speed))
+    assert float(found) == pytest.approx(space / speed, rel=1e-9)
+    assert float(slope_to_speed) == pytest.approx(-space / speed**2, rel=1e-6)
 
 
 class Puff(Waveform):

@@ -80,6 +80,15 @@ def test_two_elements_are_three_with_the_vessels_impedance(tmp_path):
     assert float(wall_thickness(3e-3)) == pytest.approx(3e-3 * (0.2802 * np.exp(-1.5159) + 0.1324 * np.exp(-0.03342)))
 
 
+def test_windkessels_that_hold_no_arterial_pressure_are_pointed_out(tmp_path):
+    """Resistances in mmHg s/mL read as Pa s/m³; at 5e-7 m³/s in the mean, 2.15e9 Pa s/m³ hold 8 mmHg, 1e10 hold 38."""
+    given = {"R1": 0.1, "R2": 1.1, "Cc": 1.8e-10}
+    notes = read_openbf(written(tmp_path, [{"label": "a", **VESSEL, **given}])).notes
+    assert any("check that R1 and R2 are in Pa s/m³" in note for note in notes)
+    fine = read_openbf(written(tmp_path, [{"label": "a", **VESSEL, **WINDKESSEL, "R2": 1e10}])).notes
+    assert not any("windkessels" in note for note in fine)
+
+
 @pytest.mark.parametrize(
     ("network", "words"),
     [
@@ -97,6 +106,8 @@ def test_two_elements_are_three_with_the_vessels_impedance(tmp_path):
         ([{"label": "a", **VESSEL, "Rt": 1.5}], ("Rt 1.5", "-1 to 1")),
         ([{"label": "a", **VESSEL, **WINDKESSEL, "visco-elastic": "some"}], ("visco-elastic some", "true or false")),
         ([{"label": "a", **VESSEL, **WINDKESSEL, "R0": 3.0}], ("radius 3 m",)),
+        ([{"label": "a", **VESSEL, **WINDKESSEL, "L": 126.0}], ("length 126 m", "lengths in m")),
+        ([{"label": "a", **VESSEL, **WINDKESSEL, "E": 700.0}], ("E 700 Pa", "0.21 m/s", "give E in Pa")),
     ],
 )
 def test_bad_networks(tmp_path, network, words):
@@ -118,6 +129,9 @@ def test_bad_networks(tmp_path, network, words):
         ({"table": "0 0\n0.5 0\n1 0"}, ("inlet without data",)),
         ({"table": "0.1 0\n0.5 1e-6\n1 0"}, ("times from 0.1",)),
         ({"table": "0 0\nx 1\n1 0"}, ("no table of numbers",)),
+        ({"table": "0 0\n0.5 4.5\n1 0"}, ("a flow of 4.5 m³/s", "not mL/s")),
+        ({"blood": {"rho": 1.06, "mu": 4e-3}}, ("rho 1.06 kg/m³", "500 to 2000")),
+        ({"blood": {"rho": 1060.0, "mu": 4.0}}, ("mu 4 Pa s", "give it in Pa s")),
     ],
 )
 def test_bad_sections_and_inlets(tmp_path, changes, words):
