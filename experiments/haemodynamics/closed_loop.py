@@ -306,7 +306,8 @@ def _pressures(beat: LoopRun, names: tuple[str, ...]) -> Figure:
 
 def _waves(record: PressureRecord, until: float, central: tuple, judged: dict[str, dict[str, Any]]) -> Figure:
     figure = new_figure(5.6)
-    for axes, name, measured in zip(figure.subplots(2, 1, sharex=True), judged, (record.systemic, record.pulmonary), strict=True):
+    rows = figure.subplots(2, 1, sharex=True)
+    for axes, name, measured in zip(rows, judged, (record.systemic, record.pulmonary), strict=True):
         one = judged[name]
         axes.fill_between(record.times, one["low"], one["high"], color=BLUE, alpha=0.18, linewidth=0, label="90 % band")
         axes.plot(record.times, measured, color=INK, linewidth=1.0, label="measured")
@@ -316,7 +317,7 @@ def _waves(record: PressureRecord, until: float, central: tuple, judged: dict[st
         axes.set_ylabel(f"{name} (mmHg)")
         quiet(axes)
         axes.legend(frameon=False, fontsize=8, ncol=4, loc="upper right")
-    axes.set_xlabel("time (s); what is right of the dotted line was not fitted")
+    rows[-1].set_xlabel("time (s); what is right of the dotted line was not fitted")
     return figure
 
 
@@ -340,12 +341,16 @@ def _coronary_course(beat: CoronaryBeat) -> Figure:
 
 def _dataset(beat: LoopRun, record: PressureRecord | None, judged: dict[str, dict[str, Any]] | None) -> xr.Dataset:
     loop = closed_loop(regazzoni_values())
-    found = {
+    found: dict[str, Any] = {
         "volume": (("time", "compartment"), np.asarray(beat.volumes), {"units": "mL"}),
         "pressure": (("time", "compartment"), np.asarray(beat.pressures), {"units": "mmHg"}),
         "flow": (("time", "branch"), np.asarray(beat.flows), {"units": "mL/s"}),
     }
-    coordinates = {"time": ("time", np.asarray(beat.times), {"units": "s"}), "compartment": list(loop.names), "branch": list(loop.flows)}
+    coordinates: dict[str, Any] = {
+        "time": ("time", np.asarray(beat.times), {"units": "s"}),
+        "compartment": list(loop.names),
+        "branch": list(loop.flows),
+    }
     if record is not None and judged is not None:
         coordinates["sample"] = ("sample", record.times, {"units": "s"})
         for name, measured in (("systemic", record.systemic), ("pulmonary", record.pulmonary)):

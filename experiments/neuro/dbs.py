@@ -354,7 +354,7 @@ def _summary(config: Config, scene: Scene, solved: Solved, plan: Plan, effects: 
         "worst_objective": None if config.currents_ma else plan.objective,
         "agreeing_starts": plan.agreeing,
     }
-    rows = {
+    rows: dict[str, list[float] | list[None]] = {
         "target_covered_percent": [100 * one.covered for one in effects],
         "capsule_activated_percent": [100 * one.avoided for one in effects],
         "activated_mm3": [one.activated_mm3 for one in effects],

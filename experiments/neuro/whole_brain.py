@@ -81,7 +81,7 @@ def run(config: Config, workspace: Workspace) -> Result:
         intensity = jnp.full(len(mass.names), config.noise, state.dtype)
         noise = WhiteNoise(jax.random.fold_in(jax.random.key(config.seed), 1), intensity, state.shape, config.dt_ms)
     began = time.perf_counter()
-    compiled = eqx.filter_jit(_march).lower(network, state, noise, steps, every, config.save == "mean").compile()
+    compiled = eqx.filter_jit(_march).lower(network, state, noise, steps, every, config.save == "mean").compile()  # pyright: ignore[reportFunctionMemberAccess]
     compile_seconds = time.perf_counter() - began
     workspace.message(f"{connectome.regions} regions, {network.edges.weights.size} tracts, {steps} steps")
     began = time.perf_counter()

@@ -1,7 +1,7 @@
 """How a measurement scatters about the prediction of a model."""
 
 from abc import abstractmethod
-from typing import ClassVar
+from typing import TYPE_CHECKING
 
 import equinox as eqx
 import jax
@@ -14,6 +14,11 @@ from jaxtyping import Array, Float
 
 from twinsim.errors import InputError, near_misses
 from twinsim.prior import Values
+
+if TYPE_CHECKING:  # a checker that does not know abstract class variables takes them for fields
+    from typing import ClassVar as AbstractClassVar
+else:
+    from equinox import AbstractClassVar
 
 Data = Float[Array, "*shape"]
 Terms = Float[Array, "*terms"]
@@ -53,7 +58,7 @@ class Likelihood(eqx.Module):
     Scales are numbers, or names of parameters that are looked up in `values`.
     """
 
-    support: eqx.AbstractClassVar[str]
+    support: AbstractClassVar[str]
     """Which data are possible: ``real``, ``positive`` or ``count``."""
 
     @abstractmethod
@@ -93,7 +98,7 @@ class Normal(Continuous):
     r"""$y = f + \sigma\epsilon$."""
 
     scale: Array | str = eqx.field(converter=_scale)
-    support: ClassVar[str] = "real"
+    support = "real"
 
     def density(self, data: Data, prediction: Data, values: Values | None) -> Data:
         """See :class:`Likelihood`."""
@@ -116,7 +121,7 @@ class LogNormal(Continuous):
     r"""$\log y = \log f + \sigma\epsilon$; the prediction is the median."""
 
     scale: Array | str = eqx.field(converter=_scale)
-    support: ClassVar[str] = "positive"
+    support = "positive"
 
     def density(self, data: Data, prediction: Data, values: Values | None) -> Data:
         """See :class:`Likelihood`."""
@@ -142,7 +147,7 @@ class ProportionalAdditive(Continuous):
 
     additive: Array | str = eqx.field(converter=_part)
     proportional: Array | str = eqx.field(converter=_part)
-    support: ClassVar[str] = "real"
+    support = "real"
 
     def density(self, data: Data, prediction: Data, values: Values | None) -> Data:
         """See :class:`Likelihood`."""
@@ -170,7 +175,7 @@ class StudentT(Continuous):
 
     scale: Array | str = eqx.field(converter=_scale)
     degrees: Array | str = eqx.field(converter=_scale, default=4.0)
-    support: ClassVar[str] = "real"
+    support = "real"
 
     def density(self, data: Data, prediction: Data, values: Values | None) -> Data:
         """See :class:`Likelihood`."""
@@ -201,7 +206,7 @@ class CensoredBelow(Likelihood):
 
     of: Continuous
     limit: Array = eqx.field(converter=jnp.asarray)
-    support: ClassVar[str] = "real"
+    support = "real"
 
     def density(self, data: Data, prediction: Data, values: Values | None) -> Data:
         """See :class:`Likelihood`."""
@@ -229,7 +234,7 @@ class CensoredBelow(Likelihood):
 class Poisson(Likelihood):
     """Counts with the prediction as their mean."""
 
-    support: ClassVar[str] = "count"
+    support = "count"
 
     def density(self, data: Data, prediction: Data, values: Values | None) -> Data:
         """See :class:`Likelihood`."""
@@ -251,7 +256,7 @@ class NegativeBinomial(Likelihood):
     r"""Counts with mean $\mu$ (the prediction) and variance $\mu + \mu^2/\phi$; a small $\phi$ scatters more than Poisson."""
 
     dispersion: Array | str = eqx.field(converter=_scale)
-    support: ClassVar[str] = "count"
+    support = "count"
 
     def density(self, data: Data, prediction: Data, values: Values | None) -> Data:
         """See :class:`Likelihood`."""
