@@ -28,7 +28,7 @@ TOY = Config(
     test_cycles=1,
     rests_ms=(60.0, 170.0),
     cell_dt_ms=0.1,
-    spacings_mm=(0.15, 0.25),
+    spacings_mm=(0.2,),
     speed_side_voxels=64,
     speed_steps=10,
 )
