@@ -172,12 +172,12 @@ class ReducedVentricular(CellModel):
     def currents(self, state: Stacked) -> dict[str, Cells]:
         """Fast sodium, rectifier and slow current, A/F; positive is outward."""
         v, w, z, q = rows_of(state)
-        open_share = _rise(v, self.activation_centre, self.activation_width)
-        rectified = _rise(-v, -self.rectifier_centre, self.rectifier_width)
+        open_share = _twice(v, self.activation_centre, self.activation_width)
+        rectified = _twice(v, self.rectifier_centre, -self.rectifier_width)
         given = [v, w, z, *(jnp.log(share).astype(v.dtype) for share in (self.open_rapid_potassium, self.open_calcium))]
         return {
-            "INa": self.sodium_conductance * open_share * open_share * open_share * q * (v - self.sodium_reversal),
-            "IK1": self.rectifier_conductance * rectified * (v - self.rectifier_reversal),
+            "INa": (self.sodium_conductance / 8) * (open_share * open_share * open_share) * q * (v - self.sodium_reversal),
+            "IK1": (self.rectifier_conductance / 2) * rectified * (v - self.rectifier_reversal),
             "Islow": self.slow_current(jnp.stack(jnp.broadcast_arrays(*given)))[0],
         }
 
@@ -193,13 +193,18 @@ class ReducedVentricular(CellModel):
         """See :class:`physics.CellModel`."""
         v = state[0]
         steady = self._inactivation(v)
-        fast = _rise(v, self.inactivation_rate_centre, self.inactivation_rate_width)
-        return steady[None], (self.recovery_rate * (steady * steady) + self.inactivation_rate * fast)[None]
+        fast = _twice(v, self.inactivation_rate_centre, self.inactivation_rate_width)
+        return steady[None], (self.recovery_rate * (steady * steady) + (self.inactivation_rate / 2) * fast)[None]
 
     def _inactivation(self, v: Cells) -> Cells:
-        return _rise(-v, -self.inactivation_centre, self.inactivation_width) ** 2
+        return _rise(v, self.inactivation_centre, -self.inactivation_width) ** 2
 
 
 def _rise(v: Cells, centre: Scalar, width: Scalar) -> Cells:
-    """From 0 to 1 around a centre: exactly 0 and 1 beyond three widths."""
+    """From 0 to 1 around a centre, exactly 0 and 1 beyond three widths; a negative width falls."""
     return 0.5 + 0.5 * rational_tanh((v - centre) * (1 / width))
+
+
+def _twice(v: Cells, centre: Scalar, width: Scalar) -> Cells:
+    """From 0 to 2: its half goes into the constant that it is multiplied by, one product less per cell."""
+    return 1 + rational_tanh((v - centre) * (1 / width))

@@ -11,7 +11,7 @@ from physics import TenTusscher2006
 
 PHASES = np.array([3.0, 6.0, 10.0, 16.0, 25.0, 40.0, 60.0, 80.0, 105.0, 130.0, 155.0, 180.0, 205.0, 230.0, 255.0, 280.0, 305.0, 330.0])
 SKIPPED = 1  # first beats, which come after a rest that the reduced cell does not have
-LEAST_REST_MS = 35.0  # before a wave whose velocity is learned; sooner, waves are blocked or ride on what is left of the beat before
+LEAST_REST_MS = 60.0  # before a wave whose velocity is learned; sooner, waves are blocked or ride on what is left of the beat before
 CYCLES = {350: 245.0, 420: 268.0, 530: 287.0, 720: 300.0, 1000: 307.0}  # ms, and about how long an action potential then lasts
 OPEN_RAPID, OPEN_CALCIUM = (1.0, 0.63, 0.4), (1.0, 0.77, 0.6)
 RESTS = ((20.0, 60.0), (50.0, 120.0), (100.0, 300.0))  # ms, between which those before premature beats are drawn
@@ -90,6 +90,11 @@ class Recorded:
                 seen = durations[one, beat] + 8 > PHASES
                 at_phases[one, beat, seen] = np.interp(PHASES[seen], np.arange(trace.size), trace)
         return cls(open_shares, starts, voltage, states, at_phases, levels, durations, ends)
+
+    def part(self, cells: np.ndarray) -> "Recorded":
+        """Some of the cells, by their places."""
+        own = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return Recorded(**{name: value[:, cells] if name in ("voltage", "states") else value[cells] for name, value in own.items()})
 
 
 def cables(recorded: Recorded) -> np.ndarray:

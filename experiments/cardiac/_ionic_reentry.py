@@ -1,4 +1,4 @@
-"""Re-entry on a sheet by crossed stimuli, and how fast tissue of a cell model runs."""
+"""Re-entry round a ring, and on a sheet by crossed stimuli; and how fast tissue of a cell model runs."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from physics import CellModel, Monodomain, TissueStimulus
+from physics import CellModel, Monodomain, RectangularPulse, TissueStimulus
 from physics.cell_model import Stimulus
 from solvers import Diffusion, Solution, Stepper, TimeMesh, VoxelGrid, simulate, time_mesh
 from twinsim.machine import best
@@ -18,6 +18,7 @@ STIMULUS, STIMULUS_MS = 80.0, 2.0  # A/F
 SEE_MS, CHUNK_MS = 5.0, 250.0
 EXCITED_MV, REST_MV = -30.0, -70.0
 PROBES = 4  # per side
+BEGIN_SPEED = 0.65  # mm/ms, of the wave that is laid out on a ring
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,78 @@ class Reentry:
         """Until when some part of the sheet was excited, ms after the crossed stimulus."""
         (there,) = np.nonzero(self.excited > 0)
         return float(self.times[there[-1]]) if there.size else 0.0
+
+
+@dataclass(frozen=True)
+class Circling:
+    """A wave that runs round a ring.
+
+    Attributes:
+        times: ms, every :data:`SEE_MS`.
+        probe: Potential at one place, mV.
+        excited: Share of the ring above -30 mV.
+        inside: Whether every state was one that a cell can be in.
+    """
+
+    times: np.ndarray
+    probe: np.ndarray
+    excited: np.ndarray
+    inside: bool
+
+    @property
+    def alive_ms(self) -> float:
+        """Until when some part of the ring was excited."""
+        (there,) = np.nonzero(self.excited > 0)
+        return float(self.times[there[-1]]) if there.size else 0.0
+
+    def rounds(self) -> np.ndarray:
+        """Times between upstrokes at the probe, ms; linear between samples."""
+        low, high = self.probe[:-1], self.probe[1:]
+        (rises,) = np.nonzero((low < EXCITED_MV) & (high >= EXCITED_MV))
+        return np.diff(self.times[rises] + (EXCITED_MV - low[rises]) / (high[rises] - low[rises]) * SEE_MS)
+
+
+def circling(cell: CellModel, ring_mm: float, spacing_mm: float, diffusivity: float, dt_ms: float, duration_ms: float) -> Circling:
+    """A wave round a ring, begun from the states that one cell has after a stimulus, laid out behind a front of :data:`BEGIN_SPEED`.
+
+    A re-entry that a thousand cells carry, where a spiral takes a sheet. First order in time. The ring is two rows that meet at both
+    ends; what lies between them is no tissue.
+
+    Args:
+        cell: In the precision of the run.
+        ring_mm: Length of the ring.
+        spacing_mm: Between cells.
+        diffusivity: mm²/ms.
+        dt_ms: Step.
+        duration_ms: A multiple of :data:`SEE_MS`.
+    """
+    half = round(ring_mm / spacing_mm / 2) - 1
+    mask = np.zeros((half, 3, 1), bool)
+    mask[:, 0], mask[:, 2], mask[0, 1], mask[-1, 1] = True, True, True, True
+    grid = VoxelGrid(mask, (spacing_mm, spacing_mm, 1.0))
+    kind = cell.initial_state().dtype
+    diffusion = in_precision(Diffusion(grid, jnp.where(jnp.asarray(mask), diffusivity, 0.0)), kind)
+    row, column = np.indices(mask.shape)[:2]
+    place = np.where(column == 0, row, np.where(column == 2, 2 * half + 1 - row, np.where(row == 0, -1, half)))
+    behind = np.clip((place.ravel() + 1) * spacing_mm / BEGIN_SPEED, 0, None)
+    pulse = RectangularPulse(jnp.asarray(STIMULUS, kind), jnp.asarray(STIMULUS_MS / 2, kind))
+    ages = time_mesh(0.0, [float(age) for age in np.arange(1.0, behind.max() + 2)], dt_ms, breakpoints=pulse.edges())
+    trace = np.asarray(_advanced(cell.paced(pulse, 1), cell.initial_state(), ages).states)
+    state = jnp.asarray(trace[np.round(behind).astype(int)].T)
+    stepper = Monodomain(cell, diffusion, ()).for_step(dt_ms).godunov()
+    tissue, now, times, probe, excited, inside = mask.ravel(), 0.0, [], [], [], True
+    while now < duration_ms and inside:
+        length = min(CHUNK_MS, duration_ms - now)
+        save = [SEE_MS * (i + 1) for i in range(round(length / SEE_MS))]
+        solution = _advanced(stepper, state, time_mesh(0.0, save, dt_ms))
+        potential = np.asarray(jax.vmap(cell.millivolts)(solution.states))
+        state = solution.final
+        times += [now + each for each in save]
+        probe.append(potential[:, half // 2 * 3])
+        excited.append((potential[:, tissue] > EXCITED_MV).mean(axis=1))
+        inside = bool(np.asarray(cell.examine(state).status == 0).all())
+        now += length
+    return Circling(np.array(times), np.concatenate(probe), np.concatenate(excited), inside)
 
 
 class Sheet:

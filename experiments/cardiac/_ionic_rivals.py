@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from experiments.cardiac._ionic_training import InSolver, levenberg_marquardt
+from experiments.cardiac._ionic_search import levenberg_marquardt
+from experiments.cardiac._ionic_training import InSolver
 from physics import BuenoOrovio2008, CellModel, MitchellSchaeffer
 
 FITTED = ("inward_constant", "outward_constant", "opening_constant", "closing_constant", "gate_voltage")

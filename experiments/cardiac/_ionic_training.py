@@ -1,7 +1,8 @@
-"""Learning a reduced cell inside of the solver: its slow current and slow parts from beats, its fast parts from velocities."""
+"""Learning a reduced cell inside of the solver: its slow current and its parts from beats, and from waves at the same time."""
 
 from collections.abc import Callable, Sequence
 from itertools import pairwise
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -11,7 +12,8 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
 from experiments.cardiac._ionic_recording import PHASES, SKIPPED, Recorded
-from experiments.cardiac._paced_cables import velocities
+from experiments.cardiac._ionic_search import levenberg_marquardt
+from experiments.cardiac._ionic_waves import Waves
 from experiments.cardiac._paced_cells import STIMULUS, STIMULUS_MS
 from physics import CellModel, ReducedVentricular, Stimulus
 from solvers import TimeMesh, simulate, time_mesh
@@ -22,8 +24,7 @@ PULSE_STEPS, EARLY_STEPS, BEAT_STEPS, REST_STEPS = 20, 40, 200, 60
 EARLY_MS, BEAT_MS = 5.0, 405.0  # after a stimulus: where steps grow
 STEPS = PULSE_STEPS + EARLY_STEPS + BEAT_STEPS + REST_STEPS
 
-MILLIVOLTS, MILLISECONDS, REST_MILLIVOLTS, FOOT_CURRENT, PERCENT = 6.0, 1.5, 1.0, 0.3, 1.5  # what counts as an error of one
-BEATS_BESIDE_WAVES = 0.2  # weight of a beat's residuals where fast parts are sought, of which there are a hundred times as many
+MILLIVOLTS, MILLISECONDS, REST_MILLIVOLTS, FOOT_CURRENT = 6.0, 1.5, 1.0, 0.3  # what counts as an error of one
 SLOW_PARTS = (
     "rest_rate",
     "plateau_rate",
@@ -46,6 +47,21 @@ FAST_PARTS = (
     "inactivation_rate_centre",
     "inactivation_rate_width",
 )
+WAVE_PARTS = (*FAST_PARTS, "rectifier_conductance", "rectifier_reversal", "rectifier_centre", "rectifier_width")
+WAVE_STEP = 0.02  # of a coordinate, for the differences of velocities
+FAST_PRIOR = 0.5
+UPSTROKE = {
+    "sodium_conductance": 9.39,
+    "activation_centre": -39.05,
+    "activation_width": 27.8,
+    "inactivation_centre": -74.5,
+    "inactivation_width": 14.4,
+    "recovery_rate": 0.0494,
+    "inactivation_rate": 10.2,
+    "inactivation_rate_centre": -2.78,
+    "inactivation_rate_width": 20.6,
+}
+"""Where every training begins: fast parts with which a regressed cell has waves as thick as the full cell's (found on 0.1 and 0.25 mm)."""
 MILLIVOLT_PARTS = ("centre", "reversal")  # which are searched as such; all others by their logarithm
 
 
@@ -119,16 +135,14 @@ class InSolver:
         arrays = (self.recorded.open_shares, self.recorded.starts[:, :-1], self.edges)
         return jax.vmap(one)(*(jnp.asarray(part) for part in arrays))
 
-    def residuals(self, cell: ReducedVentricular) -> tuple[Float[Array, " residuals"], Float[Array, "cells beats"]]:
-        """Of voltages at phases, durations, resting voltages and feet, over what counts as one; and the errors of durations, ms."""
-        own, late = self.of_beats(self.runs(_under(cell))[..., 0])
-        feet = (cell.slow_current(jnp.asarray(self.feet[0])) - self.feet[1])[0] / FOOT_CURRENT
-        return jnp.concatenate([own, _soft(feet)]), late
-
-    def at_pulses(self, cell: ReducedVentricular, lines: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """States when the pulses of some beats come, ``(4, lines)``, and residuals of all beats; ``lines`` has cell and beat of each."""
-        every, residuals = _every(self, cell)
-        return np.asarray(every[lines[:, 0], lines[:, 1] * STEPS - 1]).T, np.asarray(residuals)
+    def outcome(self, cell: ReducedVentricular, lines: np.ndarray, feet: tuple[Array, Array] | None = None) -> tuple[Array, Array, Array]:
+        """Residuals of voltages at phases, durations, resting voltages and feet, over what counts as one; states ``(4, lines)`` when the
+        pulses of some beats come, of which ``lines`` has cell and beat; and the errors of durations ``(cells, beats)``, ms."""
+        displaced, outward = self.feet if feet is None else feet
+        runs = self.runs(_under(cell))
+        own, late = self.of_beats(runs[..., 0])
+        off = (cell.slow_current(jnp.asarray(displaced)) - outward)[0] / FOOT_CURRENT
+        return jnp.concatenate([own, _soft(off)]), runs[lines[:, 0], lines[:, 1] * STEPS - 1].T, late
 
     def of_beats(self, seen: Float[Array, "cells steps"]) -> tuple[Float[Array, " residuals"], Float[Array, "cells beats"]]:
         """Residuals of traces, without the feet."""
@@ -147,12 +161,6 @@ class InSolver:
             jnp.where(calm, by_beat[..., -1] - recorded.ends, 0.0) / REST_MILLIVOLTS,
         ]
         return jnp.concatenate([part.reshape(-1) for part in parts]), jnp.where(counted, late, jnp.nan)
-
-
-@eqx.filter_jit
-def _every(problem: InSolver, cell: ReducedVentricular) -> tuple[Array, Array]:
-    runs = problem.runs(_under(cell))
-    return runs, problem.of_beats(runs[..., 0])[0]
 
 
 def _under(cell: ReducedVentricular) -> Callable[[Array], ReducedVentricular]:
@@ -195,17 +203,24 @@ class Coordinates:
         own = [value / 20 if _in_millivolts(name) else jnp.log(value) for name, value in zip(self.names, values, strict=True)]
         self.start = np.concatenate([np.array([float(value) for value in own]), np.asarray(flat) if network else np.zeros(0)])
 
-    def learned(self, point: Array) -> ReducedVentricular:
-        """The cell there."""
+    def learned(self, point: Array, given: ReducedVentricular | None = None) -> ReducedVentricular:
+        """The cell there; what is not in the vector is taken from ``given`` where that is not the cell of the start."""
+        base = self.cell if given is None else given
         count = len(self.names)
         own = [point[i] * 20 if _in_millivolts(name) else jnp.exp(point[i]) for i, name in enumerate(self.names)]
-        cell = eqx.tree_at(lambda c: [getattr(c, name) for name in self.names], self.cell, own)
+        cell = eqx.tree_at(lambda c: [getattr(c, name) for name in self.names], base, own)
         if not self.network:
             return cell
         weights = eqx.combine(self.unravel(point[count:]), self.rest)
         if isinstance(cell.slow_current, PerceptronClosure):
             weights = eqx.tree_at(lambda c: c.network, cell.slow_current, weights)
         return eqx.tree_at(lambda c: c.slow_current, cell, weights)
+
+    def varied(self, points: np.ndarray, repeats: int) -> ReducedVentricular:
+        """Cells of every point, each ``repeats`` times in turn, which differ in the named parameters; the network is of the first."""
+        own = [points[:, i] * 20 if _in_millivolts(name) else np.exp(points[:, i]) for i, name in enumerate(self.names)]
+        values = [jnp.asarray(np.repeat(value, repeats)) for value in own]
+        return eqx.tree_at(lambda c: [getattr(c, name) for name in self.names], fast(self.learned(jnp.asarray(points[0]))), values)
 
 
 def _in_millivolts(name: str) -> bool:
@@ -219,122 +234,89 @@ def fast(cell: ReducedVentricular) -> ReducedVentricular:
     return eqx.tree_at(lambda c: c.slow_current, cell, written_out(cell.slow_current))
 
 
-def in_solver(
-    cell: ReducedVentricular, problem: InSolver, iterations: int, report: Callable[[float, float], None] | None = None
-) -> tuple[ReducedVentricular, list[float], list[float]]:
-    """The cell whose slow parts and closure follow the recorded beats best; costs and errors of durations (rms, ms) by iteration."""
-    place = Coordinates(cell, SLOW_PARTS)
-
-    def residuals(point: Array) -> tuple[Array, Array]:
-        return problem.residuals(fast(place.learned(point)))
-
-    @jax.jit
-    def with_jacobian(point: Array) -> tuple[Array, Array, Array]:
-        # Pushed forward along with the residuals: linearising first would store the whole run.
-        push = jax.vmap(lambda tangent: jax.jvp(residuals, (point,), (tangent,)), out_axes=((None, None), (0, 0)))
-        (found, late), (jacobian, _) = push(jnp.eye(point.size, dtype=point.dtype))
-        return found, jacobian.T, late
-
-    errors: list[float] = []
-
-    def evaluate(point: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        found, jacobian, late = with_jacobian(jnp.asarray(point))
-        errors.append(float(np.sqrt(np.nanmean(np.asarray(late) ** 2))))
-        if report is not None:
-            report(float(found @ found), errors[-1])
-        return np.asarray(found), np.asarray(jacobian)
-
-    # Weights are free; a width may not shrink to a jump.
-    own = [6.0 if name.endswith("width") else 2.0 for name in SLOW_PARTS]
-    prior = np.concatenate([own, np.full(place.start.size - len(own), 0.05)])
-    point, costs = levenberg_marquardt(evaluate, place.start, prior, iterations)
-    return place.learned(jnp.asarray(point)), costs, errors
-
-
-def with_velocities(
-    cell: ReducedVentricular,
-    problem: InSolver,
-    lines: np.ndarray,
-    wanted: np.ndarray,
-    tissue: tuple[float, float, float],
-    iterations: int,
-) -> tuple[ReducedVentricular, np.ndarray]:
-    """The cell whose fast parts give waves along cables the velocities of the full cell; and the errors in percent.
+class Search:
+    """From cell to cell by what they do in the solver; compiled once for one network, whatever is held.
 
     Args:
-        cell: Trained; it runs through the recorded beats by itself, and its states there are where waves start.
+        cell: Where to begin; its network stays in its place in the vector of parameters.
         problem: The beats.
-        lines: Cell and beat of every cable, ``(cables, 2)``, of :func:`cables`.
-        wanted: Velocities, m/s.
-        tissue: Spacing (mm), diffusivity (mm²/ms), step (ms).
-        iterations: Each takes one more velocity per parameter and cable.
+        waves: Velocities that can be fitted together with the beats, from the cell's own states there; none for beats alone.
     """
-    place = Coordinates(cell, FAST_PARTS, network=False)
-    shares = jnp.asarray(problem.recorded.open_shares[lines[:, 0]])
 
-    def errors(point: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        moved = fast(place.learned(jnp.asarray(point)))
-        state, beats = problem.at_pulses(moved, lines)
-        found = velocities(single(moved.blocked(shares[:, 0], shares[:, 1])), state.astype(np.float32), *tissue)
-        error = 100 * (found / wanted - 1)
-        return np.where(np.isfinite(error), np.clip(error, -40, 40), -40.0), beats
+    def __init__(self, cell: ReducedVentricular, problem: InSolver, waves: Waves | None = None) -> None:
+        self.place, self.waves = Coordinates(cell, SLOW_PARTS + FAST_PARTS), waves
+        self.point = self.place.start
+        self.moves = [self.place.names.index(name) for name in WAVE_PARTS]
+        self.lines = waves.lines if waves is not None else np.zeros((0, 2), int)
 
-    def softened(point: np.ndarray) -> np.ndarray:
-        # Beats too: fast parts set the peak, from which a beat goes on.
-        error, beats = errors(point)
-        error = error / PERCENT
-        return np.concatenate([error * (1 + error**2) ** -0.25, beats * BEATS_BESIDE_WAVES])
+        # What differs from seed to seed goes in as data, so that a saved program serves them all.
+        arrays, static = eqx.partition(cell, eqx.is_array)
 
-    def evaluate(point: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        here = softened(point)
-        return here, np.stack([(softened(point + shift) - here) / 0.02 for shift in 0.02 * np.eye(point.size)], axis=1)
+        def outcome(point: Array, arrays: ReducedVentricular, feet: tuple[Array, Array]) -> tuple[Array, Array, Array]:
+            return problem.outcome(fast(self.place.learned(point, eqx.combine(arrays, static))), self.lines, feet)
 
-    prior = np.array([4.0 if name.endswith(("width", "centre")) else 2.0 for name in FAST_PARTS])
-    point, _ = levenberg_marquardt(evaluate, place.start, prior, iterations, softened)
-    return place.learned(jnp.asarray(point)), errors(point)[0]
+        def pushed(point: Array, *data: Any) -> tuple[tuple[Array, Array, Array], Array, Array]:
+            # Pushed forward along with the residuals: linearising first would store the whole run.
+            push = jax.vmap(lambda tangent: jax.jvp(lambda at: outcome(at, *data), (point,), (tangent,)), out_axes=(None, 0))
+            found, (jacobian, states, _) = push(jnp.eye(point.size, dtype=point.dtype))
+            return found, jacobian.T, states
+
+        data = arrays, tuple(jnp.asarray(part) for part in problem.feet)
+        alone, pushed_along = jax.jit(outcome), jax.jit(pushed)
+        self._alone, self._pushed = lambda point: alone(jnp.asarray(point), *data), lambda point: pushed_along(jnp.asarray(point), *data)
+
+    def descend(self, iterations: int, with_waves: bool, report: Callable[[float, float], None] | None = None) -> tuple[list[float], float]:
+        """Moves on by so many trials; costs by trial, and the error of durations in the end (rms, ms).
+
+        Args:
+            iterations: Most trials.
+            with_waves: Beats and waves, all parts free; else beats, and the fast parts are held.
+            report: Called with cost and error of durations of every trial.
+        """
+        names, count = self.place.names, len(self.place.names)
+        held = [index for index, name in enumerate(names) if name in FAST_PARTS and not with_waves]
+
+        def only(point: np.ndarray) -> np.ndarray:
+            found, starts, late = self._alone(point)
+            here = np.asarray(found)
+            if with_waves:
+                here = np.concatenate([here, self._waves_at(point[None], np.asarray(starts))[0]])
+            if report is not None:
+                report(float(here @ here), _rms(late))
+            return here
+
+        def evaluate(point: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            (found, starts, _), jacobian, states = jax.tree.map(np.asarray, self._pushed(point))
+            jacobian = np.where(np.isin(np.arange(point.size), held), 0.0, jacobian)
+            if not with_waves:
+                return found, jacobian
+            points = np.concatenate([point[None], point + WAVE_STEP * np.eye(point.size)[self.moves]])
+            rows = self._waves_at(points, np.concatenate([starts, *(starts + WAVE_STEP * states[move] for move in self.moves)], axis=1))
+            # The network moves waves little, through the foot and the rest before: left out of the derivative, not of the cost.
+            slopes = np.zeros((rows.shape[1], point.size))
+            slopes[:, self.moves] = (rows[1:] - rows[0]).T / WAVE_STEP
+            return np.concatenate([found, rows[0]]), np.concatenate([jacobian, slopes])
+
+        # Weights are free; a width may not shrink to a jump.
+        own = [FAST_PRIOR if name in FAST_PARTS else 6.0 if name.endswith("width") else 2.0 for name in names]
+        prior = np.concatenate([own, np.full(self.point.size - count, 0.05)])
+        self.point, costs = levenberg_marquardt(evaluate, self.point, prior, iterations, only)
+        return costs, _rms(self._alone(self.point)[2])
+
+    def cell(self) -> ReducedVentricular:
+        """Where the search stands."""
+        return self.place.learned(jnp.asarray(self.point))
+
+    def _waves_at(self, points: np.ndarray, starts: np.ndarray) -> np.ndarray:
+        if self.waves is None:
+            raise ValueError("got no waves; expected some to fit; do: give them, or descend without")
+        return self.waves.residuals(self.place.varied(points, len(self.lines)), starts)
+
+
+def _rms(late: Array) -> float:
+    return float(np.sqrt(np.nanmean(np.asarray(late) ** 2)))
 
 
 def single[T](tree: T) -> T:
     """All numbers in float32."""
     return in_precision(tree, jnp.float32)
-
-
-def levenberg_marquardt(
-    evaluate: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]],
-    start: np.ndarray,
-    prior: np.ndarray,
-    iterations: int,
-    only: Callable[[np.ndarray], np.ndarray] | None = None,
-) -> tuple[np.ndarray, list[float]]:
-    """Minimises $|r(p)|^2 + |s(p - p_0)|^2$; a trial that is not finite or not better raises the damping and costs an iteration.
-
-    Args:
-        evaluate: $r$ and its Jacobian.
-        start: $p_0$.
-        prior: $s$, one over how far each parameter may go before it costs one.
-        iterations: Most trials.
-        only: $r$ alone, where that is much cheaper.
-    """
-    point, damping = start.copy(), 1e-2
-    value, jacobian = evaluate(point)
-    cost = float(value @ value)
-    costs = [cost]
-    for number in range(iterations):
-        hessian = jacobian.T @ jacobian + np.diag(prior**2)
-        gradient = jacobian.T @ value + prior**2 * (point - start)
-        scale = np.diag(hessian) + 1e-6 * np.diag(hessian).max()
-        moved = point - np.linalg.solve(hessian + damping * np.diag(scale), gradient)
-        tried = (only(moved), None) if only is not None else evaluate(moved)
-        new = float(tried[0] @ tried[0] + np.sum((prior * (moved - start)) ** 2))
-        if np.isfinite(new) and new < cost:
-            point, value, cost, damping = moved, tried[0], new, max(damping / 4, 1e-7)
-            if tried[1] is not None:
-                jacobian = tried[1]
-            elif number < iterations - 1:
-                value, jacobian = evaluate(point)
-        else:
-            damping *= 5
-        costs.append(cost)
-        if damping > 1e6:
-            break
-    return point, costs

@@ -11,6 +11,10 @@ import pytest
 from experiments.cardiac import _ionic_currents as currents_of
 from experiments.cardiac import _ionic_recording as recording
 from experiments.cardiac import _ionic_training as training
+from experiments.cardiac._ionic_comparison import Conditions
+from experiments.cardiac._ionic_course import Course, Lesson, trained
+from experiments.cardiac._ionic_search import levenberg_marquardt
+from experiments.cardiac._ionic_waves import Waves
 from experiments.cardiac._paced_cables import _per_cell
 from experiments.cardiac.ionic_closure import Config, run
 from physics import ReducedVentricular, TenTusscher2006
@@ -19,7 +23,14 @@ from twinsim.errors import InputError
 from twinsim.workspace import Workspace
 
 TOY = Config(
-    source="shipped", test_beats=2, test_cycles=1, rests_ms=(60.0, 170.0), cell_dt_ms=0.1, dx_mm=0.2, speed_side_voxels=64, speed_steps=10
+    source="shipped",
+    test_beats=2,
+    test_cycles=1,
+    rests_ms=(60.0, 170.0),
+    cell_dt_ms=0.1,
+    spacings_mm=(0.2,),
+    speed_side_voxels=64,
+    speed_steps=10,
 )
 
 
@@ -40,8 +51,9 @@ def test_training_on_currents_and_then_in_the_solver():
     assert begun.losses[-20:].mean() < 0.7 * begun.losses[:5].mean()
     cell = eqx.tree_at(lambda c: c.slow_current, cell, begun.model)
     problem = training.InSolver(recorded, (feet_in, feet))
-    _, costs, errors = training.in_solver(cell, problem, 8)
-    assert costs[-1] < 0.3 * costs[0] and min(errors) < 0.7 * errors[0]
+    errors = []
+    costs, late = training.Search(cell, problem).descend(8, False, lambda _, error: errors.append(error))
+    assert costs[-1] < 0.3 * costs[0] and late < 0.7 * errors[0]
 
 
 @pytest.mark.slow
@@ -53,7 +65,7 @@ def test_the_residual_has_the_derivative_that_training_follows():
 
     @jax.jit
     def cost(point):
-        return jnp.sum(problem.residuals(place.learned(point))[0] ** 2)
+        return jnp.sum(problem.outcome(place.learned(point), np.zeros((0, 2), int))[0] ** 2)
 
     point = jnp.asarray(place.start)
     along = jnp.asarray(np.random.default_rng(0).normal(size=point.size))
@@ -61,6 +73,48 @@ def test_the_residual_has_the_derivative_that_training_follows():
     step = 1e-6
     central = (cost(point + step * along) - cost(point - step * along)) / (2 * step)
     assert float(slope) == pytest.approx(float(central), rel=1e-6)
+
+
+def test_the_search_finds_the_bottom_of_a_curved_valley():
+    """Rosenbrock's function as two residuals; damping follows the gain, and the cost never rises."""
+
+    def evaluate(point):
+        x, y = point
+        return np.array([10 * (y - x * x), 1 - x]), np.array([[-20 * x, 10.0], [-1.0, 0.0]])
+
+    asked = []
+    for only in (None, lambda point: asked.append(point) or evaluate(point)[0]):
+        point, costs = levenberg_marquardt(evaluate, np.array([-1.2, 1.0]), np.full(2, 1e-6), 40, only)
+        np.testing.assert_allclose(point, 1.0, atol=1e-5)
+        assert (np.diff(costs) <= 0).all()
+    assert asked
+
+
+def test_varied_cells_are_the_cells_of_every_point():
+    cell = ionic_closure()
+    place = training.Coordinates(cell, (*training.SLOW_PARTS, *training.FAST_PARTS))
+    points = place.start + 0.02 * np.stack([np.zeros(place.start.size), np.eye(place.start.size)[0]])
+    both = place.varied(points, 3)
+    assert both.rest_rate.shape == (6,)
+    np.testing.assert_allclose(both.rest_rate[0], cell.rest_rate)
+    np.testing.assert_allclose(both.rest_rate[3], place.learned(jnp.asarray(points[1])).rest_rate)
+    np.testing.assert_allclose(both.activation_centre, float(cell.activation_centre))
+
+
+@pytest.mark.slow
+def test_training_on_beats_and_waves_from_nothing_keeps_what_the_judges_prefer():
+    """Two cells, three units, two rounds: the state that is given back is the one with the best score."""
+    full = TenTusscher2006.published("epi")
+    open_shares, starts = np.array([[1.0, 1.0], [0.5, 0.8]]), np.array([[0.0, 350.0, 740.0, 1240.0, 1700.0]] * 2)
+    recorded = recording.Recorded.of(full, open_shares, starts, 0.1)
+    waves = Waves.of(full, recorded, 0.154, 0.02)
+    assert waves.wanted.shape == (2, 2) and (waves.wanted[0] > 1.04 * waves.wanted[1]).all()  # coarse voxels hold a front back
+    judge = Conditions(np.array([500.0]), np.array([[0.8, 0.9]]), np.array([100.0]), 3, 0.1, (0.25,), 0.0, 0.154, 0.02)
+    lesson = Lesson(recorded, waves, judge, judge.of_full(full))
+    course = Course(hidden_units=3, regression_steps=200, first_iterations=6, iterations=3, rounds=2)
+    cell, marks = trained(course, lesson, full, 0, Workspace(progress=False))
+    assert marks["validation_score"] == lesson.score(cell)[2]
+    assert marks["training_apd_rms_ms"] < 40
 
 
 @pytest.mark.slow
