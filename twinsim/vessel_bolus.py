@@ -1,11 +1,12 @@
 """A bolus of a tracer carried through a voxel vessel by a flow that repeats, and the flow that indicator dilution reads off it."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+import xarray as xr
 from jaxtyping import Array, Float
 
 from physics.lattice_units import LatticeUnits
@@ -189,3 +190,28 @@ def bolus_numbers(course: BolusCourse, units: LatticeUnits, volume_ml: float, fl
         "bolus_outlet_peak_time_s": course.times[course.mixed.argmax()],
         "bolus_left_relative": course.content,
     }
+
+
+def bolus_words(summary: dict[str, Any]) -> str:
+    """The caption of a bolus: what was read off it beside what is known; `summary` has :func:`bolus_numbers` and the known flow."""
+    if summary["bolus_mean_transit_s"] is None:
+        return "A bolus through the vessel; most of it had not left at the end."
+    read, known = summary["bolus_flow_stewart_hamilton_ml_per_min"], summary["flow_mean_ml_per_min"]
+    return (
+        f"A bolus through the vessel. Mean transit {summary['bolus_mean_transit_s']:.3g} s, volume over flow "
+        f"{summary['bolus_volume_over_flow_s']:.3g} s; flow by indicator dilution {read:.3g}, known {known:.3g} mL/min."
+    )
+
+
+def bolus_dataset(course: BolusCourse) -> xr.Dataset:
+    """Its courses of concentration, for the file of results."""
+    names = {"injected": "at the inlet", "mixed": "that leaves", "imaged": "of the voxels beside the outlet"}
+    parts = {
+        f"bolus_{name}": (
+            "bolus_time",
+            getattr(course, name),
+            {"units": "1", "long_name": f"concentration {words} over the highest injected"},
+        )
+        for name, words in names.items()
+    }
+    return xr.Dataset(parts, coords={"bolus_time": ("bolus_time", course.times, {"units": "s"})})

@@ -31,7 +31,7 @@ from twinsim.errors import InputError, refused
 from twinsim.experiment import Result
 from twinsim.option_checks import check_options
 from twinsim.report import Report
-from twinsim.vessel_bolus import BolusCourse, bolus_numbers, carried, check_memory, least_diffusivity
+from twinsim.vessel_bolus import BolusCourse, bolus_dataset, bolus_numbers, bolus_words, carried, check_memory, least_diffusivity
 from twinsim.vessel_case import INLET, OUTLET, bearable_magic, check_size, peak_axis_speed, systolic_wave, vessel_lattice
 from twinsim.vessel_figures import bolus_curves, middle_plane, wall_shear
 from twinsim.workspace import Workspace
@@ -163,7 +163,7 @@ def run(config: Config, workspace: Workspace) -> Result:
     notes = _notes(config, foreseen, seen, summary)
     report = _report(config, case, found, shear, last, summary, notes, course)
     dataset = _dataset(config, case, found, shear, last, times)
-    return Result(summary, report, dataset if course is None else dataset.merge(_bolus_dataset(course)), notes=notes)
+    return Result(summary, report, dataset if course is None else dataset.merge(bolus_dataset(course)), notes=notes)
 
 
 def _wave(config: Config, phase: np.ndarray) -> np.ndarray:
@@ -409,35 +409,12 @@ def _report(
     if course:
         report.figure(
             bolus_curves(course.times, {"injected": course.injected, "leaving, mixed": course.mixed, "outlet, imaged": course.imaged}),
-            _bolus_words(summary),
+            bolus_words(summary),
             "bolus",
             alt="Concentration over time",
         )
     report.table(["Number", "Value"], [[key, "none" if value is None else f"{value:.4g}"] for key, value in summary.items()])
     return report
-
-
-def _bolus_words(summary: dict[str, Any]) -> str:
-    if summary["bolus_mean_transit_s"] is None:
-        return "A bolus through the vessel; most of it had not left at the end."
-    read, known = summary["bolus_flow_stewart_hamilton_ml_per_min"], summary["flow_mean_ml_per_min"]
-    return (
-        f"A bolus through the vessel. Mean transit {summary['bolus_mean_transit_s']:.3g} s, volume over flow "
-        f"{summary['bolus_volume_over_flow_s']:.3g} s; flow by indicator dilution {read:.3g}, known {known:.3g} mL/min."
-    )
-
-
-def _bolus_dataset(course: BolusCourse) -> xr.Dataset:
-    names = {"injected": "at the inlet", "mixed": "that leaves", "imaged": "of the voxels beside the outlet"}
-    parts = {
-        f"bolus_{name}": (
-            "bolus_time",
-            getattr(course, name),
-            {"units": "1", "long_name": f"concentration {words} over the highest injected"},
-        )
-        for name, words in names.items()
-    }
-    return xr.Dataset(parts, coords={"bolus_time": ("bolus_time", course.times, {"units": "s"})})
 
 
 def _dataset(
