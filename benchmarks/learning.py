@@ -165,8 +165,8 @@ def _problem(name: str, config: Config) -> dict[str, Any]:
 
     from experiments.learning._informed_case import classical_beside, named, solved
 
-    module, found = named(name), []
-    for seed in range(config.seed, config.seed + config.seeds):
+    module, found, seeds = named(name), [], range(config.seed, config.seed + config.seeds)
+    for seed in seeds:
         found.append(solved(module.case(seed, scale=config.effort), seed))
     numbers: dict[str, Any] = spread("error_relative", [one.error for one in found])
     for key, values in (
@@ -178,7 +178,7 @@ def _problem(name: str, config: Config) -> dict[str, Any]:
         *((key, [one.more[key] for one in found]) for key in found[0].more),
     ):
         numbers[key] = float(np.median(values))
-    return numbers | classical_beside(module.levels(config.seed), numbers["error_relative"], numbers["training_seconds"])
+    return numbers | classical_beside(module.levels(seeds), numbers["error_relative"], numbers["training_seconds"])
 
 
 def _classical(error: float, seconds: float) -> dict[str, float]:

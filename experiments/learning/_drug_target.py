@@ -1,5 +1,6 @@
 """A stiff course of drug, target and their complex: the project's equation object as residual, beside its stiff solver."""
 
+from collections.abc import Sequence
 from functools import lru_cache, partial
 from typing import Any
 
@@ -12,7 +13,19 @@ from jaxtyping import Array, Float
 from experiments.learning._informed_case import Case, Level, relative_error, timed
 from physics import TargetMediatedDisposition
 from solvers import RODAS4, RODAS5P, Rosenbrock, StiffSolution, integrate_stiff
-from twinsim.informed import InformedProblem, Jet, Sampling, SmoothPerceptron, Stage, coordinate, implicit_residual, logarithm, rate_of, reciprocal, stacked
+from twinsim.informed import (
+    InformedProblem,
+    Jet,
+    Sampling,
+    SmoothPerceptron,
+    Stage,
+    coordinate,
+    implicit_residual,
+    logarithm,
+    rate_of,
+    reciprocal,
+    stacked,
+)
 
 DOSE, HOURS = 100.0, 2000.0
 FAST_H = 0.1  # about 1 / (k_on L_0), from which on the logarithm of time is spread
@@ -52,7 +65,8 @@ class CourseField(eqx.Module):
         inner = self.network.of(stacked([logarithm(t * (1 / FAST_H) + 1.0), t]))
         rises = t * reciprocal(t + FAST_H)
         rises = Jet(*(jnp.stack([part] * 3, axis=-1) for part in (rises.value, rises.first, rises.second)), ())
-        return rises * inner * sizes() + begin()
+        change, scale = rises * inner, sizes()
+        return Jet(begin() + scale * change.value, scale[None] * change.first, change.second, ())
 
     def __call__(self, time: Float[Array, ""]) -> Float[Array, " 3"]:
         """States alone, mg/L."""
@@ -99,9 +113,7 @@ def by_solver(relative: float, method: Rosenbrock = RODAS4) -> np.ndarray:
     """States at the times, in their sizes."""
     found = _states(jnp.asarray(relative), method)
     found.raise_for_status()
-    states = found.states
-    assert states is not None
-    return np.asarray(states / sizes()[None])
+    return np.asarray(found.states) / np.asarray(sizes())
 
 
 @lru_cache
@@ -119,9 +131,9 @@ def case(seed: int, width: int = 16, layers: int = 2, scale: float = 1.0) -> Cas
     return Case(InformedProblem(residual, draw), CourseField(network), stages, Sampling(), answer, exact())
 
 
-def levels(seed: int = 0) -> tuple[Level, ...]:
+def levels(seeds: Sequence[int] = (0,)) -> tuple[Level, ...]:
     """The project's stiff solver at looser and tighter tolerances."""
-    del seed
+    del seeds  # the problem has no data
 
     def run(relative: float) -> tuple[float, float]:
         found, seconds = timed(lambda: by_solver(relative))

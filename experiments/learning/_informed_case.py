@@ -11,7 +11,6 @@ import numpy as np
 from twinsim.errors import InputError, near_misses
 from twinsim.informed import InformedProblem, Sampling, Stage, fit
 
-
 PROBLEMS = ("allen_cahn", "inverse_heat", "masked_poisson", "drug_target")
 
 
@@ -78,7 +77,9 @@ def solved(
     inference = time.perf_counter() - began
     more = {} if case.more is None else case.more(fitted)
     message = fitted.message if fitted.status else ""
-    return Solved(np.asarray(values), case.truth, relative_error(values, case.truth), fitted.rounds, fitted.compile_seconds, inference, more, message)
+    return Solved(
+        np.asarray(values), case.truth, relative_error(values, case.truth), fitted.rounds, fitted.compile_seconds, inference, more, message
+    )
 
 
 def classical_beside(levels: tuple[Level, ...], error: float, seconds: float) -> dict[str, Any]:

@@ -49,7 +49,8 @@ def run(config: Config, workspace: Workspace) -> Result:
 
     module = named(config.problem)
     found = []
-    for seed in range(config.seed, config.seed + config.seeds):
+    seeds = range(config.seed, config.seed + config.seeds)
+    for seed in seeds:
         one = workspace.stage(f"seed-{seed}", lambda s=seed: _one(config, module, s, workspace))
         workspace.message(f"seed {seed}: relative error {one.error:.2e}")
         found.append(one)
@@ -69,7 +70,7 @@ def run(config: Config, workspace: Workspace) -> Result:
     }
     for key in found[0].more:
         summary[f"{key}_median"] = finite_or_none(np.median([one.more[key] for one in found]))
-    summary |= classical_beside(module.levels(config.seed), float(np.median(errors)), training)
+    summary |= classical_beside(module.levels(seeds), float(np.median(errors)), training)
     notes = [f"seed {config.seed + k}: {one.message}" for k, one in enumerate(found) if one.message]
     return Result(summary, _report(config, module, summary, found), _dataset(config, found), notes=notes or None)
 
@@ -128,7 +129,9 @@ def _report(config: Config, module: Any, summary: dict[str, Any], found: list[An
     report.figure(figure, "The network of the middle seed, and errors over iterations.", "field", alt="Answer and errors")
     texts = [[key, "none" if value is None else value if isinstance(value, str) else f"{value:.4g}"] for key, value in summary.items()]
     report.table(["Quantity", "Value"], texts)
-    report.text("A network is no rival of a classical solver where the equation is known; it is for what is missing and for data that are few.")
+    report.text(
+        "A network is no rival of a classical solver where the equation is known; it is for what is missing and for data that are few."
+    )
     return report
 
 

@@ -156,5 +156,7 @@ def most_likely(kernel: Kernel, given: Float[Array, "samples inputs"], wanted: F
     tried = [minimize(evaluate, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": 200}) for start in starts]
     best = min(tried, key=lambda one: one.fun)
     if best.fun >= 1e25:
-        raise InputError("a marginal likelihood that is not a number", "one", "give samples in float64, and no input twice with other outputs")
+        raise InputError(
+            "a marginal likelihood that is not a number", "one", "give samples in float64, and no input twice with other outputs"
+        )
     return Likeliest(restore(jnp.asarray(best.x, origin.dtype)), -float(best.fun))

@@ -126,9 +126,7 @@ class PatternConductivity(KeptModel):
         return {"widths": [shift[...].shape[0] for shift in self.network.shifts], "hidden": self.network.second[...].shape[0]}
 
     @classmethod
-    def skeleton(
-        cls, architecture: dict[str, Any], inputs: tuple[Variable, ...], outputs: tuple[Variable, ...]
-    ) -> "PatternConductivity":
+    def skeleton(cls, architecture: dict[str, Any], inputs: tuple[Variable, ...], outputs: tuple[Variable, ...]) -> "PatternConductivity":
         """A model of the same structure with arrays that are to be replaced."""
         del inputs, outputs
         return cls.create(0, tuple(architecture["widths"]), architecture["hidden"])

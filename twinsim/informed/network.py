@@ -79,7 +79,7 @@ class SmoothPerceptron(eqx.Module):
         return self.of(Jet(point, jnp.eye(axes, dtype=point.dtype), jnp.zeros((len(bent), axes), point.dtype), bent))
 
     def of(self, inputs: Jet) -> Jet:
-        r"""Values of inputs that are functions of a point themselves, e.g. $\cos\pi x$ where a field is periodic: one jet of shape (inputs,)."""
+        r"""Values of inputs that are functions of a point, e.g. $\cos\pi x$ where a field is periodic; one jet of shape (inputs,)."""
         state, scale = self._scaled(inputs.value)
         axes, bends = inputs.first.shape[0], jnp.array(inputs.bent, int)
         # Rows: the value, slopes, bends: one matrix product per layer for all of them.

@@ -10,7 +10,15 @@ from physics import CellPopulations, ProliferationInvasion, TargetMediatedDispos
 from solvers import Affine, Diffusion, VoxelGrid, solve_elliptic
 from twinsim.errors import InputError
 from twinsim.informed import (
-    FieldRows, InformedProblem, SmoothPerceptron, Stage, fit, implicit_residual, rate_of, split, sum_of_squares,
+    FieldRows,
+    InformedProblem,
+    SmoothPerceptron,
+    Stage,
+    fit,
+    implicit_residual,
+    rate_of,
+    split,
+    sum_of_squares,
 )  # fmt: skip
 
 MASK = np.ones((5, 4, 1), bool)
