@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 from twinsim.closures.scaling import SeenInputs, Standardisation
 
 Kernel = Literal["squared_exponential", "matern_5_2", "matern_3_2"]
-KERNELS = get_args(Kernel)
+KERNELS: tuple[Kernel, ...] = get_args(Kernel)
 
 
 class Hyperparameters(eqx.Module):

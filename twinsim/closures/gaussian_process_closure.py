@@ -51,7 +51,7 @@ class GaussianProcessClosure(LearnedClosure):
         outputs: tuple[Variable, ...],
         samples: tuple[Float[Array, "inputs samples"], Float[Array, "outputs samples"]],
         *,
-        kernel: Kernel = "squared_exponential",
+        kernel: str = "squared_exponential",
         hyper: Hyperparameters | None = None,
     ) -> "GaussianProcessClosure":
         """The posterior of samples.
@@ -60,7 +60,7 @@ class GaussianProcessClosure(LearnedClosure):
             inputs: What goes in.
             outputs: What comes out.
             samples: Inputs and outputs, at least two.
-            kernel: Of all outputs.
+            kernel: Of all outputs: ``squared_exponential``, ``matern_5_2`` or ``matern_3_2``.
             hyper: Given in standard deviations of the samples, outputs along the first axis; the most likely ones where left out.
 
         Raises:
@@ -76,18 +76,20 @@ class GaussianProcessClosure(LearnedClosure):
             raise InputError("samples that are not finite", "numbers", "leave those samples out")
         input_scale, output_scale = Standardisation.of(given), Standardisation.of(wanted)
         x, y = input_scale.apply(given).T, output_scale.apply(wanted).T
-        if hyper is None:
-            hyper = jax.tree.map(lambda *leaves: jnp.stack(leaves), *(most_likely(kernel, x, column).hyper for column in y.T))
+        chosen: Hyperparameters = (
+            jax.tree.map(lambda *leaves: jnp.stack(leaves), *(most_likely(kernel, x, column).hyper for column in y.T))
+            if hyper is None
+            else hyper
+        )
         return cls(
-            process=GaussianProcess.of(kernel, hyper, x, y),
+            process=GaussianProcess.of(kernel, chosen, x, y),
             input_scale=input_scale,
             output_scale=output_scale,
             inputs=inputs,
             outputs=outputs,
         )
 
-    @property
-    def trained_on(self) -> PredictiveRange:
+    def seen_inputs(self) -> PredictiveRange:
         """The posterior's deviation says where it may be trusted."""
         return PredictiveRange(self.process, self.input_scale)
 
@@ -116,10 +118,15 @@ class GaussianProcessClosure(LearnedClosure):
         n, dtype = architecture["samples"], architecture["dtype"]
         d, m = len(inputs), len(outputs)
         hyper = Hyperparameters(jnp.zeros((m, d), dtype), jnp.zeros(m, dtype), jnp.zeros(m, dtype))
-        arrays = (jnp.zeros(shape, dtype) for shape in ((n, d), (m, n), (m, n, n), (m,)))
-        process = GaussianProcess(hyper, *arrays, architecture["kernel"])
-        scales = (Standardisation(jnp.zeros(k, dtype), jnp.ones(k, dtype)) for k in (d, m))
-        return cls(process, *scales, inputs=inputs, outputs=outputs)
+        given, weights, factor, limit = (jnp.zeros(shape, dtype) for shape in ((n, d), (m, n), (m, n, n), (m,)))
+        input_scale, output_scale = (Standardisation(jnp.zeros(k, dtype), jnp.ones(k, dtype)) for k in (d, m))
+        return cls(
+            process=GaussianProcess(hyper, given, weights, factor, limit, architecture["kernel"]),
+            input_scale=input_scale,
+            output_scale=output_scale,
+            inputs=inputs,
+            outputs=outputs,
+        )
 
 
 class Likeliest(NamedTuple):

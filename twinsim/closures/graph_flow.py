@@ -87,8 +87,8 @@ class GraphFlow(KeptModel):
     harmonics: int = eqx.field(static=True, default=20)
     times: int = eqx.field(static=True, default=48)
     power: int = eqx.field(static=True, default=2)
-    inputs: ClassVar[tuple[Variable, ...]] = ()  # a tree of arteries is no local variable
-    outputs: ClassVar[tuple[Variable, ...]] = (Variable("pressure", "Pa"), Variable("flow", "m^3/s"))
+    inputs: tuple[Variable, ...] = eqx.field(static=True, default=())  # a tree of arteries is no local variable
+    outputs: tuple[Variable, ...] = eqx.field(static=True, default=(Variable("pressure", "Pa"), Variable("flow", "m^3/s")))
     kind: ClassVar[str] = "graph_flow"
 
     @classmethod

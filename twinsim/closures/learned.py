@@ -36,13 +36,11 @@ class KeptModel(eqx.Module):
 
 
 class LearnedClosure(Closure, KeptModel):
-    """A closure with parameters found from data: it knows where it was trained, and how it is built again from a file.
+    """A closure with parameters found from data: it knows where it was trained, and how it is built again from a file."""
 
-    Attributes:
-        trained_on: The inputs that it has seen; None until it is trained.
-    """
-
-    trained_on: eqx.AbstractVar[SeenInputs | None]
+    @abstractmethod
+    def seen_inputs(self) -> SeenInputs | None:
+        """What it knows of the inputs that it was made from; None until it is trained."""
 
     def examine(self, values: Float[Array, "inputs *places"], margin: float = 1.1) -> Int[Array, "*places"]:
         """``Status.EXTRAPOLATED`` for places outside of the inputs seen in training, by more than ``margin`` of their extent.
@@ -52,9 +50,10 @@ class LearnedClosure(Closure, KeptModel):
         Raises:
             ValueError: The closure was never told its range.
         """
-        if self.trained_on is None:
+        seen = self.seen_inputs()
+        if seen is None:
             raise ValueError("got a closure without a training range; expected one that knows what it was trained on; do: give trained_on")
-        return self.trained_on.examine(values, margin)
+        return seen.examine(values, margin)
 
 
 def network_parameters(model: PyTree) -> PyTree:

@@ -3,6 +3,7 @@
 from functools import partial
 from typing import Any, ClassVar
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 from flax import nnx
@@ -112,8 +113,10 @@ class PatternConductivity(KeptModel):
 
     network: PatternNetwork
     # Any unit will do: the tensor has that of the pattern.
-    inputs: ClassVar[tuple[Variable, ...]] = (Variable("conductivity_along_x", "1"), Variable("conductivity_along_y", "1"))
-    outputs: ClassVar[tuple[Variable, ...]] = (Variable("effective_conductivity", "1"),)
+    inputs: tuple[Variable, ...] = eqx.field(
+        static=True, default=(Variable("conductivity_along_x", "1"), Variable("conductivity_along_y", "1"))
+    )
+    outputs: tuple[Variable, ...] = eqx.field(static=True, default=(Variable("effective_conductivity", "1"),))
     kind: ClassVar[str] = "pattern_conductivity"
 
     @classmethod

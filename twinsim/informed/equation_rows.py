@@ -6,6 +6,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int, PyTree
 
 from physics import Equation
@@ -97,7 +98,7 @@ class FieldRows(RowBlock):
     ) -> None:
         self.field, self.rate, self.rest = field, _Bound(equation), times is None
         self.cells = grid.mask.size
-        self.active = jnp.flatnonzero(jnp.asarray(grid.mask).reshape(-1))
+        self.active = jnp.asarray(np.flatnonzero(np.asarray(grid.mask)))  # by NumPy: under a trace its number must be known
         axes = jnp.meshgrid(*grid.centres(), indexing="ij")
         centres = jnp.stack([axis.reshape(-1)[self.active] for axis in axes], axis=1)
         self.times = jnp.zeros(1) if times is None else times

@@ -124,7 +124,7 @@ def test_deviations_are_those_of_functions_drawn_from_the_prior() -> None:
         samples = jnp.asarray(x[kept].T), jnp.asarray(noisy[kept][None])
         made = GaussianProcessClosure.of(inputs, outputs, samples, kernel="matern_5_2", hyper=mine)
         mean, deviation = both(made, jnp.asarray(x[~kept].T))
-        scores.append(np.asarray((mean - values[~kept]) / deviation))
+        scores.append(np.asarray((mean - values[~kept][None]) / deviation))
     assert abs(np.mean(np.square(scores)) - 1) < 0.25
 
 
