@@ -28,7 +28,7 @@ class Bistable(Rate):
         return self.diffusion.apply(state) + _allen_cahn.GROWTH * (state - state**3)
 
 
-def test_start_and_period_of_allen_cahn_hold_and_the_residual_is_that_of_nested_derivatives():
+def test_start_and_period_of_allen_cahn_hold():
     model = _allen_cahn.field(3, (6, 6))
     x = np.linspace(-1, 1, 9)
     value = jax.jit(jax.vmap(model))
@@ -38,6 +38,11 @@ def test_start_and_period_of_allen_cahn_hold_and_the_residual_is_that_of_nested_
     inside = jnp.array([[side * (1 - 1e-9), 0.3] for side in (-1, 1)])
     slopes = jax.jit(jax.vmap(jax.grad(model)))(inside)[:, 0]
     np.testing.assert_allclose(slopes[0], slopes[1], atol=1e-5)  # no kink is left at the seam
+
+
+@pytest.mark.slow
+def test_the_residual_of_allen_cahn_is_that_of_nested_derivatives():
+    model = _allen_cahn.field(3, (6, 6))
     both = jax.jit(lambda p: (model(p), jax.grad(model)(p), jax.hessian(model)(p)))
     for point in (jnp.array([0.3, 0.6]), jnp.array([0.995, 0.05])):
         u, slope, bend = both(point)
@@ -91,6 +96,7 @@ def test_the_series_of_the_rod_is_exact_for_a_constant_and_of_order_two_for_a_ma
     assert abs(order - 2) < 0.25, (order, errors)
 
 
+@pytest.mark.slow
 def test_the_drug_is_that_of_scipy_with_the_equations_written_anew():
     k = {name: PELETIER2012[name].value for name in PELETIER2012}
 

@@ -79,7 +79,7 @@ BLOCKS = {
 }
 
 
-@pytest.mark.parametrize("name", BLOCKS)
+@pytest.mark.parametrize("name", ["at rest", pytest.param("in time", marks=pytest.mark.slow)])
 def test_rows_of_a_field_are_the_semi_discrete_equation_with_its_jacobian(name):
     rows, model = BLOCKS[name](), density()
     vector, restore = split(model)
@@ -98,6 +98,7 @@ def test_rows_of_a_field_are_the_semi_discrete_equation_with_its_jacobian(name):
         np.testing.assert_allclose(found[len(at) :], 2 * (at[:, 1] - rate) / (2 * len(at)) ** 0.5, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_a_field_on_a_mask_with_a_slit_comes_to_the_elliptic_solution():
     operator = Diffusion(GRID, COEFFICIENT, loss=np.ones(MASK.size))
     source = field(2)
