@@ -115,7 +115,7 @@ class GraphFlow(KeptModel):
         rngs, dtype = nnx.Rngs(seed), jnp.zeros(()).dtype
         graph = GraphNetwork(NODE_FEATURES, EDGE_FEATURES, point_width, width, rounds, rngs=rngs)
         point = Layers((4 * len(SEEN), point_width, point_width, ANSWERS), dtype, 0.1, rngs=rngs)
-        return cls(graph, point, harmonics, times, power)
+        return cls(graph=graph, point=point, harmonics=harmonics, times=times, power=power)
 
     def architecture(self) -> dict[str, Any]:
         """See :class:`twinsim.closures.learned.KeptModel`."""

@@ -122,7 +122,7 @@ class PatternConductivity(KeptModel):
     @classmethod
     def create(cls, seed: int, widths: tuple[int, ...] = (12, 16, 24), hidden: int = 64) -> "PatternConductivity":
         """An untrained one."""
-        return cls(PatternNetwork(widths, hidden, rngs=nnx.Rngs(seed)))
+        return cls(network=PatternNetwork(widths, hidden, rngs=nnx.Rngs(seed)))
 
     def architecture(self) -> dict[str, Any]:
         """See :class:`twinsim.closures.learned.KeptModel`."""
