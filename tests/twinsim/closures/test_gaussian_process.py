@@ -94,6 +94,7 @@ def test_the_likelihood_finds_the_noise_and_that_an_input_does_not_matter() -> N
     assert found.log_likelihood >= float(log_marginal_likelihood("squared_exponential", truth, jnp.asarray(x), jnp.asarray(y / y.std())))
 
 
+@pytest.mark.slow
 def test_it_learns_a_law_covers_its_errors_and_says_where_samples_end() -> None:
     found = closure(60, given=False)
     given, wanted = data(200, seed=5)
@@ -128,7 +129,7 @@ def test_deviations_are_those_of_functions_drawn_from_the_prior() -> None:
     assert abs(np.mean(np.square(scores)) - 1) < 0.25
 
 
-@pytest.mark.parametrize("model", ["gaussian_process", "graph_flow", "pattern_conductivity"])
+@pytest.mark.parametrize("model", ["gaussian_process", "graph_flow", pytest.param("pattern_conductivity", marks=pytest.mark.slow)])
 def test_it_comes_back_from_a_file(model: str, tmp_path) -> None:
     made = {
         "gaussian_process": lambda: closure(12, "matern_3_2"),
