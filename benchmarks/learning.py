@@ -1,4 +1,4 @@
-"""Burgers' equation by an informed network, a classical solver, DeepXDE and jinns: error at equal time; viscosity from sparse values."""
+"""Informed networks beside classical solvers of equal error: Burgers (DeepXDE and jinns too), Allen-Cahn, heat, Poisson, a stiff drug."""
 
 import tempfile
 from dataclasses import dataclass
@@ -47,6 +47,17 @@ class Config:
     samples: int = 200
     """Values from which the viscosity is found; 0 leaves that out."""
 
+    problems: tuple[Literal["allen_cahn", "inverse_heat", "masked_poisson", "drug_target"], ...] = (
+        "allen_cahn",
+        "inverse_heat",
+        "masked_poisson",
+        "drug_target",
+    )
+    """Of `learning/informed_problems`, by Levenberg-Marquardt for as many iterations as that has; none leaves them out."""
+
+    effort: float = 1.0
+    """Multiplies the iterations of these problems."""
+
     peers: bool = True
     """Run DeepXDE and jinns too, where their environment is."""
 
@@ -59,6 +70,7 @@ RANGES = {
     "first_iterations": (5, 100_000),
     "points": (10, 100_000),
     "samples": (0, 100_000),
+    "effort": (0.01, 100.0),
 }
 PEERS = {"deepxde": "deepxde_burgers", "jinns": "jinns_burgers"}
 MANY = 10_000  # rounds: time ends them
@@ -141,7 +153,32 @@ def measure(config: Config) -> dict[str, Any]:
     numbers: dict[str, Any] = {}
     for key, values in found.items():
         numbers |= spread(key, values) if "error" in key else {key: float(np.median(values))}
-    return numbers | _classical(numbers["error_relative"], numbers["training_seconds"])
+    numbers |= _classical(numbers["error_relative"], numbers["training_seconds"])
+    for problem in config.problems:
+        numbers |= {f"{problem}_{key}": value for key, value in _problem(problem, config).items()}
+    return numbers
+
+
+def _problem(name: str, config: Config) -> dict[str, Any]:
+    """One problem over the seeds: the network's rows, then those of the classical solver that reaches its error."""
+    import numpy as np
+
+    from experiments.learning._informed_case import classical_beside, named, solved
+
+    module, found, seeds = named(name), [], range(config.seed, config.seed + config.seeds)
+    for seed in seeds:
+        found.append(solved(module.case(seed, scale=config.effort), seed))
+    numbers: dict[str, Any] = spread("error_relative", [one.error for one in found])
+    for key, values in (
+        ("training_seconds", [one.rounds[-1, 1] for one in found]),
+        ("training_processor_seconds", [one.rounds[-1, 2] for one in found]),
+        ("iterations", [one.rounds[-1, 0] for one in found]),
+        ("compile_seconds", [one.compile_seconds for one in found]),
+        ("inference_seconds", [one.inference_seconds for one in found]),
+        *((key, [one.more[key] for one in found]) for key in found[0].more),
+    ):
+        numbers[key] = float(np.median(values))
+    return numbers | classical_beside(module.levels(seeds), numbers["error_relative"], numbers["training_seconds"])
 
 
 def _classical(error: float, seconds: float) -> dict[str, float]:

@@ -288,6 +288,9 @@ from physics.stimulation_limits import charge_density as charge_density
 from physics.stimulation_limits import largest_current as largest_current
 from physics.stimulation_limits import shannon_k as shannon_k
 from physics.synapse import Synapses as Synapses
+from physics.target_mediated import PELETIER2012 as PELETIER2012
+from physics.target_mediated import TargetMediatedDisposition as TargetMediatedDisposition
+from physics.target_mediated import TargetMediatedRate as TargetMediatedRate
 from physics.ten_tusscher_parameters import TEN_TUSSCHER_2006_ENDO as TEN_TUSSCHER_2006_ENDO
 from physics.ten_tusscher_parameters import TEN_TUSSCHER_2006_EPI as TEN_TUSSCHER_2006_EPI
 from physics.ten_tusscher_parameters import TEN_TUSSCHER_2006_MID as TEN_TUSSCHER_2006_MID

@@ -137,9 +137,24 @@ def test_field_reconstruction_runs(tmp_path):
 @pytest.mark.slow
 def test_the_benchmark_runs(monkeypatch, tmp_path):
     monkeypatch.setenv("TWINSIM_PEERS", str(tmp_path))
-    numbers = learning.run(replace(BENCH, seconds=0.5, seeds=1, width=6, first_points=60, first_iterations=10, points=60, samples=10))
+    numbers = learning.run(
+        replace(
+            BENCH,
+            seconds=0.5,
+            seeds=1,
+            width=6,
+            first_points=60,
+            first_iterations=10,
+            points=60,
+            samples=10,
+            problems=("drug_target",),
+            effort=0.1,
+        )
+    )
     assert 0 < numbers["error_relative"] < 2 and numbers["iterations"] >= 5 and np.isfinite(numbers["viscosity_error_percent"])
     assert numbers["classical_1024_error_relative"] < 1e-3 and numbers["classical_equal_error_seconds"] > 0
+    assert 0 < numbers["drug_target_error_relative"] < 2 and numbers["drug_target_speed_ratio_to_classical"] > 0
+    assert numbers["drug_target_classical_equal_error_solver"].startswith("integrate_stiff")
     assert not [key for key in numbers if "deepxde" in key or "jinns" in key]
 
 

@@ -1,12 +1,15 @@
-"""The optimisers of informed networks lower for every backend."""
+"""The optimisers of informed networks, fields of rows on masks and residuals of stiff systems lower for every backend."""
 
 from functools import partial
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
-from twinsim.informed import Rows, levenberg_marquardt, quasi_newton, split, sum_of_squares
+from physics import TargetMediatedDisposition
+from solvers import Diffusion, VoxelGrid
+from twinsim.informed import FieldRows, Rows, implicit_residual, levenberg_marquardt, quasi_newton, rate_of, split, sum_of_squares
 
 
 def decay(model, point):
@@ -20,6 +23,13 @@ OPTIMISERS = {
     "bfgs": lambda at: quasi_newton(partial(lambda rows, theta: sum_of_squares(rows, RESTORE(theta)), ROWS), at, 3, None, "bfgs").vector,
     "broyden": lambda at: quasi_newton(partial(lambda rows, theta: sum_of_squares(rows, RESTORE(theta)), ROWS), at, 3).vector,
 }
+
+GRID = VoxelGrid(np.ones((2, 2, 1), bool), (1.0, 1.0, 1.0))
+DRUG = rate_of(TargetMediatedDisposition.peletier2012())
+OPTIMISERS["a field of rows"] = lambda at: FieldRows(
+    lambda model, p: model[0] * jnp.exp(model[1] * p[0]), Diffusion(GRID, 1.0), GRID
+).linearised(at, RESTORE)[1]
+OPTIMISERS["a stiff residual"] = lambda at: implicit_residual(DRUG, jnp.append(at, 0.0), jnp.zeros(3), jnp.zeros(()), jnp.ones(()))
 
 
 @pytest.mark.parametrize("platform", ["cpu", "cuda", "tpu"])

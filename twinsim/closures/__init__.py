@@ -7,6 +7,9 @@ from twinsim.closures.cosine_operator import CosineConvolution as CosineConvolut
 from twinsim.closures.cosine_operator import CosineOperator as CosineOperator
 from twinsim.closures.deep_operator import DeepOperator as DeepOperator
 from twinsim.closures.ensemble import EnsembleClosure as EnsembleClosure
+from twinsim.closures.gaussian_process import GaussianProcess as GaussianProcess
+from twinsim.closures.gaussian_process import Hyperparameters as Hyperparameters
+from twinsim.closures.gaussian_process_closure import GaussianProcessClosure as GaussianProcessClosure
 from twinsim.closures.graph_flow import GraphFlow as GraphFlow
 from twinsim.closures.graph_network import GraphNetwork as GraphNetwork
 from twinsim.closures.ionic import ionic_closure as ionic_closure

@@ -10,16 +10,21 @@ import numpy as np
 
 from physics import Variable
 from twinsim._version import __version__
-from twinsim.closures.learned import LearnedClosure
+from twinsim.closures.gaussian_process_closure import GaussianProcessClosure
+from twinsim.closures.graph_flow import GraphFlow
+from twinsim.closures.learned import KeptModel
 from twinsim.closures.operator_closure import OperatorClosure
+from twinsim.closures.pattern_conductivity import PatternConductivity
 from twinsim.closures.perceptron import PerceptronClosure
 from twinsim.errors import InputError, near_misses
 
 FORMAT = 1
-KINDS: dict[str, type[Any]] = {closure.kind: closure for closure in (PerceptronClosure, OperatorClosure)}
+KINDS: dict[str, type[KeptModel]] = {
+    model.kind: model for model in (PerceptronClosure, OperatorClosure, GaussianProcessClosure, GraphFlow, PatternConductivity)
+}
 
 
-def save_closure(folder: str | Path, closure: LearnedClosure, provenance: dict[str, Any]) -> Path:
+def save_closure(folder: str | Path, closure: KeptModel, provenance: dict[str, Any]) -> Path:
     """Writes a closure so that :func:`load_closure` gives it back in another process.
 
     Args:
@@ -57,7 +62,7 @@ def save_closure(folder: str | Path, closure: LearnedClosure, provenance: dict[s
     return folder
 
 
-def load_closure(folder: str | Path) -> LearnedClosure:
+def load_closure(folder: str | Path) -> Any:
     """The closure that :func:`save_closure` wrote, with its scales, units and training range.
 
     Raises:
@@ -105,7 +110,7 @@ def read_about(folder: str | Path) -> dict[str, Any]:
     return about
 
 
-def _arrays(closure: LearnedClosure) -> dict[str, np.ndarray]:
+def _arrays(closure: KeptModel) -> dict[str, np.ndarray]:
     """The leaves by number, so that names inside of classes may change."""
     return {f"{number:03d}": np.asarray(leaf) for number, leaf in enumerate(jax.tree.leaves(eqx.filter(closure, eqx.is_array)))}
 

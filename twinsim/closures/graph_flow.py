@@ -1,6 +1,6 @@
 """Blood in a tree of arteries: exact linear waves, and a graph network for what is not linear."""
 
-from typing import NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -21,7 +21,9 @@ from physics.artery_harmonics import (
     to_times,
 )
 from physics.artery_tree import ArteryTree
+from physics.closure import Variable
 from twinsim.closures.graph_network import Graph, GraphNetwork, Layers
+from twinsim.closures.learned import KeptModel
 from twinsim.errors import InputError
 
 NODE_FEATURES, EDGE_FEATURES = 10, 4
@@ -56,7 +58,7 @@ def linear_state(tree: ArteryTree, harmonics: int) -> LinearState:
     return LinearState(inlet, lines, *solve_lines(tree, lines, inlet))
 
 
-class GraphFlow(eqx.Module):
+class GraphFlow(KeptModel):
     r"""Periodic pressure and flow of a tree: the linear network is solved, a graph network says which sources the vessels have, and the
     network is solved again with them.
 
@@ -85,6 +87,9 @@ class GraphFlow(eqx.Module):
     harmonics: int = eqx.field(static=True, default=20)
     times: int = eqx.field(static=True, default=48)
     power: int = eqx.field(static=True, default=2)
+    inputs: tuple[Variable, ...] = eqx.field(static=True, default=())  # a tree of arteries is no local variable
+    outputs: tuple[Variable, ...] = eqx.field(static=True, default=(Variable("pressure", "Pa"), Variable("flow", "m^3/s")))
+    kind: ClassVar[str] = "graph_flow"
 
     @classmethod
     def create(
@@ -110,7 +115,24 @@ class GraphFlow(eqx.Module):
         rngs, dtype = nnx.Rngs(seed), jnp.zeros(()).dtype
         graph = GraphNetwork(NODE_FEATURES, EDGE_FEATURES, point_width, width, rounds, rngs=rngs)
         point = Layers((4 * len(SEEN), point_width, point_width, ANSWERS), dtype, 0.1, rngs=rngs)
-        return cls(graph, point, harmonics, times, power)
+        return cls(graph=graph, point=point, harmonics=harmonics, times=times, power=power)
+
+    def architecture(self) -> dict[str, Any]:
+        """See :class:`twinsim.closures.learned.KeptModel`."""
+        return {
+            "width": self.graph.encoder.biases[0][...].shape[0],
+            "rounds": len(self.graph.sent),
+            "point_width": self.point.biases[0][...].shape[0],
+            "harmonics": self.harmonics,
+            "times": self.times,
+            "power": self.power,
+        }
+
+    @classmethod
+    def skeleton(cls, architecture: dict[str, Any], inputs: tuple[Variable, ...], outputs: tuple[Variable, ...]) -> "GraphFlow":
+        """A model of the same structure with arrays that are to be replaced."""
+        del inputs, outputs
+        return cls.create(0, **architecture)
 
     def waves(self, tree: ArteryTree, start: LinearState) -> tuple[Harmonics, Harmonics]:
         """Harmonics of total pressure (Pa) and flow (m³/s) from the linear solution."""

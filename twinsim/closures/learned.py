@@ -8,24 +8,39 @@ from flax import nnx
 from jax import tree_util
 from jaxtyping import Array, Float, Int, PyTree
 
-from physics import Closure
-from twinsim.closures.scaling import TrainingRange
+from physics import Closure, Variable
+from twinsim.closures.scaling import SeenInputs
 
 
-class LearnedClosure(Closure):
-    """A closure with parameters found from data: it knows where it was trained, and how it is built again from a file.
+class KeptModel(eqx.Module):
+    """What :func:`twinsim.closures.save_closure` can write: a learned model that is built again from its sizes, then given its arrays.
 
     Attributes:
-        trained_on: The inputs that it has seen; None until it is trained.
+        inputs: What goes in; none where it is no local variable, e.g. a tree of arteries.
+        outputs: What comes out.
         kind: The name of the class in files.
     """
 
-    trained_on: eqx.AbstractVar[TrainingRange | None]
+    inputs: eqx.AbstractVar[tuple[Variable, ...]]
+    outputs: eqx.AbstractVar[tuple[Variable, ...]]
     kind: ClassVar[str]
 
     @abstractmethod
     def architecture(self) -> dict[str, Any]:
         """What :meth:`skeleton` needs, as JSON holds it: sizes and choices, no arrays, no variables."""
+
+    @classmethod
+    @abstractmethod
+    def skeleton(cls, architecture: dict[str, Any], inputs: tuple[Variable, ...], outputs: tuple[Variable, ...]) -> "KeptModel":
+        """A model of the same structure with arrays that are to be replaced."""
+
+
+class LearnedClosure(Closure, KeptModel):
+    """A closure with parameters found from data: it knows where it was trained, and how it is built again from a file."""
+
+    @abstractmethod
+    def seen_inputs(self) -> SeenInputs | None:
+        """What it knows of the inputs that it was made from; None until it is trained."""
 
     def examine(self, values: Float[Array, "inputs *places"], margin: float = 1.1) -> Int[Array, "*places"]:
         """``Status.EXTRAPOLATED`` for places outside of the inputs seen in training, by more than ``margin`` of their extent.
@@ -35,9 +50,10 @@ class LearnedClosure(Closure):
         Raises:
             ValueError: The closure was never told its range.
         """
-        if self.trained_on is None:
+        seen = self.seen_inputs()
+        if seen is None:
             raise ValueError("got a closure without a training range; expected one that knows what it was trained on; do: give trained_on")
-        return self.trained_on.examine(values, margin)
+        return seen.examine(values, margin)
 
 
 def network_parameters(model: PyTree) -> PyTree:

@@ -122,6 +122,10 @@ class OperatorClosure(LearnedClosure):
         answer = self.output_scale.undo(raw)
         return answer + values[: len(self.outputs)] if self.residual else answer
 
+    def seen_inputs(self) -> TrainingRange | None:
+        """See :class:`LearnedClosure`."""
+        return self.trained_on
+
     def architecture(self) -> dict[str, Any]:
         """See :class:`LearnedClosure`."""
         return {

@@ -1,7 +1,7 @@
 """From the pattern of a tissue to what it conducts as a whole, by a small convolutional network between bounds."""
 
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
@@ -9,7 +9,9 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
+from physics.closure import Variable
 from physics.mixing_laws import layer_bounds
+from twinsim.closures.learned import KeptModel
 
 CHANNELS = 4  # of a pattern: see channels_of
 FLOOR = 1e-3  # of the largest conductivity: below it a face counts as closed for the logarithm
@@ -97,7 +99,7 @@ def _patches(field: Float[Array, "x y channels"]) -> Float[Array, "a b patch"]:
     return jnp.concatenate([blocks[:-1, :-1], blocks[1:, :-1], blocks[:-1, 1:], blocks[1:, 1:]], axis=-1)
 
 
-class PatternConductivity(eqx.Module):
+class PatternConductivity(KeptModel):
     r"""$D = \mathrm{diag}\,l + \mathrm{diag}(u-l)^{1/2}\,S\,\mathrm{diag}(u-l)^{1/2}$ with $0\le S\le1$ from a network.
 
     $l, u$ are the bounds of :func:`physics.mixing_laws.layer_bounds`, between which the tensor of every pattern lies, so $D$ is symmetric
@@ -110,11 +112,27 @@ class PatternConductivity(eqx.Module):
     """
 
     network: PatternNetwork
+    # Any unit will do: the tensor has that of the pattern.
+    inputs: tuple[Variable, ...] = eqx.field(
+        static=True, default=(Variable("conductivity_along_x", "1"), Variable("conductivity_along_y", "1"))
+    )
+    outputs: tuple[Variable, ...] = eqx.field(static=True, default=(Variable("effective_conductivity", "1"),))
+    kind: ClassVar[str] = "pattern_conductivity"
 
     @classmethod
     def create(cls, seed: int, widths: tuple[int, ...] = (12, 16, 24), hidden: int = 64) -> "PatternConductivity":
         """An untrained one."""
-        return cls(PatternNetwork(widths, hidden, rngs=nnx.Rngs(seed)))
+        return cls(network=PatternNetwork(widths, hidden, rngs=nnx.Rngs(seed)))
+
+    def architecture(self) -> dict[str, Any]:
+        """See :class:`twinsim.closures.learned.KeptModel`."""
+        return {"widths": [shift[...].shape[0] for shift in self.network.shifts], "hidden": self.network.second[...].shape[0]}
+
+    @classmethod
+    def skeleton(cls, architecture: dict[str, Any], inputs: tuple[Variable, ...], outputs: tuple[Variable, ...]) -> "PatternConductivity":
+        """A model of the same structure with arrays that are to be replaced."""
+        del inputs, outputs
+        return cls.create(0, tuple(architecture["widths"]), architecture["hidden"])
 
     def __call__(self, conductivities: Float[Array, "2 x y"]) -> Float[Array, "2 2"]:
         """The tensor, in the unit of the conductivities (of :func:`solvers.homogenise`); ``jax.vmap`` for many."""

@@ -142,6 +142,10 @@ class PerceptronClosure(LearnedClosure):
         must = jnp.asarray(self.positive).reshape((-1,) + (1,) * (raw.ndim - 1))
         return jnp.where(must, scale * jax.nn.softplus(raw), free)
 
+    def seen_inputs(self) -> TrainingRange | None:
+        """See :class:`LearnedClosure`."""
+        return self.trained_on
+
     def architecture(self) -> dict[str, Any]:
         return {
             "hidden": list(self.hidden),

@@ -1,5 +1,7 @@
 """From the units of an equation to numbers of order one, and where a closure has been."""
 
+from abc import abstractmethod
+
 import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
@@ -38,7 +40,19 @@ class Standardisation(eqx.Module):
         return values * _column(self.scale, values) + _column(self.mean, values)
 
 
-class TrainingRange(eqx.Module):
+class SeenInputs(eqx.Module):
+    """What a closure knows of the inputs that it was made from."""
+
+    @abstractmethod
+    def distance(self, values: Float[Array, "components *places"]) -> Float[Array, "*places"]:
+        """One at the edge of what was seen, above one outside."""
+
+    def examine(self, values: Float[Array, "components *places"], margin: float = 1.1) -> Int[Array, "*places"]:
+        """``Status.EXTRAPOLATED`` where the distance is above ``margin`` or not a number, else ``Status.SUCCESS``."""
+        return jnp.where(self.distance(values) <= margin, int(Status.SUCCESS), int(Status.EXTRAPOLATED))
+
+
+class TrainingRange(SeenInputs):
     """The inputs that a closure was trained on, as the smallest box and a multiple of their ellipsoid.
 
     The distance of x is the larger of max_i |x_i - c_i| / h_i, with centre c and half widths h of the box, and |L^-1 (x - m)| / R, with
@@ -77,10 +91,6 @@ class TrainingRange(eqx.Module):
         box = jnp.max(jnp.abs(values - _column(self.centre, values)) / _column(self.half_width, values), axis=0)
         length = jnp.linalg.norm(jnp.tensordot(self.whitening.astype(values.dtype), values - _column(self.mean, values), axes=1), axis=0)
         return jnp.maximum(box, length)
-
-    def examine(self, values: Float[Array, "components *places"], margin: float = 1.1) -> Int[Array, "*places"]:
-        """``Status.EXTRAPOLATED`` where the distance is above ``margin`` or not a number, else ``Status.SUCCESS``."""
-        return jnp.where(self.distance(values) <= margin, int(Status.SUCCESS), int(Status.EXTRAPOLATED))
 
 
 def scales(

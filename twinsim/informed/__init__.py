@@ -1,33 +1,41 @@
 """Physics-informed networks: equations made to hold by least squares, for inverse problems and fields from sparse data."""
 
+from twinsim.informed.equation_rows import FieldRows, implicit_residual, rate_of
 from twinsim.informed.fit import Fit, InformedProblem, Stage, fit
-from twinsim.informed.jet import Jet, coordinate, exponential, reciprocal, sine, tangent_hyperbolic
+from twinsim.informed.jet import Jet, coordinate, cosine, exponential, logarithm, reciprocal, sine, stacked, tangent_hyperbolic
 from twinsim.informed.levenberg_marquardt import Descent, levenberg_marquardt
 from twinsim.informed.network import SmoothPerceptron
 from twinsim.informed.quasi_newton import quasi_newton
-from twinsim.informed.rows import Rows, normal_equations, split, sum_of_squares
+from twinsim.informed.rows import RowBlock, Rows, normal_equations, split, sum_of_squares
 from twinsim.informed.sampling import Sampling, causal_weights, renewed
 
 __all__ = [
     "Descent",
+    "FieldRows",
     "Fit",
     "InformedProblem",
     "Jet",
+    "RowBlock",
     "Rows",
     "Sampling",
     "SmoothPerceptron",
     "Stage",
     "causal_weights",
     "coordinate",
+    "cosine",
     "exponential",
     "fit",
+    "implicit_residual",
     "levenberg_marquardt",
+    "logarithm",
     "normal_equations",
     "quasi_newton",
+    "rate_of",
     "reciprocal",
     "renewed",
     "sine",
     "split",
+    "stacked",
     "sum_of_squares",
     "tangent_hyperbolic",
 ]

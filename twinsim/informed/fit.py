@@ -16,10 +16,16 @@ from solvers import Status
 from twinsim.errors import InputError, near_misses
 from twinsim.informed.levenberg_marquardt import Descent, levenberg_marquardt
 from twinsim.informed.quasi_newton import quasi_newton
-from twinsim.informed.rows import Function, Rows, split, sum_of_squares
+from twinsim.informed.rows import Function, RowBlock, Rows, split, sum_of_squares
 from twinsim.informed.sampling import Sampling, causal_weights, renewed
 
 METHODS = ("levenberg-marquardt", "bfgs", "broyden")
+
+
+def _nowhere(key: PRNGKeyArray, count: int) -> Float[Array, "points axes"]:
+    """Points that nothing is asked for at."""
+    del key
+    return jnp.zeros((count, 1))
 
 
 class InformedProblem(eqx.Module):
@@ -27,16 +33,17 @@ class InformedProblem(eqx.Module):
 
     Args:
         residual: Of the equation, by model and point; a number, or a few. Conditions that can hold by construction belong into the
-            model (see :class:`twinsim.informed.jet.Jet`); only what is left is asked for here.
+            model (see :class:`twinsim.informed.jet.Jet`); only what is left is asked for here. None where all rows are in ``known``,
+            as those of :class:`twinsim.informed.equation_rows.FieldRows` on all voxels of a mask; points and sampling then mean nothing.
         draw: Points of the domain by key and count, uniformly.
         known: Rows beside the equation: data, walls, priors.
         weight: Of the mean square of the residual, against ``known``: one over its standard deviation.
         span: Beginning and end of the time, the last coordinate of a point; for causal weights.
     """
 
-    residual: Function = eqx.field(static=True)
-    draw: Callable[[PRNGKeyArray, int], Float[Array, "points axes"]] = eqx.field(static=True)
-    known: tuple[Rows, ...] = ()
+    residual: Function | None = eqx.field(static=True, default=None)
+    draw: Callable[[PRNGKeyArray, int], Float[Array, "points axes"]] = eqx.field(static=True, default=_nowhere)
+    known: tuple[RowBlock, ...] = ()
     weight: float = eqx.field(static=True, default=1.0)
     span: tuple[float, float] = eqx.field(static=True, default=(0.0, 1.0))
 
@@ -66,7 +73,7 @@ class Fit(NamedTuple):
     model: Any
     losses: np.ndarray
     rounds: np.ndarray
-    rows: tuple[Rows, ...]
+    rows: tuple[RowBlock, ...]
     memory: PyTree[Array]
     compile_seconds: float
     status: Status
@@ -104,7 +111,7 @@ def fit(
         method: Levenberg-Marquardt unless told otherwise; the quasi-Newton methods take about a tenth of its time per iteration, and far
             more iterations.
         sampling: How points are renewed.
-        seconds: No round begins after so many (compiling not counted).
+        seconds: No round begins after so many seconds (compiling not counted).
         watch: A number to note after each round, e.g. the error against a reference; its time is not counted.
         progress: ``progress(rounds done, rounds, loss)``.
 
@@ -114,6 +121,8 @@ def fit(
     """
     if method not in METHODS:
         raise InputError(f"method {method!r}", ", ".join(METHODS), near_misses(method, METHODS))
+    if problem.residual is None and not problem.known:
+        raise InputError("a problem without rows", "a residual, or rows that are known", "say what has to hold")
     if not stages or min(min(one.points, one.rounds, one.iterations) for one in stages) < 1:
         raise InputError(f"stages {stages}", "at least one, each with points, rounds and iterations", "give positive numbers")
     start, restore = split(model)
@@ -162,16 +171,20 @@ def _fresh(method: str, start: Array) -> Array:
     return jnp.asarray(0.1) if method == "levenberg-marquardt" else jnp.eye(start.size) * 1e-2
 
 
-def _equation(problem: InformedProblem, model: PyTree, points: Array, sampling: Sampling) -> Rows:
+def _equation(problem: InformedProblem, model: PyTree, points: Array, sampling: Sampling) -> tuple[Rows, ...]:
+    if problem.residual is None:
+        return ()
     weights = jnp.full(points.shape[0], problem.weight / points.shape[0] ** 0.5)
     if sampling.slabs:
         squares = _squares(problem, model, points)
         causal = causal_weights(points[:, -1], squares, problem.span, sampling.slabs, sampling.causality)
         weights = weights * jnp.sqrt(causal)
-    return Rows(problem.residual, points, weights)
+    return (Rows(problem.residual, points, weights),)
 
 
 def _squares(problem: InformedProblem, model: PyTree, points: Array) -> Array:
+    if problem.residual is None:
+        return jnp.zeros(points.shape[0])
     found = jax.vmap(problem.residual, in_axes=(None, 0))(model, points)
     return jnp.sum(found.reshape(points.shape[0], -1) ** 2, axis=1)
 
@@ -186,8 +199,8 @@ def _round(
     vector: Array,
     points: Array,
     memory: Array,
-) -> tuple[Descent, tuple[Rows, ...]]:
-    rows = (*problem.known, _equation(problem, restore(vector), points, sampling))
+) -> tuple[Descent, tuple[RowBlock, ...]]:
+    rows = (*problem.known, *_equation(problem, restore(vector), points, sampling))
     if method == "levenberg-marquardt":
         return levenberg_marquardt(rows, vector, restore, iterations, memory), rows
     update = "bfgs" if method == "bfgs" else "broyden"
@@ -204,6 +217,8 @@ def _renew(
     points: Array,
     key: PRNGKeyArray,
 ) -> Array:
+    if problem.residual is None:
+        return problem.draw(key, count)
     draw, choose = jax.random.split(key)
     pool = problem.draw(draw, sampling.pool * count)
     sizes = jnp.sqrt(_squares(problem, restore(vector), pool))

@@ -78,6 +78,18 @@ def coordinate(point: Float[Array, " axes"], axis: int, bent: tuple[int, ...]) -
     return Jet(point[axis], jnp.eye(count, dtype=point.dtype)[axis], jnp.zeros(len(bent), point.dtype), bent)
 
 
+def stacked(jets: "list[Jet] | tuple[Jet, ...]") -> Jet:
+    """Several jets of one point as one, along a new last axis: the inputs of a network."""
+    value, first, second = (jnp.stack([getattr(jet, name) for jet in jets], axis=-1) for name in ("value", "first", "second"))
+    return Jet(value, first, second, jets[0].bent)
+
+
+def cosine(jet: Jet) -> Jet:
+    r"""$\cos u$."""
+    c = jnp.cos(jet.value)
+    return jet.chain(c, -jnp.sin(jet.value), -c)
+
+
 def sine(jet: Jet) -> Jet:
     r"""$\sin u$."""
     s = jnp.sin(jet.value)
@@ -88,6 +100,12 @@ def exponential(jet: Jet) -> Jet:
     r"""$e^u$."""
     e = jnp.exp(jet.value)
     return jet.chain(e, e, e)
+
+
+def logarithm(jet: Jet) -> Jet:
+    r"""$\log u$; NaN or infinite where $u$ is not above zero."""
+    r = 1 / jet.value
+    return jet.chain(jnp.log(jet.value), r, -r * r)
 
 
 def reciprocal(jet: Jet) -> Jet:

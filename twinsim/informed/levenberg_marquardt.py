@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
-from twinsim.informed.rows import Parameters, Rows, normal_equations, sum_of_squares
+from twinsim.informed.rows import Parameters, RowBlock, normal_equations, sum_of_squares
 
 LEAST, MOST = 1e-14, 1e10
 
@@ -33,7 +33,7 @@ class Descent(NamedTuple):
 
 
 def levenberg_marquardt(
-    rows: tuple[Rows, ...],
+    rows: tuple[RowBlock, ...],
     start: Parameters,
     restore: Callable[[Parameters], PyTree],
     iterations: int,

@@ -74,12 +74,17 @@ class SmoothPerceptron(eqx.Module):
         return self.weights[-1] @ state + self.biases[-1]
 
     def jet(self, point: Float[Array, " inputs"], bent: tuple[int, ...]) -> Jet:
-        """Values with slopes along all inputs, and bends along those of ``bent``."""
-        state, scale = self._scaled(point)
-        axes, bends = len(self.low), jnp.array(bent, int)
-        weight = self.weights[0]
+        """Values with slopes along all inputs, and bends along those of ``bent``; the axes are the inputs."""
+        axes = len(self.low)
+        return self.of(Jet(point, jnp.eye(axes, dtype=point.dtype), jnp.zeros((len(bent), axes), point.dtype), bent))
+
+    def of(self, inputs: Jet) -> Jet:
+        r"""Values of inputs that are functions of a point, e.g. $\cos\pi x$ where a field is periodic; one jet of shape (inputs,)."""
+        state, scale = self._scaled(inputs.value)
+        axes, bends = inputs.first.shape[0], jnp.array(inputs.bent, int)
         # Rows: the value, slopes, bends: one matrix product per layer for all of them.
-        rows = jnp.concatenate([(weight @ state + self.biases[0])[None], (weight * scale[None]).T, jnp.zeros((len(bent), len(weight)))])
+        rows = jnp.concatenate([state[None], inputs.first * scale[None], inputs.second * scale[None]]) @ self.weights[0].T
+        rows = rows.at[0].add(self.biases[0])
         for weight, bias in zip(self.weights[1:], self.biases[1:], strict=True):
             a = jnp.tanh(rows[0])
             d = 1 - a * a
@@ -87,4 +92,4 @@ class SmoothPerceptron(eqx.Module):
             second = d[None] * rows[1 + axes :] - (2 * a * d)[None] * first[bends] ** 2
             rows = jnp.concatenate([a[None], d[None] * first, second]) @ weight.T
             rows = rows.at[0].add(bias)
-        return Jet(rows[0], rows[1 : 1 + axes], rows[1 + axes :], bent)
+        return Jet(rows[0], rows[1 : 1 + axes], rows[1 + axes :], inputs.bent)

@@ -1,5 +1,6 @@
 """Rows of a least-squares problem: residuals at points, and their normal equations in one pass."""
 
+from abc import abstractmethod
 from collections.abc import Callable
 from itertools import pairwise
 
@@ -15,7 +16,21 @@ Parameters = Float[Array, " parameters"]
 Function = Callable[[PyTree, PyTree], Float[Array, "..."]]
 
 
-class Rows(eqx.Module):
+class RowBlock(eqx.Module):
+    """Residuals of one kind, and how their Jacobian is made."""
+
+    @abstractmethod
+    def residuals(self, model: PyTree) -> Float[Array, " rows"]:
+        """All of them, weighted."""
+
+    @abstractmethod
+    def linearised(
+        self, vector: Parameters, restore: Callable[[Parameters], PyTree]
+    ) -> tuple[Float[Array, " rows"], Float[Array, "rows parameters"]]:
+        """All of them and their Jacobian, weighted; ``restore`` gives the model of a vector of parameters."""
+
+
+class Rows(RowBlock):
     r"""$w_i\,r(\theta, x_i)$ at points $x_i$: the equation in the interior, a flux at walls, a datum, a prior.
 
     Args:
@@ -34,6 +49,29 @@ class Rows(eqx.Module):
         found = found.reshape(self.weights.shape[0], -1)
         return (self.weights[:, None] * found).reshape(-1)
 
+    def linearised(
+        self, vector: Parameters, restore: Callable[[Parameters], PyTree]
+    ) -> tuple[Float[Array, " rows"], Float[Array, "rows parameters"]]:
+        """The Jacobian is made row by row in reverse mode, since there are hundreds of parameters and a handful of residuals at a point:
+        the work is a few evaluations, where forward mode takes one per parameter."""
+
+        found, jacobian = each_linearised(self.function, self.points, vector, restore)
+        jacobian = (self.weights[:, None, None] * jacobian).reshape(-1, vector.size)
+        return (self.weights[:, None] * found).reshape(-1), jacobian
+
+
+def each_linearised(
+    function: Function, points: PyTree[Array], vector: Parameters, restore: Callable[[Parameters], PyTree]
+) -> tuple[Float[Array, "points values"], Float[Array, "points values parameters"]]:
+    """A function of model and point, at many points, with its Jacobian in the parameters by reverse mode."""
+
+    def at_point(theta: Parameters, point: PyTree) -> tuple[Array, Array]:
+        found = function(restore(theta), point).reshape(-1)
+        return found, found
+
+    jacobian, found = jax.vmap(jax.jacrev(at_point, has_aux=True), in_axes=(None, 0))(vector, points)
+    return found, jacobian
+
 
 def split(model: PyTree) -> tuple[Parameters, Callable[[Parameters], PyTree]]:
     """The numbers of a model as one vector, and the way back."""
@@ -42,29 +80,18 @@ def split(model: PyTree) -> tuple[Parameters, Callable[[Parameters], PyTree]]:
     return flat, lambda vector: eqx.combine(restore(vector), rest)
 
 
-def sum_of_squares(rows: tuple[Rows, ...], model: PyTree) -> Float[Array, ""]:
+def sum_of_squares(rows: tuple[RowBlock, ...], model: PyTree) -> Float[Array, ""]:
     r"""$\tfrac12\sum r^2$ over all rows."""
     return 0.5 * sum((jnp.sum(one.residuals(model) ** 2) for one in rows), start=jnp.zeros(()))
 
 
 def normal_equations(
-    rows: tuple[Rows, ...], vector: Parameters, restore: Callable[[Parameters], PyTree]
+    rows: tuple[RowBlock, ...], vector: Parameters, restore: Callable[[Parameters], PyTree]
 ) -> tuple[Float[Array, ""], Parameters, Float[Array, "parameters parameters"]]:
-    r"""$\tfrac12|r|^2$, $J^Tr$ and $J^TJ$.
-
-    The Jacobian is made row by row in reverse mode, since there are hundreds of parameters and a handful of residuals at a point: the
-    work is a few evaluations, where forward mode takes one per parameter. Memory: rows times parameters numbers.
-    """
+    r"""$\tfrac12|r|^2$, $J^Tr$ and $J^TJ$. Memory: rows times parameters numbers."""
     value, gradient, curvature = jnp.zeros((), vector.dtype), jnp.zeros_like(vector), jnp.zeros((vector.size, vector.size), vector.dtype)
     for one in rows:
-
-        def at_point(theta: Parameters, point: PyTree, function: Function = one.function) -> tuple[Array, Array]:
-            found = function(restore(theta), point).reshape(-1)
-            return found, found
-
-        jacobian, found = jax.vmap(jax.jacrev(at_point, has_aux=True), in_axes=(None, 0))(vector, one.points)
-        jacobian = (one.weights[:, None, None] * jacobian).reshape(-1, vector.size)
-        found = (one.weights[:, None] * found).reshape(-1)
+        found, jacobian = one.linearised(vector, restore)
         value, gradient, curvature = value + 0.5 * found @ found, gradient + found @ jacobian, curvature + gram(jacobian)
     return value, gradient, curvature
 
