@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import jax.numpy as jnp
 import numpy as np
 
 from experiments.cardiac._ionic_recording import Recorded, cables, dosed
@@ -52,7 +53,7 @@ class Waves:
             states: Where they start, ``(4, steps * lines)``.
         """
         repeats = states.shape[1] // len(self.lines)
-        shares = np.tile(self.shares, (repeats, 1))
+        shares = jnp.asarray(np.tile(self.shares, (repeats, 1)))
         cells = in_precision(cells.blocked(shares[:, 0], shares[:, 1]), np.float32)
         begin = states.astype(np.float32)
         found = np.array([velocities(cells, begin, spacing, self.diffusivity, self.dt_ms) for spacing in SPACINGS_MM])

@@ -64,7 +64,8 @@ class CourseField(eqx.Module):
         t = coordinate(point, 0, ())
         inner = self.network.of(stacked([logarithm(t * (1 / FAST_H) + 1.0), t]))
         rises = t * reciprocal(t + FAST_H)
-        rises = Jet(*(jnp.stack([part] * 3, axis=-1) for part in (rises.value, rises.first, rises.second)), ())
+        value, first, second = (jnp.stack([part] * 3, axis=-1) for part in (rises.value, rises.first, rises.second))
+        rises = Jet(value, first, second, ())
         change, scale = rises * inner, sizes()
         return Jet(begin() + scale * change.value, scale[None] * change.first, change.second, ())
 

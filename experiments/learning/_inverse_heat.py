@@ -58,7 +58,7 @@ def start(x: Jet | Array, cos: Any = jnp.cos) -> Any:
     return sum((cos(x * (k * np.pi)) * a for k, a in WAVES[1:]), cos(x * (WAVES[0][0] * np.pi)) * WAVES[0][1]) + 1.0
 
 
-def log_diffusivity(theta: Float[Array, " modes"], x: Array, cos: Any = jnp.cos) -> Any:
+def log_diffusivity(theta: Float[Array, " modes"] | np.ndarray, x: Jet | Array | np.ndarray, cos: Any = jnp.cos) -> Any:
     """As number, array or jet, as ``x`` is."""
     total = cos(x * 0.0) * theta[0]
     for k in range(1, theta.shape[0]):

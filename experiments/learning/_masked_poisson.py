@@ -26,9 +26,12 @@ def equation() -> Affine:
     with jax.ensure_compile_time_eval():
         x, y, _ = voxels.centres()
         h = voxels.spacing[0] / 2
-        source = sum(
-            a * np.exp(-((np.asarray(x)[:, None] + h - p) ** 2 + (np.asarray(y)[None] + h - q) ** 2) / (2 * WIDTH_MM**2))
-            for p, q, a in BLOBS
+        source = np.sum(
+            [
+                a * np.exp(-((np.asarray(x)[:, None] + h - p) ** 2 + (np.asarray(y)[None] + h - q) ** 2) / (2 * WIDTH_MM**2))
+                for p, q, a in BLOBS
+            ],
+            axis=0,
         )
         mask = np.asarray(voxels.mask)[..., 0]
         source = np.where(mask, source - source[mask].mean(), 0.0)
