@@ -100,7 +100,7 @@ class PatternConductivity(eqx.Module):
         weight = of_matrix(inverse @ (before - last) @ inverse, _root)
         left = weight @ of_matrix(missing, lambda v: jnp.exp(STEEPEST * jnp.tanh(v / STEEPEST))) @ weight
         share = of_matrix(jnp.eye(2, dtype=left.dtype) + left, lambda v: 1 / v)
-        return low + root @ share @ root
+        return low + jnp.where(jnp.trace(gap) > 0, root @ share @ root, 0)
 
 
 def truncated(conductivities: Float[Array, "2 x y"], iterations: int) -> Truncated:
