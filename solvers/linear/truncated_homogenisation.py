@@ -4,6 +4,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
+from solvers.linear.coarsening import coarsening_plan
 from solvers.linear.homogenisation import Conductivities, checked_spacing, divergences, periodic_lattice
 from solvers.linear.multigrid import multigrid
 
@@ -38,7 +39,8 @@ def truncated_tensors(
     if iterations < 0:
         raise ValueError(f"got {iterations} iterations; expected none below zero; do: ask for 2 to 4")
     operator, source = periodic_lattice(conductivities, per_axis), divergences(conductivities, per_axis)
-    cycle = multigrid(operator, smoothing=3)
+    # The plan is that of traced values always: results depend on it, and must not change with jit.
+    cycle = multigrid(operator, smoothing=3, plan=coarsening_plan(operator.shape), differentiable=True)
     tensor = jnp.diag(jnp.stack([jnp.mean(face) for face in conductivities]))
     tensors, fields, images, residual = [tensor], [], [], source
     info = jnp.finfo(conductivities.dtype)
