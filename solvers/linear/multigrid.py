@@ -157,7 +157,9 @@ def multigrid(
         raise ValueError(f"got {type(operator).__name__}; expected a FaceOperator; do: give a preconditioner of your own")
     if plan is None:
         plan = coarsening_plan(operator.shape, mean_couplings(operator))
-    return _build(operator, jnp.asarray(shift, operator.scale.dtype), smoothing, plan, jnp.dtype(dtype or operator.scale.dtype), differentiable)
+    return _build(
+        operator, jnp.asarray(shift, operator.scale.dtype), smoothing, plan, jnp.dtype(dtype or operator.scale.dtype), differentiable
+    )
 
 
 @eqx.filter_jit

@@ -30,10 +30,11 @@ def truncated_tensors(
     Raises:
         ValueError: Conductivities that are negative or whose axes do not fit; traced values can't be looked at and pass.
 
-    Derivatives hold the multigrid cycle as it is (it passes none on), so that they err by what the iterations have not finished; those of
-    ``homogenise`` are exact. Directions that do not conduct are approached, never zero: :func:`solvers.winding_directions`.
-    Good values: 2 to 4 for voxels of
-    contrast up to 100; near percolation many more. Source: O'Leary (1980), Linear Algebra Appl. 29, 293 (block conjugate gradients).
+    Derivatives go through the iterations and the multigrid hierarchy: they are those of the tensors returned. Where a cell has an odd
+    number of voxels at some halving (6, 7, 12), images of a cell give tensors that differ by what is not finished; else by round-off.
+    Directions that do not conduct are approached, never zero: :func:`solvers.winding_directions`.
+    Good values: 2 to 4 for voxels of contrast up to 100; near percolation many more. Compiling a gradient of three takes several
+    seconds of processor time. Source: O'Leary (1980), Linear Algebra Appl. 29, 293 (block conjugate gradients).
     """
     per_axis = checked_spacing(conductivities, spacing)
     if iterations < 0:

@@ -43,8 +43,9 @@ class PatternConductivity(eqx.Module):
     $l\le D\le U_n$ as matrices whatever the network says, and where the iterations have converged, $U_{n-1}=U_n$, it says nothing: to first
     order $D=U_n-\Delta^{1/2}e^M\Delta^{1/2}$, the network tells how much of the last decrease $\Delta$ is still to come, from the decreases
     so far and the bounds. $M$ is the mean over the eight images of these tensors under turns by 90° and mirrors, each turned back, hence
-    $D$ turns with the pattern to what the iterations leave of symmetry (round-off). $D(c\,\sigma)=c\,D(\sigma)$. Patterns of any size that
-    multigrid takes; what was learned is of windows of the size that was trained on.
+    $D$ turns with the pattern to round-off where every halving of its sizes is even, else to what the iterations leave.
+    $D(c\,\sigma)=c\,D(\sigma)$. Derivatives are exact for what is returned. Any size is accepted; sizes other than those trained on are
+    unproven (the shipped one: 32 x 32 voxels).
 
     Attributes:
         law: From a few normalised entries of those tensors to the three entries of $M$.
