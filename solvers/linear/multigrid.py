@@ -146,7 +146,7 @@ def multigrid(
         dtype: Precision of the cycle; the operator's without it. In float32 it costs half the time and preconditions a solve in
             float64 as well, to full accuracy.
         differentiable: Whether derivatives go through the hierarchy to the operator: for a cycle that is part of the result, such as
-            the few unrolled ones of :func:`solvers.truncated_tensors`. In a solve to a tolerance they cost time and change nothing.
+            those of :func:`solvers.truncated_tensors`. In a solve to a tolerance they cost time and change nothing.
 
     Raises:
         ValueError: An operator without faces, or another degree.

@@ -8,6 +8,8 @@ from solvers.linear.coarsening import coarsening_plan
 from solvers.linear.homogenisation import Conductivities, checked_spacing, divergences, periodic_lattice
 from solvers.linear.multigrid import multigrid
 
+State = tuple[Array, Array, Array, Array]  # fields, images, residual, tensor
+
 
 def truncated_tensors(
     conductivities: Conductivities, iterations: int, spacing: float | tuple[float, ...] = 1.0
@@ -21,7 +23,7 @@ def truncated_tensors(
 
     Args:
         conductivities: As of :func:`solvers.homogenise`.
-        iterations: $n\ge0$, unrolled: a few.
+        iterations: $n\ge0$, a few: memory grows with $n$, and with $n^2$ in reverse mode.
         spacing: Edges of a voxel, one number or one per axis.
 
     Returns:
@@ -43,26 +45,33 @@ def truncated_tensors(
     # The plan is that of traced values always: results depend on it, and must not change with jit.
     cycle = multigrid(operator, smoothing=3, plan=coarsening_plan(operator.shape), differentiable=True)
     tensor = jnp.diag(jnp.stack([jnp.mean(face) for face in conductivities]))
-    tensors, fields, images, residual = [tensor], [], [], source
-    info = jnp.finfo(conductivities.dtype)
-    for _ in range(iterations):
+    if iterations == 0:
+        return tensor[None]
+    axes, info = source.shape[0], jnp.finfo(conductivities.dtype)
+    empty = jnp.zeros((axes * iterations, source.shape[1]), source.dtype)
+
+    def iterate(state: State, number: Array) -> tuple[State, Array]:
+        fields, images, residual, tensor = state
         corrections = cycle.apply(residual)
-        for field, image in zip(corrections, -operator.apply(corrections), strict=True):
+        for axis, (field, image) in enumerate(zip(corrections, -operator.apply(corrections), strict=True)):
             least = info.eps * _product(field, image) + info.tiny**0.5  # what is left of less is round-off
-            for other, other_image in zip(fields, images, strict=True):
-                along = _product(other_image, field)
-                field, image = field - along * other, image - along * other_image
+            for _ in range(2):  # the second time takes what round-off left of the first; fields to come are zero
+                along = _product(images, field)
+                field, image = field - _product(along, fields), image - _product(along, images)
             energy = _product(field, image)
             size = jnp.where(energy > least, lax.rsqrt(jnp.where(energy > least, energy, 1)), 0)
-            fields.append(size * field)
-            images.append(size * image)
+            field, image = size * field, size * image
+            fields = lax.dynamic_update_index_in_dim(fields, field, axes * number + axis, 0)
+            images = lax.dynamic_update_index_in_dim(images, image, axes * number + axis, 0)
             # Of the residual, which is that of the source as fields are orthogonal: without them being so to round-off.
-            share = jnp.matmul(residual, fields[-1], precision=lax.Precision.HIGHEST)
-            residual = residual - share[:, None] * images[-1][None, :]
+            share = _product(residual, field)
+            residual = residual - share[:, None] * image[None, :]
             tensor = tensor - share[:, None] * share[None, :] / conductivities[0].size
-        tensors.append(tensor)
-    return jnp.stack(tensors)
+        return (fields, images, residual, tensor), tensor
+
+    _, tensors = lax.scan(iterate, (empty, empty, source, tensor), jnp.arange(iterations))
+    return jnp.concatenate([tensor[None], tensors])
 
 
 def _product(one: Array, other: Array) -> Array:
-    return jnp.vdot(one, other, precision=lax.Precision.HIGHEST)
+    return jnp.matmul(one, other, precision=lax.Precision.HIGHEST)

@@ -72,6 +72,7 @@ def test_more_iterations_leave_less_to_the_network():
     assert errors[2] < 0.02 * errors[1] < 0.01 * errors[0]
 
 
+@pytest.mark.slow
 def test_derivatives_with_respect_to_the_pattern():
     cell, ahead = jnp.asarray(RNG.uniform(0.2, 1, (2, 4, 4))), jnp.asarray(RNG.normal(size=(2, 4, 4)))
     model, weights = PatternConductivity.create(0, 3, (8,)), jnp.asarray([[1.0, 0.3], [0.3, -0.4]])
