@@ -63,6 +63,7 @@ def test_what_has_converged_is_exact_untrained_and_nothing_conducts_nothing():
     assert not np.asarray(SAYS(MODEL, jnp.zeros((2, 8, 8)))).any()
 
 
+@pytest.mark.slow
 def test_more_iterations_leave_less_to_the_network():
     errors = []
     for iterations in (1, 3, 6):
