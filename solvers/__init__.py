@@ -45,6 +45,7 @@ from solvers.linear.tree_solve import apply_tree as apply_tree
 from solvers.linear.tree_solve import edge_differences as edge_differences
 from solvers.linear.tree_solve import solve_tree as solve_tree
 from solvers.linear.tridiagonal_chains import solve_chains as solve_chains
+from solvers.linear.truncated_homogenisation import truncated_tensors as truncated_tensors
 from solvers.linear.winding import winding_directions as winding_directions
 from solvers.loop.adaptive_mesh import adaptive_mesh as adaptive_mesh
 from solvers.loop.adaptive_mesh import trimmed as trimmed

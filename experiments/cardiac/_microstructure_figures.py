@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from experiments.cardiac.microstructure import Config
 
 MUSCLE = ListedColormap(["#c9d0d7", "#f3d9cf"])
-LAWS = ("dilute", "maxwell", "bruggeman", "percolation", "few_iterations")
+LAWS = ("dilute", "maxwell", "bruggeman", "percolation")
 
 
 def report_of(
@@ -33,7 +33,7 @@ def report_of(
     for note in notes:
         report.warn(note)
     _patterns(report, unseen, found)
-    _laws(report, unseen, found, scores)
+    _laws(report, config, unseen, found, scores)
     _activation(report, config, sheet, courses)
     report.table(["Quantity", "Value"], [[name, _words(value)] for name, value in summary.items()])
     return report
@@ -73,7 +73,9 @@ def _ellipse(tensor: np.ndarray) -> np.ndarray:
     return (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T @ np.stack([np.cos(turn), np.sin(turn)])
 
 
-def _laws(report: Report, unseen: structures.Windows, found: dict[str, np.ndarray], scores: dict[str, dict[str, np.ndarray]]) -> None:
+def _laws(
+    report: Report, config: "Config", unseen: structures.Windows, found: dict[str, np.ndarray], scores: dict[str, dict[str, np.ndarray]]
+) -> None:
     figure = new_figure(3.0)
     left, right = figure.subplots(1, 2)
     for entry, colour, label in ((0, BLUE, "along"), (1, VERMILION, "across")):
@@ -89,7 +91,7 @@ def _laws(report: Report, unseen: structures.Windows, found: dict[str, np.ndarra
     quiet(left)
     edges = np.linspace(0, 0.45, 7)
     middles = (edges[1:] + edges[:-1]) / 2
-    for name, colour in zip(("network_0", *LAWS), (INK, *CYCLE), strict=False):
+    for name, colour in zip(("network_0", f"iterations_{config.iterations}", *LAWS), (INK, *CYCLE), strict=False):
         error = scores[name]["relative"]
         inside = [error[(unseen.fibrosis >= low) & (unseen.fibrosis < high) & np.isfinite(error)] for low, high in pairwise(edges)]
         means = [100 * np.median(part) if part.size else np.nan for part in inside]

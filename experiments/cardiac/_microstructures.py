@@ -1,5 +1,6 @@
 """Windows of random tissue at 25 um, what they conduct, and a network trained on them."""
 
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -10,7 +11,7 @@ from jax import Array
 from physics import Microstructure, bruggeman, dilute, layer_bounds, maxwell, percolation
 from solvers import homogenise, winding_directions
 from twinsim.closures import PatternConductivity, Training, train
-from twinsim.closures.pattern_conductivity import image, turned_back
+from twinsim.closures.pattern_conductivity import Truncated, truncated
 from twinsim.workspace import Workspace
 
 WINDOW = 32  # voxels of 0.025 mm: 0.8 mm
@@ -19,6 +20,8 @@ TOLERANCES = {"float64": 1e-6, "float32": 1e-5}
 SOLVED_AT_ONCE = 32
 LEAST = 0.02  # of the bounds: errors count relative to the tensor, or to this where it is smaller
 SITE_THRESHOLD = 0.407
+NEAR = 0.25  # of the healthy conductivity, geometric mean of the directions: below it, or where one direction is cut, percolation is near
+ANISOTROPIC = 10.0  # eigenvalue over eigenvalue
 
 
 class Windows(NamedTuple):
@@ -81,7 +84,7 @@ def windows(patterns: int, seed: int) -> Windows:
     structures = drawn_structures(patterns, seed)
     keys = jax.random.split(jax.random.key(seed), patterns)
     side = 2 * WINDOW
-    faces, muscle = jax.jit(jax.vmap(lambda structure, key: structure.drawn((side, side), key)))(structures, keys)
+    faces, muscle = _drawn(structures, keys, side)
     cells = np.swapaxes(cut(np.asarray(faces)).reshape(PER_PATTERN, patterns, 2, WINDOW, WINDOW), 0, 1).reshape(-1, 2, WINDOW, WINDOW)
     voxels = np.swapaxes(cut(np.asarray(muscle)), 0, 1).reshape(-1, WINDOW, WINDOW)
     healthy = np.repeat(np.asarray(jax.vmap(Microstructure.healthy)(structures)), PER_PATTERN, axis=0)
@@ -89,12 +92,32 @@ def windows(patterns: int, seed: int) -> Windows:
     return Windows(cells, voxels, solved(cells), winding, healthy, 1 - voxels.mean(axis=(1, 2)))
 
 
-def trained(known: Windows, seed: int, steps: int, batch: int, workspace: Workspace) -> tuple[Training, PatternConductivity]:
-    """A network on turned, mirrored and shifted windows that conduct in some direction."""
-    rng = np.random.default_rng(seed)
-    able = known.of(np.trace(known.winding, axis1=1, axis2=2) > 0.5)
-    data = [np.concatenate(parts) for parts in zip(*(_moved(able, rng) for _ in range(4)), strict=True)]
-    model = PatternConductivity.create(seed)
+@partial(jax.jit, static_argnums=2)
+def _drawn(structures: Microstructure, keys: Array, side: int) -> tuple[Array, Array]:
+    return jax.vmap(lambda structure, key: structure.drawn((side, side), key))(structures, keys)
+
+
+def looked_at(cells: np.ndarray, iterations: int) -> Truncated:
+    """Upper bounds after each iteration, and the bounds of layers, in the precision of the patterns."""
+    count = len(cells)
+    padded = np.concatenate([cells, np.ones((-count % SOLVED_AT_ONCE, *cells.shape[1:]), cells.dtype)])
+    batches = jnp.asarray(padded.reshape(-1, SOLVED_AT_ONCE, *cells.shape[1:]))
+    found = _looks(batches, iterations)
+    return Truncated(*(np.asarray(part).reshape(-1, *part.shape[2:])[:count] for part in found))
+
+
+@partial(jax.jit, static_argnums=1)
+def _looks(batches: Array, iterations: int) -> Truncated:
+    return jax.lax.map(jax.vmap(lambda cell: truncated(cell, iterations)), batches)
+
+
+def trained(
+    known: Windows, seen: Truncated, seed: int, steps: int, batch: int, iterations: int, workspace: Workspace
+) -> tuple[Training, PatternConductivity]:
+    """A network on windows that conduct in some direction, of which only the bounds are looked at."""
+    able = np.trace(known.winding, axis1=1, axis2=2) > 0.5
+    data = jax.tree.map(lambda part: jnp.asarray(part[able], jnp.float32), (seen, known.tensors, known.winding))
+    model = PatternConductivity.create(seed, iterations, samples=data[0])
     with workspace.progress(steps, f"training, seed {seed}", "steps") as bar:
         made = [0]
 
@@ -102,54 +125,39 @@ def trained(known: Windows, seed: int, steps: int, batch: int, workspace: Worksp
             bar.advance(done - made[0])
             made[0] = done
 
-        arrays = tuple(jnp.asarray(part, jnp.float32) for part in data)
-        run = train(model, _loss, arrays, steps=steps, batch=batch, learning_rate=3e-3, seed=seed, progress=advance)
+        run = train(model, _loss, data, steps=steps, batch=min(batch, int(able.sum())), learning_rate=3e-3, seed=seed, progress=advance)
     return run, run.model
 
 
-def _moved(known: Windows, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Every window shifted at random around its ends and turned into one of its eight images; its tensor and windings with it."""
-    shifts, numbers = rng.integers(0, WINDOW, (len(known.tensors), 2)), rng.integers(0, 8, len(known.tensors))
-    rolled = np.stack([np.roll(cell, tuple(by), (1, 2)) for cell, by in zip(known.conductivities, shifts, strict=True)])
-    parts = []
-    for number in range(8):
-        chosen = numbers == number
-        cells = np.asarray(jax.vmap(lambda cell, which=number: image(cell, which))(jnp.asarray(rolled[chosen])))
-        # An image is its own way back but for those that turn by 90 degrees, which are each other's.
-        there = {5: 6, 6: 5}.get(number, number)
-        parts.append((cells, *(_turned(tensor[chosen], there) for tensor in (known.tensors, known.winding))))
-    return tuple(np.concatenate(part) for part in zip(*parts, strict=True))  # pyright: ignore[reportReturnType]
-
-
-def _turned(tensors: np.ndarray, number: int) -> np.ndarray:
-    return np.asarray(jax.vmap(lambda tensor: turned_back(tensor, number))(jnp.asarray(tensors)))
-
-
-def _loss(model: PatternConductivity, batch: tuple[Array, Array, Array]) -> Array:
-    def one(cell: Array, tensor: Array, winding: Array) -> Array:
-        _, high = layer_bounds(cell)
+def _loss(model: PatternConductivity, batch: tuple[Truncated, Array, Array]) -> Array:
+    def one(pattern: Truncated, tensor: Array, winding: Array) -> Array:
+        high = pattern.highs
         scale = jnp.where(high > 0, 1 / jnp.sqrt(jnp.where(high > 0, high, 1)), 0)
         scales = scale[:, None] * scale[None, :]
-        wrong = scales * (winding @ model.once(cell) @ winding - tensor)
+        wrong = scales * (winding @ model.of(pattern) @ winding - tensor)
         return jnp.sqrt(jnp.sum(wrong**2) / (jnp.sum((scales * tensor) ** 2) + LEAST**2) + 1e-6)
 
     return jnp.mean(jax.vmap(one)(*batch))
 
 
-def predicted(model: PatternConductivity, cells: np.ndarray, winding: np.ndarray) -> np.ndarray:
+def predicted(model: PatternConductivity, seen: Truncated, winding: np.ndarray) -> np.ndarray:
     """What the network says, without the directions in which nothing conducts."""
-    return winding @ np.asarray(_network(model, jnp.asarray(cells, jnp.float32)), float) @ winding
+    return winding @ np.asarray(_said(model, jax.tree.map(jnp.asarray, seen)), float) @ winding
 
 
 @jax.jit
-def _network(model: PatternConductivity, cells: Array) -> Array:
-    return jax.lax.map(model, cells)
+def _said(model: PatternConductivity, seen: Truncated) -> Array:
+    return jax.vmap(model.of)(seen)
 
 
-def truncated(cells: np.ndarray, winding: np.ndarray, iterations: int) -> np.ndarray:
-    """The cell problems, left after so many iterations: an upper bound."""
-    solver = jax.jit(jax.vmap(lambda cell: homogenise(cell, max_iterations=iterations).tensor))
-    return winding @ np.asarray(solver(jnp.asarray(cells))) @ winding
+def unfinished(seen: Truncated, winding: np.ndarray, iterations: int) -> dict[str, np.ndarray]:
+    """The rivals without a network: each upper bound, and the geometric series that the last two decreases begin (Aitken)."""
+    uppers = np.asarray(seen.uppers, float)
+    found = {f"iterations_{number}": winding @ uppers[:, number] @ winding for number in range(1, uppers.shape[1])}
+    one, two = uppers[:, iterations - 1] - uppers[:, iterations], uppers[:, iterations - 2] - uppers[:, iterations - 1]
+    ratio = np.trace(one, axis1=1, axis2=2) / np.maximum(np.trace(two, axis1=1, axis2=2), 1e-30)
+    ratio = np.clip(ratio, 0, 0.9)[:, None, None]
+    return found | {"extrapolated": winding @ (uppers[:, iterations] - one * ratio / (1 - ratio)) @ winding}
 
 
 def by_laws(known: Windows) -> dict[str, np.ndarray]:
@@ -164,6 +172,18 @@ def by_laws(known: Windows) -> dict[str, np.ndarray]:
     laws = {name: np.asarray(share)[:, None, None] * known.healthy for name, share in shares.items()}
     _, high = jax.vmap(layer_bounds)(jnp.asarray(known.conductivities))
     return laws | {"upper_bound": np.asarray(jax.vmap(jnp.diag)(high))}
+
+
+def classes(known: Windows) -> dict[str, np.ndarray]:
+    """Which windows are what: of those that conduct, near percolation, far from it, and strongly anisotropic."""
+    rank = np.rint(np.trace(known.winding, axis1=1, axis2=2))
+    left = np.where(rank > 1.5, np.linalg.det(known.tensors) / np.linalg.det(known.healthy), 0.0)
+    values = np.linalg.eigvalsh(known.tensors)
+    return {
+        "near_percolation": (rank > 0.5) & (np.sqrt(np.maximum(left, 0)) < NEAR),
+        "open": (rank > 1.5) & (np.sqrt(np.maximum(left, 0)) >= NEAR),
+        "anisotropic": (rank > 1.5) & (values[:, 1] > ANISOTROPIC * values[:, 0]),
+    }
 
 
 def errors(found: np.ndarray, known: Windows) -> dict[str, np.ndarray]:

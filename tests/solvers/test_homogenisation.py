@@ -9,7 +9,7 @@ from scipy import sparse
 from scipy.sparse.linalg import spsolve
 
 from physics import bruggeman, dilute, hashin_shtrikman, layer_bounds, maxwell, percolation
-from solvers import Status, cell_fields, face_conductivities, homogenise, winding_directions
+from solvers import Status, cell_fields, face_conductivities, homogenise, truncated_tensors, winding_directions
 from tests.problems import quick_jit, slope
 
 JITTED = quick_jit(homogenise, static_argnames=("spacing", "tolerance", "max_iterations"))
@@ -217,3 +217,45 @@ def test_every_platform(dtype):
 
     exported = export.export(jax.jit(program), platforms=("cpu", "cuda", "tpu"))(jnp.ones((2, 4, 4), dtype))
     assert "custom_call" not in exported.mlir_module().replace("@Sharding", "")
+
+
+EARLY = quick_jit(truncated_tensors, static_argnames=("iterations", "spacing"))
+
+
+def test_early_tensors_fall_to_the_tensor_as_matrices_and_below_those_of_single_directions():
+    cell = jnp.asarray(RNG.uniform(0.05, 1, (2, 12, 12)) * (RNG.uniform(size=(2, 12, 12)) > 0.2))
+    uppers, exact = np.asarray(EARLY(cell, iterations=14)), np.asarray(JITTED(cell).tensor)
+    for upper, lower in zip(uppers, [*uppers[1:], exact], strict=True):
+        assert np.linalg.eigvalsh(upper - lower).min() > -1e-12
+    np.testing.assert_allclose(uppers[-1], exact, atol=1e-8)
+    single = np.asarray(JITTED(cell, max_iterations=3).tensor)
+    assert (np.diag(uppers[3]) < np.diag(single) + 1e-12).all() and np.diag(uppers[3]).sum() < np.diag(single).sum()
+    np.testing.assert_allclose(uppers[0], np.diag(np.asarray(cell).mean(axis=(1, 2))), rtol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_early_tensors_stay_where_they_have_converged(dtype):
+    values = RNG.uniform(0.1, 2, 4)
+    voxels = jnp.asarray(np.broadcast_to(values[None, :, None], (4, 4, 2)), dtype)
+    exact = np.diag([values.mean(), 1 / np.mean(1 / values), values.mean()])
+    rtol = 1e-10 if dtype == "float64" else 1e-5
+    np.testing.assert_allclose(EARLY(face_conductivities(voxels), iterations=8, spacing=(0.5, 1.0, 2.0))[-1], exact, rtol=rtol, atol=rtol)
+    assert not np.asarray(EARLY(jnp.zeros((2, 4, 4)), iterations=2)).any()
+
+
+@pytest.mark.parametrize(("iterations", "edge"), [(1, 2), pytest.param(3, 4, marks=pytest.mark.slow)])
+def test_derivatives_of_early_tensors_are_those_of_what_was_returned(iterations, edge):
+    rng = np.random.default_rng(iterations)
+    cell, ahead = jnp.asarray(rng.uniform(0.2, 1, (2, edge, edge))), jnp.asarray(rng.normal(size=(2, edge, edge)))
+    weights = jnp.asarray(rng.normal(size=(2, 2)))
+    program = quick_jit(jax.value_and_grad(lambda part: jnp.sum(weights * truncated_tensors(part, iterations)[-1])))
+    slope = float(jnp.sum(program(cell)[1] * ahead))
+    h = 1e-4
+    near, far = (float(program(cell + n * h * ahead)[0] - program(cell - n * h * ahead)[0]) / (2 * n * h) for n in (1, 2))
+    assert slope == pytest.approx((4 * near - far) / 3, rel=1e-6)
+
+
+def test_a_number_of_iterations_below_zero_is_refused():
+    with pytest.raises(ValueError, match="got -1 iterations") as caught:
+        truncated_tensors(jnp.ones((2, 4, 4)), -1)
+    assert "\n" not in str(caught.value)

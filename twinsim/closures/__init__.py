@@ -18,6 +18,8 @@ from twinsim.closures.learned import LearnedClosure as LearnedClosure
 from twinsim.closures.learned import network_parameters as network_parameters
 from twinsim.closures.operator_closure import OperatorClosure as OperatorClosure
 from twinsim.closures.pattern_conductivity import PatternConductivity as PatternConductivity
+from twinsim.closures.pattern_conductivity import pattern_conductivity as pattern_conductivity
+from twinsim.closures.pattern_conductivity import save_pattern_conductivity as save_pattern_conductivity
 from twinsim.closures.perceptron import Perceptron as Perceptron
 from twinsim.closures.perceptron import PerceptronClosure as PerceptronClosure
 from twinsim.closures.scaling import Standardisation as Standardisation

@@ -14,14 +14,11 @@ from twinsim.closures.gaussian_process_closure import GaussianProcessClosure
 from twinsim.closures.graph_flow import GraphFlow
 from twinsim.closures.learned import KeptModel
 from twinsim.closures.operator_closure import OperatorClosure
-from twinsim.closures.pattern_conductivity import PatternConductivity
 from twinsim.closures.perceptron import PerceptronClosure
 from twinsim.errors import InputError, near_misses
 
 FORMAT = 1
-KINDS: dict[str, type[KeptModel]] = {
-    model.kind: model for model in (PerceptronClosure, OperatorClosure, GaussianProcessClosure, GraphFlow, PatternConductivity)
-}
+KINDS: dict[str, type[KeptModel]] = {model.kind: model for model in (PerceptronClosure, OperatorClosure, GaussianProcessClosure, GraphFlow)}
 
 
 def save_closure(folder: str | Path, closure: KeptModel, provenance: dict[str, Any]) -> Path:

@@ -1,180 +1,146 @@
-"""From the pattern of a tissue to what it conducts as a whole, by a small convolutional network between bounds."""
+"""From the pattern of a tissue to what it conducts as a whole: cell problems that are left early, and a small network for the rest."""
 
-from functools import partial
-from typing import Any, ClassVar
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from flax import nnx
 from jaxtyping import Array, Float
 
-from physics.closure import Variable
+from physics import Variable
 from physics.mixing_laws import layer_bounds
-from twinsim.closures.learned import KeptModel
+from solvers import truncated_tensors
+from twinsim.closures.checkpoint import load_closure, read_about, save_closure
+from twinsim.closures.perceptron import PerceptronClosure
+from twinsim.errors import InputError
 
-CHANNELS = 4  # of a pattern: see channels_of
-FLOOR = 1e-3  # of the largest conductivity: below it a face counts as closed for the logarithm
+SHIPPED = Path(__file__).parent.parent / "checkpoints" / "pattern_conductivity"
+FLOOR = 1e-6  # of the last upper bound's trace: below it logarithms of eigenvalues stop
+STEEPEST = 6.0  # logarithm of the largest share of what the last iteration took that may still be missing
+ENTRIES = ("xx", "yy", "xy")
 
 
-class PatternNetwork(nnx.Module):
-    """Layers that halve a periodic pattern, each on four by four voxels around two by two; then means and a perceptron.
+class Truncated(NamedTuple):
+    """A pattern in a few numbers; leading axes for many.
 
-    Beside the features of the layer before, each layer sees the conductivities of the pattern halved as often by :func:`coarser`, a fixed
-    renormalisation; the perceptron sees what that leaves of the whole pattern. Patches are gathered by shifts and multiplied as matrices,
-    which on CPU takes a tenth of the time of a convolution of so few channels.
-
-    Args:
-        widths: Features after each halving.
-        hidden: Units of the perceptron.
-        rngs: Where the weights come from; the last layer is a tenth as large, so that an untrained network says nearly nothing.
+    Attributes:
+        uppers: $U_0\\dots U_n$ of :func:`solvers.truncated_tensors`.
+        lows: Lower bounds of layers per axis, $l$ of :func:`physics.layer_bounds`.
+        highs: The upper ones, for scales.
     """
 
-    def __init__(self, widths: tuple[int, ...], hidden: int, *, rngs: nnx.Rngs) -> None:
-        he = jax.nn.initializers.he_normal()
-        wide = [16 * (before + CHANNELS) for before in (0, *widths[:-1])]
-        self.weights = nnx.List([nnx.Param(he(rngs.params(), (m, n), jnp.float32)) for m, n in zip(wide, widths, strict=True)])
-        self.shifts = nnx.List([nnx.Param(jnp.zeros(n, jnp.float32)) for n in widths])
-        self.first = nnx.Param(he(rngs.params(), (widths[-1] + 4 * (len(widths) + 1) + 4, hidden), jnp.float32))
-        self.second = nnx.Param(he(rngs.params(), (hidden, hidden), jnp.float32))
-        self.last = nnx.Param(0.1 * he(rngs.params(), (hidden, 3), jnp.float32))
-        self.biases = nnx.List([nnx.Param(jnp.zeros(n, jnp.float32)) for n in (hidden, hidden, 3)])
-
-    def __call__(self, conductivities: Float[Array, "2 x y"]) -> Float[Array, " 3"]:
-        """Three numbers of a symmetric matrix, from conductivities of at most one."""
-        features: Any = None
-        pattern, bounds = conductivities, [jnp.concatenate(layer_bounds(conductivities))]
-        for weight, shift in zip(self.weights, self.shifts, strict=True):
-            seen = jnp.moveaxis(channels_of(pattern), 0, -1)
-            seen = seen if features is None else jnp.concatenate([features, seen], axis=-1)
-            features = jax.nn.gelu(_patches(seen) @ weight[...].astype(seen.dtype) + shift[...].astype(seen.dtype)[None, None])
-            pattern = coarser(pattern)
-            bounds.append(jnp.concatenate(layer_bounds(pattern)))
-        while pattern.shape[1] % 2 == 0:
-            pattern = coarser(pattern)
-        known = jnp.concatenate([*bounds, jnp.mean(pattern, axis=(1, 2)), jnp.mean(conductivities, axis=(1, 2))])
-        unit = jnp.concatenate([features.mean(axis=(0, 1)), 1 + jnp.log(known + FLOOR) / 7])
-        unit = jax.nn.gelu(_dense(unit, self.first, self.biases[0]))
-        unit = unit + jax.nn.gelu(_dense(unit, self.second, self.biases[1]))
-        return _dense(unit, self.last, self.biases[2])
+    uppers: Float[Array, "*patterns tensors 2 2"]
+    lows: Float[Array, "*patterns 2"]
+    highs: Float[Array, "*patterns 2"]
 
 
-def _dense(unit: Array, weight: nnx.Param, bias: nnx.Param) -> Array:
-    return unit @ weight[...].astype(unit.dtype) + bias[...].astype(unit.dtype)
+class PatternConductivity(eqx.Module):
+    r"""$D = l + G^{1/2}\,(1+W^{1/2}e^{M}W^{1/2})^{-1}\,G^{1/2}$ with $G=U_n-l$, $W=G^{-1/2}(U_{n-1}-U_n)G^{-1/2}$ and $M$ from a network.
 
+    $U_n$ is the tensor after $n$ iterations of the cell problem, an upper bound, $l=\mathrm{diag}\,l_a$ the lower bound of layers. So
+    $l\le D\le U_n$ as matrices whatever the network says, and where the iterations have converged, $U_{n-1}=U_n$, it says nothing: to first
+    order $D=U_n-\Delta^{1/2}e^M\Delta^{1/2}$, the network tells how much of the last decrease $\Delta$ is still to come, from the decreases
+    so far and the bounds. $M$ is the mean over the eight images of these tensors under turns by 90° and mirrors, each turned back, hence
+    $D$ turns with the pattern to round-off where every halving of its sizes is even, else to what the iterations leave.
+    $D(c\,\sigma)=c\,D(\sigma)$. Derivatives are exact for what is returned. Any size is accepted; sizes other than those trained on are
+    unproven (the shipped one: 32 x 32 voxels).
 
-def channels_of(conductivities: Float[Array, "2 x y"]) -> Float[Array, "4 x y"]:
-    """Roots and logarithms: closed faces, and junctions that conduct little, differ in both."""
-    return jnp.concatenate([jnp.sqrt(conductivities), 1 + jnp.log(conductivities + FLOOR) / 7])
-
-
-def coarser(conductivities: Float[Array, "2 x y"]) -> Float[Array, "2 a b"]:
-    """A pattern of half as many voxels: per face the mean of two lines in parallel, of two faces each in series, and of the reverse.
-
-    Source: the two orders are the bounds of a block; Migdal (1976), Sov. Phys. JETP 42, 743, and Kadanoff (1976), Ann. Phys. 100, 359, move
-    bonds likewise.
-    """
-    halves = []
-    for axis, face in enumerate(conductivities):
-        first = face if axis == 0 else face.T
-        a, b = first[::2], first[1::2]
-        lines = _series(a, b)
-        lines = (lines[:, ::2] + lines[:, 1::2]) / 2
-        planes = _series((a[:, ::2] + a[:, 1::2]) / 2, (b[:, ::2] + b[:, 1::2]) / 2)
-        half = (lines + planes) / 2
-        halves.append(half if axis == 0 else half.T)
-    return jnp.stack(halves)
-
-
-def _series(a: Array, b: Array) -> Array:
-    total = a + b
-    return 2 * a * b / jnp.where(total > 0, total, 1)
-
-
-def _patches(field: Float[Array, "x y channels"]) -> Float[Array, "a b patch"]:
-    """The four by four voxels around each two by two."""
-    padded = jnp.pad(field, [(1, 1), (1, 1), (0, 0)], mode="wrap")
-    x, y, channels = padded.shape
-    blocks = padded.reshape(x // 2, 2, y // 2, 2, channels).transpose(0, 2, 1, 3, 4).reshape(x // 2, y // 2, 4 * channels)
-    return jnp.concatenate([blocks[:-1, :-1], blocks[1:, :-1], blocks[:-1, 1:], blocks[1:, 1:]], axis=-1)
-
-
-class PatternConductivity(KeptModel):
-    r"""$D = \mathrm{diag}\,l + \mathrm{diag}(u-l)^{1/2}\,S\,\mathrm{diag}(u-l)^{1/2}$ with $0\le S\le1$ from a network.
-
-    $l, u$ are the bounds of :func:`physics.mixing_laws.layer_bounds`, between which the tensor of every pattern lies, so $D$ is symmetric
-    positive semidefinite and a pattern of layers is exact, trained or not. $S$ is the mean of what the network says of the eight images of
-    the pattern under turns by 90° and mirrors, each turned back: $D$ turns with the pattern, exactly. Conductivities may have any unit and
-    size, $D(c\,\sigma) = c\,D(\sigma)$.
-
-    Args:
-        network: Any function of conductivities (the largest one) that returns three numbers; :class:`PatternNetwork`.
+    Attributes:
+        law: From a few normalised entries of those tensors to the three entries of $M$.
+        iterations: $n\ge1$.
     """
 
-    network: PatternNetwork
-    # Any unit will do: the tensor has that of the pattern.
-    inputs: tuple[Variable, ...] = eqx.field(
-        static=True, default=(Variable("conductivity_along_x", "1"), Variable("conductivity_along_y", "1"))
-    )
-    outputs: tuple[Variable, ...] = eqx.field(static=True, default=(Variable("effective_conductivity", "1"),))
-    kind: ClassVar[str] = "pattern_conductivity"
+    law: PerceptronClosure
+    iterations: int = eqx.field(static=True)
 
     @classmethod
-    def create(cls, seed: int, widths: tuple[int, ...] = (12, 16, 24), hidden: int = 64) -> "PatternConductivity":
-        """An untrained one."""
-        return cls(network=PatternNetwork(widths, hidden, rngs=nnx.Rngs(seed)))
+    def create(
+        cls, seed: int, iterations: int = 3, hidden: tuple[int, ...] = (32, 32), samples: Truncated | None = None
+    ) -> "PatternConductivity":
+        """An untrained one.
 
-    def architecture(self) -> dict[str, Any]:
-        """See :class:`twinsim.closures.learned.KeptModel`."""
-        return {"widths": [shift[...].shape[0] for shift in self.network.shifts], "hidden": self.network.second[...].shape[0]}
-
-    @classmethod
-    def skeleton(cls, architecture: dict[str, Any], inputs: tuple[Variable, ...], outputs: tuple[Variable, ...]) -> "PatternConductivity":
-        """A model of the same structure with arrays that are to be replaced."""
-        del inputs, outputs
-        return cls.create(0, tuple(architecture["widths"]), architecture["hidden"])
+        Args:
+            seed: Of the weights.
+            iterations: Of the cell problem.
+            hidden: Units of each hidden layer.
+            samples: Many patterns, from which scales and the training range are taken.
+        """
+        inputs = tuple(
+            Variable(f"{kind}_{number}_{entry}", "1")
+            for number in range(iterations + 3)
+            for kind in ("part", "logarithm")
+            for entry in ENTRIES
+        )
+        outputs = tuple(Variable(f"logarithm_of_what_is_left_{entry}", "1") for entry in ENTRIES)
+        seen = None
+        if samples is not None:
+            views = jax.vmap(lambda one: _views(one, iterations))(samples)
+            flat = jnp.moveaxis(views, 1, 0).reshape(views.shape[1], -1).astype(jnp.float32)
+            seen = (flat, jnp.zeros((3, flat.shape[1]), jnp.float32))
+        return cls(
+            PerceptronClosure.create(seed, inputs, outputs, samples=seen, hidden=hidden, activation="gelu", dtype=jnp.float32), iterations
+        )
 
     def __call__(self, conductivities: Float[Array, "2 x y"]) -> Float[Array, "2 2"]:
         """The tensor, in the unit of the conductivities (of :func:`solvers.homogenise`); ``jax.vmap`` for many."""
-        side = 2 ** len(self.network.weights)
-        if conductivities.shape[1] != conductivities.shape[2] or conductivities.shape[1] % side:
-            raise ValueError(
-                f"got a pattern of {conductivities.shape[1:]} voxels; expected a square of a multiple of {side}; do: cut squares out of it"
-            )
-        views = jnp.stack([image(conductivities, number) for number in range(8)])
-        back = jnp.stack([turned_back(share, number) for number, share in enumerate(jax.vmap(self.share)(views))])
-        return between(conductivities, jnp.mean(back, axis=0))
+        return self.of(truncated(conductivities, self.iterations))
 
-    def once(self, conductivities: Float[Array, "2 x y"]) -> Float[Array, "2 2"]:
-        """The tensor from the pattern as it stands alone: an eighth of the cost, for training on turned patterns."""
-        return between(conductivities, self.share(conductivities))
+    def of(self, pattern: Truncated) -> Float[Array, "2 2"]:
+        """The tensor from bounds that are known already: training needs no pattern."""
+        said = self.law(_views(pattern, self.iterations))
+        matrices = jnp.moveaxis(jnp.stack([jnp.stack([said[0], said[2]]), jnp.stack([said[2], said[1]])]), -1, 0)
+        missing = jnp.mean(jnp.stack([turned_back(matrix, number) for number, matrix in enumerate(matrices)]), axis=0)
+        last, before = pattern.uppers[self.iterations], pattern.uppers[self.iterations - 1]
+        low = jnp.diag(pattern.lows)
+        gap = last - low
+        nothing = FLOOR * jnp.trace(gap) + jnp.finfo(gap.dtype).tiny
+        root = of_matrix(gap, _root)
+        inverse = of_matrix(gap, lambda v: jnp.where(v > nothing, 1 / _root(jnp.maximum(v, nothing)), 0))
+        weight = of_matrix(inverse @ (before - last) @ inverse, _root)
+        left = weight @ of_matrix(missing, lambda v: jnp.exp(STEEPEST * jnp.tanh(v / STEEPEST))) @ weight
+        share = of_matrix(jnp.eye(2, dtype=left.dtype) + left, lambda v: 1 / v)
+        return low + jnp.where(jnp.trace(gap) > 0, root @ share @ root, 0)
 
-    def share(self, conductivities: Float[Array, "2 x y"]) -> Float[Array, "2 2"]:
-        """S of one view of the pattern."""
-        size = jnp.max(conductivities)
-        return squashed(self.network(conductivities / jnp.where(size > 0, size, 1)))
+
+def truncated(conductivities: Float[Array, "2 x y"], iterations: int) -> Truncated:
+    """What the closure looks at."""
+    lows, highs = layer_bounds(conductivities)
+    return Truncated(truncated_tensors(conductivities, iterations), lows, highs)
 
 
-def squashed(entries: Float[Array, " 3"]) -> Float[Array, "2 2"]:
-    r"""The logistic function of the symmetric matrix $\begin{pmatrix}a&c\\c&b\end{pmatrix}$: eigenvalues between zero and one."""
-    a, b, c = entries
+def _views(pattern: Truncated, iterations: int) -> Float[Array, "inputs 8"]:
+    """Entries of the last upper bound, the decreases and the bounds of layers over its trace, and of their logarithms, of eight images."""
+    uppers = pattern.uppers
+    scale = jnp.trace(uppers[iterations])
+    scale = jnp.where(scale > 0, scale, 1)
+    parts = jnp.stack(
+        [uppers[iterations], *(uppers[n] - uppers[n + 1] for n in range(iterations)), jnp.diag(pattern.lows), jnp.diag(pattern.highs)]
+    )
+    parts = parts / scale
+    logs = jax.vmap(lambda part: of_matrix(part, lambda v: jnp.log(jnp.maximum(v, FLOOR)) / 5))(parts)
+    both = jnp.stack([parts, logs], axis=1).reshape(-1, 2, 2)
+    images = jnp.stack([_turned(both, number) for number in range(8)], axis=-1)
+    return jnp.stack([images[:, 0, 0], images[:, 1, 1], images[:, 0, 1]], axis=1).reshape(-1, 8)
+
+
+def of_matrix(matrix: Float[Array, "2 2"], function: Callable[[Array], Array]) -> Float[Array, "2 2"]:
+    """A function of a symmetric matrix, on eigenvalues that are kept apart by a cube root of round-off, so that derivatives exist."""
+    a, b, c = matrix[0, 0], matrix[1, 1], (matrix[0, 1] + matrix[1, 0]) / 2
     middle, half = (a + b) / 2, (a - b) / 2
-    radius = jnp.sqrt(half**2 + c**2 + 1e-12)
-    above, below = jax.nn.sigmoid(middle + radius), jax.nn.sigmoid(middle - radius)
-    slope = (above - below) / (2 * radius)
-    mean = (above + below) / 2
+    info = jnp.finfo(matrix.dtype)
+    radius = jnp.sqrt(half**2 + c**2 + (info.eps ** (1 / 3) * middle) ** 2 + info.tiny)
+    above, below = function(middle + radius), function(middle - radius)
+    slope, mean = (above - below) / (2 * radius), (above + below) / 2
     return jnp.stack([jnp.stack([mean + slope * half, slope * c]), jnp.stack([slope * c, mean - slope * half])])
 
 
-def between(conductivities: Float[Array, "2 x y"], share: Float[Array, "2 2"]) -> Float[Array, "2 2"]:
-    """From the share of the way between the bounds to the tensor."""
-    low, high = layer_bounds(conductivities)
-    gap = high - low
-    root = jnp.where(gap > 0, jnp.sqrt(jnp.where(gap > 0, gap, 1)), 0)
-    return jnp.diag(low) + root[:, None] * share * root[None, :]
+def _root(values: Array) -> Array:
+    positive = values > 0
+    return jnp.where(positive, jnp.sqrt(jnp.where(positive, values, 1)), 0)
 
 
-@partial(jax.jit, static_argnames="number")
 def image(conductivities: Float[Array, "2 x y"], number: int) -> Float[Array, "2 x y"]:
     """One of the eight images of a pattern: bit 0 mirrors x, bit 1 mirrors y, then bit 2 exchanges the axes."""
     along, across = conductivities
@@ -191,3 +157,29 @@ def turned_back(tensor: Float[Array, "2 2"], number: int) -> Float[Array, "2 2"]
     tensor = tensor[::-1, ::-1] if number >> 2 & 1 else tensor
     sign = jnp.asarray([-1.0 if number & 1 else 1.0, -1.0 if number >> 1 & 1 else 1.0], tensor.dtype)
     return tensor * sign[:, None] * sign[None, :]
+
+
+def _turned(tensors: Float[Array, "many 2 2"], number: int) -> Float[Array, "many 2 2"]:
+    """Of the image, from those of the pattern."""
+    sign = jnp.asarray([-1.0 if number & 1 else 1.0, -1.0 if number >> 1 & 1 else 1.0], tensors.dtype)
+    tensors = tensors * (sign[:, None] * sign[None, :])[None]
+    return tensors[:, ::-1, ::-1] if number >> 2 & 1 else tensors
+
+
+def pattern_conductivity(folder: str | Path | None = None) -> PatternConductivity:
+    """The closure that :func:`save_pattern_conductivity` wrote; the shipped one, of ``cardiac/microstructure``, where left out.
+
+    Raises:
+        InputError: There is no checkpoint, or one of another closure.
+    """
+    folder = SHIPPED if folder is None else Path(folder)
+    iterations = read_about(folder)["provenance"].get("iterations")
+    law = load_closure(folder)
+    if not isinstance(iterations, int) or not isinstance(law, PerceptronClosure) or len(law.inputs) != 6 * (iterations + 3):
+        raise InputError(f"{folder}, which holds another closure", "one of patterns", "write it by save_pattern_conductivity")
+    return PatternConductivity(law, iterations)
+
+
+def save_pattern_conductivity(folder: str | Path, closure: PatternConductivity, provenance: dict[str, Any]) -> Path:
+    """Writes a closure; errors of :func:`twinsim.closures.save_closure`."""
+    return save_closure(folder, closure.law, {**provenance, "iterations": closure.iterations})
