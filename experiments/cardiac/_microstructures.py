@@ -103,7 +103,8 @@ def looked_at(cells: np.ndarray, iterations: int) -> Truncated:
     padded = np.concatenate([cells, np.ones((-count % SOLVED_AT_ONCE, *cells.shape[1:]), cells.dtype)])
     batches = jnp.asarray(padded.reshape(-1, SOLVED_AT_ONCE, *cells.shape[1:]))
     found = _looks(batches, iterations)
-    return Truncated(*(np.asarray(part).reshape(-1, *part.shape[2:])[:count] for part in found))
+    uppers, lows, highs = (jnp.asarray(part.reshape(-1, *part.shape[2:])[:count]) for part in found)
+    return Truncated(uppers, lows, highs)
 
 
 @partial(jax.jit, static_argnums=1)
