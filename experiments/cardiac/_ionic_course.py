@@ -16,7 +16,7 @@ from physics import ReducedVentricular, TenTusscher2006
 from twinsim.experiment import finite_or_none
 
 VALIDATION_CYCLES, VALIDATION_SHARES = (450.0, 800.0), ((1.0, 1.0), (0.7, 0.85), (0.45, 0.65))
-VALIDATION_RESTS, VALIDATION_BEATS = (50.0, 100.0, 200.0, 350.0), 6
+VALIDATION_RESTS, VALIDATION_BEATS = (50.0, 100.0, 200.0, 350.0), 10
 RESTITUTION_MS, VELOCITY_PERCENT = 3.0, 2.0  # the goals, which weigh both parts of a score
 
 

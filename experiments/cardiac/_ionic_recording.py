@@ -10,10 +10,11 @@ from experiments.cardiac._paced_cells import paced
 from physics import TenTusscher2006
 
 PHASES = np.array([3.0, 6.0, 10.0, 16.0, 25.0, 40.0, 60.0, 80.0, 105.0, 130.0, 155.0, 180.0, 205.0, 230.0, 255.0, 280.0, 305.0, 330.0])
-SKIPPED = 1  # first beats, which come after a rest that the reduced cell does not have
+SKIPPED = 4  # first beats: the reduced cell does not have the rest before them, nor ions that drift from there
 LEAST_REST_MS = 60.0  # before a wave whose velocity is learned; sooner, waves are blocked or ride on what is left of the beat before
 CYCLES = {350: 245.0, 420: 268.0, 530: 287.0, 720: 300.0, 1000: 307.0}  # ms, and about how long an action potential then lasts
 OPEN_RAPID, OPEN_CALCIUM = (1.0, 0.63, 0.4), (1.0, 0.77, 0.6)
+REGULAR_BEATS = 7  # before the first premature one: ions and slow gates of the full cell still drift over as many
 RESTS = ((20.0, 60.0), (50.0, 120.0), (100.0, 300.0))  # ms, between which those before premature beats are drawn
 
 
@@ -26,7 +27,7 @@ def dosed(cell: TenTusscher2006, open_shares: np.ndarray) -> TenTusscher2006:
 
 
 def protocol(seed: int, largest: int) -> tuple[np.ndarray, np.ndarray]:
-    """Open shares ``(cells, 2)`` and pulses ``(cells, 11)`` in ms: every rate with every block, five regular beats, three premature ones.
+    """Open shares ``(cells, 2)`` and pulses ``(cells, beats + 1)`` in ms: every rate with every block, regular beats, then three premature ones.
 
     Args:
         seed: Of the rests.
@@ -39,7 +40,7 @@ def protocol(seed: int, largest: int) -> tuple[np.ndarray, np.ndarray]:
     for cycle, rapid, calcium in members:
         expected = CYCLES[cycle] * (1 + 0.15 * (1 - rapid) - 0.33 * (1 - calcium))
         early = [expected + generator.uniform(*rest) for rest in np.array(RESTS)[generator.permutation(3)]]
-        gaps = [cycle, cycle, cycle, cycle, early[0], cycle, early[1], cycle, early[2], cycle]
+        gaps = [*[cycle] * REGULAR_BEATS, early[0], cycle, early[1], cycle, early[2], cycle]
         starts.append(np.concatenate([[0], np.cumsum(np.round(gaps))]))
     return np.array([member[1:] for member in members])[chosen], np.array(starts)[chosen]
 

@@ -56,7 +56,7 @@ class Config:
     """First seed: of the rests before premature training beats; each training draws its weights and samples by its own."""
     seeds: int = 1
     """How many trainings, from this seed on; figures, costs and what is saved are of the best under the validation's conditions."""
-    training_cells: int = 30
+    training_cells: int = 45
     """Rates times blocks that are recorded, of 45."""
     hidden_units: int = 9
     """Of the one hidden layer."""
