@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from experiments.cardiac._ionic_recording import SKIPPED, Recorded, dosed
+from experiments.cardiac._ionic_recording import Recorded, dosed
 from physics import SLOW_CURRENT_INPUTS, SLOW_CURRENT_OUTPUTS, AnalyticClosure, ReducedVentricular, TenTusscher2006
 from twinsim.closures import PerceptronClosure, Training, train, written_out
 
@@ -42,7 +42,7 @@ def samples(
     rate = np.gradient(recorded.voltage, axis=0)
     usable = np.ones(recorded.voltage.shape, bool)
     for one, starts in enumerate(recorded.starts.astype(int)):
-        usable[: starts[SKIPPED], one] = False
+        usable[: starts[recorded.skipped], one] = False
         usable[starts[-1] :, one] = False
         for start in starts[:-1]:
             usable[max(start - 1, 0) : start + 4, one] = False

@@ -69,6 +69,11 @@ class Recorded:
     durations: np.ndarray
     ends: np.ndarray
 
+    @property
+    def skipped(self) -> int:
+        """How many first beats do not count; half of a short record."""
+        return min(SKIPPED, self.durations.shape[1] // 2)
+
     @classmethod
     def of(cls, cell: TenTusscher2006, open_shares: np.ndarray, starts: np.ndarray, dt_ms: float) -> "Recorded":
         """Paces the full cell; starts are whole ms."""

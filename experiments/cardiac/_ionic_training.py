@@ -11,7 +11,7 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
-from experiments.cardiac._ionic_recording import PHASES, SKIPPED, Recorded
+from experiments.cardiac._ionic_recording import PHASES, Recorded
 from experiments.cardiac._ionic_search import levenberg_marquardt
 from experiments.cardiac._ionic_waves import Waves
 from experiments.cardiac._paced_cells import STIMULUS, STIMULUS_MS
@@ -148,7 +148,7 @@ class InSolver:
         """Residuals of traces, without the feet."""
         recorded, by_beat = self.recorded, seen.reshape(seen.shape[0], self.beats, STEPS)
         times = jnp.asarray(self.edges[:, 1:].reshape(by_beat.shape) - recorded.starts[:, :-1, None])
-        counted = np.isfinite(recorded.durations) & (np.arange(self.beats)[None] >= SKIPPED)
+        counted = np.isfinite(recorded.durations) & (np.arange(self.beats)[None] >= recorded.skipped)
         voltages = jax.vmap(jax.vmap(lambda t, v: jnp.interp(jnp.asarray(PHASES), t, v)))(times, by_beat)
         there = np.isfinite(recorded.at_phases) & counted[..., None]
         errors = jnp.where(there, voltages - np.nan_to_num(recorded.at_phases), 0.0)

@@ -28,7 +28,7 @@ TOY = Config(
     test_cycles=1,
     rests_ms=(60.0, 170.0),
     cell_dt_ms=0.1,
-    spacings_mm=(0.2,),
+    spacings_mm=(0.15, 0.2, 0.25),
     speed_side_voxels=64,
     speed_steps=10,
 )
@@ -119,22 +119,22 @@ def test_training_on_beats_and_waves_from_nothing_keeps_what_the_judges_prefer()
 
 @pytest.mark.slow
 def test_the_shipped_cell_beside_the_full_one(tmp_path):
-    """At a rate and blocks that training has not seen, and at the second beat from the full cell's own start, where it is worst: 4.4 ms;
-    velocity on the voxels that its fast parts were fitted on."""
+    """At a rate and blocks that training has not seen, and at the second beat from the full cell's own start, where it is worst; velocity at
+    three spacings, two of which its fast parts were not fitted on."""
     summary = run(TOY, Workspace(tmp_path, progress=False)).summary
     assert summary["learned_restitution_rms_ms"] < 5
     assert summary["learned_restitution_rms_ms"] < 0.5 * summary["four_variables_published_restitution_rms_ms"]
     assert summary["learned_beats_and_waves_lost"] == 0
-    assert summary["learned_velocity_rms_percent"] < 3
-    assert summary["operations_ratio"] > 7
+    assert summary["learned_velocity_rms_percent"] < 2
+    assert summary["operations_ratio"] > 8
 
 
 def test_as_many_cables_as_hidden_units_leave_the_network_as_it_is():
-    cell = ionic_closure().blocked(jnp.ones(10), jnp.ones(10))
-    spread = _per_cell(cell, 10, 3)
-    assert spread.open_calcium.shape == (30,)
+    cell = ionic_closure().blocked(jnp.ones(9), jnp.ones(9))
+    spread = _per_cell(cell, 9, 3)
+    assert spread.open_calcium.shape == (27,)
     assert eqx.tree_equal(spread.slow_current, cell.slow_current)
-    written = _per_cell(training.fast(cell), 10, 3)
+    written = _per_cell(training.fast(cell), 9, 3)
     assert eqx.tree_equal(written.slow_current, training.fast(cell).slow_current)
 
 
