@@ -27,7 +27,7 @@ def dosed(cell: TenTusscher2006, open_shares: np.ndarray) -> TenTusscher2006:
 
 
 def protocol(seed: int, largest: int) -> tuple[np.ndarray, np.ndarray]:
-    """Open shares ``(cells, 2)`` and pulses ``(cells, beats + 1)`` in ms: every rate with every block, regular beats, then three premature ones.
+    """Open shares ``(cells, 2)`` and pulses ``(cells, beats + 1)`` in ms: every rate with every block, then three early beats.
 
     Args:
         seed: Of the rests.

@@ -119,8 +119,8 @@ def test_training_on_beats_and_waves_from_nothing_keeps_what_the_judges_prefer()
 
 @pytest.mark.slow
 def test_the_shipped_cell_beside_the_full_one(tmp_path):
-    """At a rate and blocks that training has not seen, and at the second beat from the full cell's own start, where it is worst; velocity at
-    three spacings, two of which its fast parts were not fitted on."""
+    """At a rate and blocks that training has not seen, and at the second beat from the full cell's own start, where it is worst;
+    velocity at three spacings, two of which its fast parts were not fitted on."""
     summary = run(TOY, Workspace(tmp_path, progress=False)).summary
     assert summary["learned_restitution_rms_ms"] < 5
     assert summary["learned_restitution_rms_ms"] < 0.5 * summary["four_variables_published_restitution_rms_ms"]
