@@ -1,5 +1,6 @@
 """A ventricular cell of four variables whose slow current is left open: an upstroke by formula, the rest by a law or a network."""
 
+import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
@@ -140,10 +141,10 @@ class ReducedVentricular(CellModel):
         Raises:
             ValueError: A share outside of 0.05 to 1.
         """
-        parts = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        kind = self.sodium_conductance.dtype
-        parts |= {"open_rapid_potassium": jnp.asarray(open_rapid_potassium, kind), "open_calcium": jnp.asarray(open_calcium, kind)}
-        return ReducedVentricular(**parts)
+        shares = (jnp.asarray(share, self.sodium_conductance.dtype) for share in (open_rapid_potassium, open_calcium))
+        found = eqx.tree_at(lambda cell: (cell.open_rapid_potassium, cell.open_calcium), self, tuple(shares))
+        found.__check_init__()
+        return found
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -158,7 +158,7 @@ class PerceptronClosure(LearnedClosure):
     @classmethod
     def skeleton(cls, architecture: dict[str, Any], inputs: tuple[Variable, ...], outputs: tuple[Variable, ...]) -> "PerceptronClosure":
         """A closure of the same structure with arrays that are to be replaced."""
-        dtype = architecture["dtype"]
+        dtype = jax.dtypes.canonicalize_dtype(architecture["dtype"])  # float32 where the program has no float64
         samples = (jnp.zeros((len(inputs), 2), dtype), jnp.zeros((len(outputs), 2), dtype)) if architecture["ranged"] else None
         return cls.create(
             0,
