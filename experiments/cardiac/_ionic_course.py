@@ -90,10 +90,10 @@ def trained(course: Course, lesson: Lesson, full: TenTusscher2006, seed: int, wo
     chosen = int(np.argmin([score for _, _, score in marks]))
     return kept[chosen], {
         "regression_loss": float(np.mean(begun.losses[-100:])),
-        "first_apd_rms_ms": finite_or_none(np.float64(first)),
-        "training_apd_rms_ms": finite_or_none(np.float64(late)),
-        "validation_restitution_rms_ms": finite_or_none(np.float64(marks[chosen][0])),
-        "validation_velocity_rms_percent": finite_or_none(np.float64(marks[chosen][1])),
+        "first_apd_rms_ms": finite_or_none(first),
+        "training_apd_rms_ms": finite_or_none(late),
+        "validation_restitution_rms_ms": finite_or_none(marks[chosen][0]),
+        "validation_velocity_rms_percent": finite_or_none(marks[chosen][1]),
         "validation_score": marks[chosen][2],
         "chosen_round": chosen + 1,
     }

@@ -161,7 +161,7 @@ def run(config: Config, workspace: Workspace) -> Result:
         reentry = workspace.stage("reentry", lambda: sheet.reentry(config.reentry_ms))
         summary |= {
             "reentry_alive_ms": reentry.alive_ms,
-            "reentry_period_ms": finite_or_none(np.float64(reentry.period_ms)),
+            "reentry_period_ms": finite_or_none(reentry.period_ms),
             "reentry_states_possible": str(reentry.inside),
         }
     if config.ring_ms:
@@ -199,8 +199,8 @@ def _rings(config: Config, reduced: Any, full: Any, workspace: Workspace) -> dic
         early, late = rounds[: int(RING_FULL_MS // max(float(np.median(rounds)), 1.0))] if rounds.size else rounds, rounds[-5:]
         summary |= {
             f"{name}_ring_alive_ms": found.alive_ms,
-            f"{name}_ring_round_ms": finite_or_none(np.float64(np.mean(early[1:]) if early.size > 1 else np.nan)),
-            f"{name}_ring_last_rounds_ms": finite_or_none(np.float64(np.mean(late) if late.size else np.nan)),
+            f"{name}_ring_round_ms": finite_or_none(np.mean(early[1:]) if early.size > 1 else np.nan),
+            f"{name}_ring_last_rounds_ms": finite_or_none(np.mean(late) if late.size else np.nan),
             f"{name}_ring_states_possible": str(found.inside),
         }
     return summary

@@ -2,16 +2,16 @@
 
 import time
 from dataclasses import dataclass, replace
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import xarray as xr
 
+from experiments.haemodynamics._vessel_flow_report import Case, vessel_dataset, vessel_report
 from physics.blood_viscosity import CHO_KENSEY_1991, blood_viscosity
-from physics.lattice_units import LatticeRange, LatticeUnits, lattice_units
-from physics.vessel_shape import VesselShape, straight_vessel
+from physics.lattice_units import LatticeRange, lattice_units
+from physics.vessel_shape import straight_vessel
 from physics.vorticity import vorticity
 from physics.wall_shear import WallProbe, wall_probe
 from physics.wall_shear_indices import ShearIndices, shear_indices
@@ -30,10 +30,8 @@ from twinsim.cli import run_script
 from twinsim.errors import InputError, refused
 from twinsim.experiment import Result
 from twinsim.option_checks import check_options
-from twinsim.report import Report
-from twinsim.vessel_bolus import BolusCourse, bolus_dataset, bolus_numbers, bolus_words, carried, check_memory, least_diffusivity
+from twinsim.vessel_bolus import BolusCourse, bolus_dataset, bolus_numbers, carried, check_memory, least_diffusivity
 from twinsim.vessel_case import INLET, OUTLET, bearable_magic, check_size, peak_axis_speed, systolic_wave, vessel_lattice
-from twinsim.vessel_figures import bolus_curves, middle_plane, wall_shear
 from twinsim.workspace import Workspace
 
 SPARE = 0.75
@@ -121,18 +119,6 @@ class Config:
     """Floating-point precision."""
 
 
-class Case(NamedTuple):
-    """A vessel ready to run."""
-
-    shape: VesselShape
-    units: LatticeUnits
-    flow: LatticeBoltzmann
-    probe: WallProbe
-    start: FlowState
-    samples: np.ndarray
-    sections: np.ndarray
-
-
 def run(config: Config, workspace: Workspace) -> Result:
     """Beats until the last, then what it says of the wall."""
     check_options(config, RANGES)
@@ -161,8 +147,8 @@ def run(config: Config, workspace: Workspace) -> Result:
         summary |= bolus_numbers(course, case.units, volume, summary["flow_mean_ml_per_min"])
         summary["bolus_diffusivity_m2_per_s"] = _diffusivity(config)
     notes = _notes(config, foreseen, seen, summary)
-    report = _report(config, case, found, shear, last, summary, notes, course)
-    dataset = _dataset(config, case, found, shear, last, times)
+    report = vessel_report(config, case, found, shear, last, summary, notes, course)
+    dataset = vessel_dataset(config, case, found, shear, last, times)
     return Result(summary, report, dataset if course is None else dataset.merge(bolus_dataset(course)), notes=notes)
 
 
@@ -366,82 +352,6 @@ def _notes(config: Config, foreseen: LatticeRange, seen: LatticeRange, summary: 
         notes.append("The bolus diffuses as the voxels need, far more than a molecule in blood: its spread is no patient's.")
     notes.append("A parabola enters at all times; closed forms hold far from the inlet only. Walls are rigid. Not for care.")
     return notes
-
-
-def _report(
-    config: Config,
-    case: Case,
-    found: dict[str, np.ndarray],
-    shear: np.ndarray,
-    last: ShearIndices,
-    summary: dict[str, Any],
-    notes: list[str],
-    course: BolusCourse | None,
-) -> Report:
-    text = f"{config.diameter_mm:g} mm, {config.voxels_per_diameter} voxels across, {100 * config.stenosis:.0f} % narrowed"
-    report = Report("Flow in a vessel", text)
-    for note in notes:
-        report.warn(note)
-    report.headline(
-        [
-            ("Wall shear, time average", f"{summary['tawss_mean_pa']:.3g}", "Pa"),
-            ("Largest oscillatory index", f"{summary['osi_max']:.3f}", ""),
-            ("Mean pressure drop", f"{summary['pressure_drop_mean_pa']:.3g}", "Pa"),
-            ("Mach number", f"{summary['mach_peak']:.3f}", ""),
-        ]
-    )
-    size = config.diameter_mm / config.voxels_per_diameter
-    fields = found["fields"][:3] * float(case.units.speed), found["fields"][6] / float(case.units.step)
-    place = (np.asarray(case.probe.point) - case.shape.centre) @ case.shape.axis * size
-    times = (np.arange(config.frames) + 1) * config.period_s / config.frames
-    report.figure(
-        middle_plane(*fields, case.shape.distance[1:-1, 1:-1, 1:-1] > 0, size),
-        "Speed and vorticity in the middle plane at systole.",
-        "fields",
-        alt="Two maps",
-    )
-    report.figure(
-        wall_shear(place, np.asarray(last.time_averaged), times, shear[-config.frames :]),
-        "Wall shear along the vessel and over the last beat.",
-        "wall",
-        alt="Two plots",
-    )
-    if course:
-        report.figure(
-            bolus_curves(course.times, {"injected": course.injected, "leaving, mixed": course.mixed, "outlet, imaged": course.imaged}),
-            bolus_words(summary),
-            "bolus",
-            alt="Concentration over time",
-        )
-    report.table(["Number", "Value"], [[key, "none" if value is None else f"{value:.4g}"] for key, value in summary.items()])
-    return report
-
-
-def _dataset(
-    config: Config, case: Case, found: dict[str, np.ndarray], shear: np.ndarray, last: ShearIndices, times: np.ndarray
-) -> xr.Dataset:
-    units, frames = case.units, config.frames
-    scale = float(units.voxel)
-    fields = found["fields"]
-    parts: dict[str, Any] = {
-        "wall_shear": (("time", "point", "axis"), shear[-frames:], {"units": "Pa"}),
-        "wall_point": (("point", "axis"), np.asarray(case.probe.point) * scale, {"units": "m"}),
-        "time_averaged_wall_shear": ("point", np.asarray(last.time_averaged), {"units": "Pa"}),
-        "oscillatory_shear_index": ("point", np.asarray(last.oscillatory), {"units": "1"}),
-        "relative_residence_time": ("point", np.asarray(last.residence), {"units": "Pa-1"}),
-        "section_pressure": (("time", "section"), found["pressure"][-frames:] * float(units.pressure), {"units": "Pa"}),
-        "outlet_pressure": ("time", found["load"][-frames:] * float(units.pressure), {"units": "Pa"}),
-        "flow_in": ("time", found["inflow"][-frames:] * float(units.flow), {"units": "m3/s"}),
-        "flow_out": ("time", found["outflow"][-frames:] * float(units.flow), {"units": "m3/s"}),
-        "velocity": (("axis", "x", "y", "z"), fields[:3] * float(units.speed), {"units": "m/s"}),
-        "pressure": (("x", "y", "z"), fields[3] * float(units.pressure), {"units": "Pa"}),
-        "vorticity": (("axis", "x", "y", "z"), fields[4:] / float(units.step), {"units": "s-1"}),
-    }
-    coordinates: dict[str, Any] = {
-        "time": ("time", times, {"units": "s"}), "axis": ["x", "y", "z"], "section": ["proximal", "distal"],
-        **{name: (name, np.arange(n) * scale, {"units": "m"}) for name, n in zip("xyz", fields.shape[1:])},
-    }  # fmt: skip
-    return xr.Dataset(parts, coords=coordinates)
 
 
 if __name__ == "__main__":

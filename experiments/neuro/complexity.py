@@ -136,10 +136,10 @@ def run(config: Config, workspace: Workspace) -> Result:
     summary: dict[str, Any] = {
         "brains": config.seeds,
         "regions": connectomes[0].regions,
-        "index_awake": finite_or_none(np.float64(middle[order[0]])),
+        "index_awake": finite_or_none(float(middle[order[0]])),
         "index_awake_lowest": _end(awake, np.min),
         "index_awake_highest": _end(awake, np.max),
-        "index_deep": finite_or_none(np.float64(middle[order[-1]])),
+        "index_deep": finite_or_none(float(middle[order[-1]])),
         "index_deep_lowest": _end(deep, np.min),
         "index_deep_highest": _end(deep, np.max),
         "index_by_strength": " ".join(f"{doses[k]:g}:{middle[k]:.3f}" for k in order),

@@ -159,7 +159,7 @@ def _radius(config: Config, sheet: np.ndarray) -> np.ndarray:
 def _ring_speed(times: np.ndarray, radius: np.ndarray, config: Config) -> float | None:
     """From a line through the radii between a fifth and two fifths of the sheet, mm/ms."""
     inside = np.isfinite(radius) & (radius > 0.2 * config.sheet_mm) & (radius < 0.4 * config.sheet_mm)
-    return finite_or_none(np.float64(np.polyfit(times[inside], radius[inside], 1)[0])) if inside.sum() > 2 else None
+    return finite_or_none(np.polyfit(times[inside], radius[inside], 1)[0]) if inside.sum() > 2 else None
 
 
 def _show(
