@@ -70,6 +70,7 @@ def test_the_cell_quota_model_against_an_integrator():
 
 
 @pytest.mark.parametrize("make", [hirata, portz])
+@pytest.mark.quick(1)
 def test_derivatives_against_central_differences(make):
     start = jnp.array([9.0, 0.5, 0.1]) if make is hirata else PORTZ_START
 

@@ -38,6 +38,7 @@ def centre(wave, times):
     return float(np.sum(wave * times) / np.sum(wave))
 
 
+@pytest.mark.slow
 def test_wave_speed_and_characteristic_impedance():
     network = artery([{"ends": (1, 2), "cells": 200, **MATCHED_END}])
     last, times = waves(network)
@@ -80,6 +81,7 @@ def test_the_reflection_coefficient_of_an_end(coefficient):
     assert np.sum(pressure[~first]) / np.sum(pressure[first]) == pytest.approx(coefficient, abs=3e-3)
 
 
+@pytest.mark.slow
 def test_blood_at_rest_under_pressure_in_tapered_vessels_stays_at_rest():
     network = tree()
     pressure = 5e3
@@ -136,6 +138,7 @@ def test_steady_flow_through_a_taper_trades_pressure_for_speed(correction):
     assert errors[1].max() < errors[0].max() / 3
 
 
+@pytest.mark.slow
 def test_mass_balance_at_every_junction_and_of_the_whole():
     network = tree()
     flow = network.flow()
@@ -158,6 +161,7 @@ def test_mass_balance_at_every_junction_and_of_the_whole():
     assert float(jnp.sum(change * volume)) == pytest.approx(float(flow.inlets.at(time).sum() - out), abs=1e-12 * scale)
 
 
+@pytest.mark.slow
 def test_total_pressure_is_continuous_where_asked():
     network = tree(continuous="total")
     flow = network.flow()
@@ -185,6 +189,7 @@ def emptied(cells, compliance, distal):
     return np.abs(np.asarray(last.pressure[0, 2]) / expected - 1).max()
 
 
+@pytest.mark.slow
 def test_a_windkessel_and_a_short_vessel_empty_as_two_compliances_do():
     assert emptied(10, 1e-10, 1e9) < 2e-3
 

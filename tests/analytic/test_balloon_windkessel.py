@@ -53,6 +53,7 @@ def test_a_pulse_against_an_independent_solver():
     np.testing.assert_array_equal(jnp.concatenate([first, second]), found)
 
 
+@pytest.mark.slow
 def test_order_four_for_held_activity_and_two_for_its_means():
     model = BalloonWindkessel.published()
 
@@ -72,6 +73,7 @@ def test_order_four_for_held_activity_and_two_for_its_means():
     assert coarse == pytest.approx(fine, rel=2e-3)
 
 
+@pytest.mark.slow
 def test_gradient_against_central_differences():
     neural = jnp.asarray(0.3 * np.random.default_rng(0).standard_normal((30, 2)))
     flat, restore = jax.flatten_util.ravel_pytree((BalloonWindkessel.published(), neural))

@@ -32,6 +32,7 @@ def conducted(equation, across, length, count):
     return run(state, count)
 
 
+@pytest.mark.slow
 def test_equal_anisotropy_is_the_monodomain():
     """With D_e = 2 D_i the implicit midpoint rule of both is that of 2/3 D_i, to the tolerance of the solves."""
     tissue, conductor, inside, _ = sheet((9, 7, 2), 0.25)
@@ -129,6 +130,7 @@ def refused(change):
 
 
 @pytest.mark.parametrize("change", ["box", "reach", "electrode", "pieces", "empty", "both", "outside", "density", "duration", "bath"])
+@pytest.mark.quick(3)
 def test_bad_input_is_one_line(change):
     call = refused(change)
     with pytest.raises(ValueError, match=r"^got .*; expected .*; do: ") as caught:

@@ -64,6 +64,7 @@ def test_spectrum_is_that_of_scipy():
         np.testing.assert_allclose(power, exact, rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_a_peak_between_frequencies_and_its_slope():
     times = np.arange(4000) * 0.004
 

@@ -16,6 +16,7 @@ NAMES.remove("ten_tusscher_2006_mid")
 
 
 @pytest.mark.parametrize("name", NAMES)
+@pytest.mark.quick(5)
 def test_every_cell_names_its_state_and_stays_at_rest(name):
     cell = CELL_MODELS[name]()
     state = cell.initial_state()
@@ -68,6 +69,7 @@ def test_states_of_cells_are_possible_and_a_wrong_gate_is_named(name):
             examine(wrong).raise_for_status()
 
 
+@pytest.mark.slow
 def test_wrong_states_are_seen_in_a_batch_in_a_run_and_by_their_unit():
     cell = TenTusscher2006.published()
     rest = cell.initial_state()
@@ -98,6 +100,7 @@ def paced_beat(cell, state, stop, step=0.01):
     return action_potential(times, jnp.concatenate([cell.millivolts(state)[None], solution.observations])), solution.final
 
 
+@pytest.mark.slow
 def test_mitchell_schaeffer_approaches_its_closed_forms():
     """The error of the leading order falls with the ratio of fast to slow constants."""
     errors = []
@@ -121,6 +124,7 @@ def test_mitchell_schaeffer_approaches_its_closed_forms():
     assert float(beat.duration) == pytest.approx(float(cell.duration_after(number(interval))), rel=0.03)
 
 
+@pytest.mark.slow
 def test_the_calcium_current_is_smooth_where_its_formula_is_zero_by_zero():
     cell = TenTusscher2006.published()
     start = cell.initial_state().at[14].set(0.5)

@@ -26,6 +26,7 @@ def test_step_of_a_windkessel():
 
 
 @pytest.mark.parametrize("harmonic", [1, 3])
+@pytest.mark.quick(1)
 def test_impedance_of_a_windkessel_and_of_a_vessel(harmonic):
     r"""$Z = R_p + R_d/(1+i\omega R_dC)$ behind $R + i\omega L$ of a vessel whose compliance stands after its resistance."""
     cosines = [0.0] * (harmonic - 1) + [1.0]
@@ -46,6 +47,7 @@ def test_impedance_of_a_windkessel_and_of_a_vessel(harmonic):
     assert abs(found - expected) < 2e-4 * abs(expected)
 
 
+@pytest.mark.slow
 def test_loss_of_a_stenosis():
     """Steady flow: R Q + S Q |Q|, Young and Tsai's square, both ways."""
     for flow in (60.0, -60.0):
@@ -61,6 +63,7 @@ def test_loss_of_a_stenosis():
         np.testing.assert_allclose(found, 10.0 + flow * 1.2 + 3e-3 * flow * abs(flow), rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_flows_at_a_junction_add_up():
     circuit = branched()
     run = quick_jit(lambda c: periodic_run(c, c.start(pressure=60.0), 180, period=PERIOD))(circuit)
@@ -72,6 +75,7 @@ def test_flows_at_a_junction_add_up():
     np.testing.assert_allclose(out, run.states[1:, circuit.index("flow:heart:trunk")].mean(), rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_volume_of_a_closed_circuit_is_kept():
     circuit = loop_of_two()
     assert circuit.closed and not windkessel().closed
@@ -85,6 +89,7 @@ def test_the_volume_of_a_closed_circuit_is_kept():
     np.testing.assert_allclose(circuit.volume(periodic.states[-1]), volumes[0], rtol=1e-10)
 
 
+@pytest.mark.slow
 def test_the_periodic_state_is_where_cycling_ends():
     circuit = windkessel(proximal_resistance=0.02)
     run = quick_jit(lambda c: periodic_run(c, c.start(), 90, period=PERIOD))(circuit)

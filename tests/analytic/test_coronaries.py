@@ -60,6 +60,7 @@ def test_reserve_falls_along_the_tree_and_with_a_lesion():
     assert abs(ill[tree.names.index("circumflex_distal")] - whole[tree.names.index("circumflex_distal")]) < 0.01
 
 
+@pytest.mark.slow
 def test_draws_without_error_are_the_measured_tree_and_with_it_have_the_correlation_asked_for():
     tree, beds = diseased(), hyperaemia()
     run = quick_jit(lambda d, c: reserve_draws(tree, beds, jax.random.key(1), 400, d, c, False))

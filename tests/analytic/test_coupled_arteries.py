@@ -37,6 +37,7 @@ def at_root(model, state):
     return (float(state.circuit[circuit.index(f"{what}:feed:root")]) for what in ("pressure", "flow"))
 
 
+@pytest.mark.slow
 def test_a_tube_that_absorbs_is_its_characteristic_impedance():
     r"""Small waves: $P = P_s\,Z/(Z+R)$ and $Q = P_s/(Z+R)$, $Z = \rho c/A$."""
     height = 1e-3
@@ -49,6 +50,7 @@ def test_a_tube_that_absorbs_is_its_characteristic_impedance():
     assert flow == pytest.approx(height / (impedance + RESISTANCE), rel=1e-4)
 
 
+@pytest.mark.slow
 def test_a_closed_loop_keeps_its_blood():
     model = loop()
     start = loop_start(model)
@@ -83,6 +85,7 @@ def entering_power(model, state):
 
 
 @pytest.mark.parametrize("total", [True, False])
+@pytest.mark.quick(1)
 def test_power_leaves_the_circuit_and_enters_the_artery(total):
     """With total pressure at the port they are one; with static pressure the artery receives its kinetic part for nothing. The far end is
     closed and nothing rubs: what entered is the artery's energy, but for what limited slopes lose."""
@@ -102,6 +105,7 @@ def test_power_leaves_the_circuit_and_enters_the_artery(total):
         assert entered - left == pytest.approx(kinetic, rel=2e-3)
 
 
+@pytest.mark.slow
 def test_a_short_artery_is_not_there():
     """Between a resistance and a windkessel: the circuit without the artery, up to what is proportional to its length. Small waves,
     because a windkessel takes static pressure from a vessel and the port gives it total pressure."""

@@ -19,6 +19,7 @@ def start():
 @pytest.mark.parametrize(
     ("longest", "block", "steps"), [(0, None, 9), (5, 1, 12), (9, 4, 23), (20, 8, 16), (40, 8, 45), (40, 16, 7), (3, 8, 24)]
 )
+@pytest.mark.quick(1)
 def test_every_step_hears_what_was_sent_a_delay_ago(start, longest, block, steps):
     weights, delays = network(NODES, longest)
     edges = delayed_edges(weights, delays, block=block)
@@ -40,6 +41,7 @@ def test_a_march_goes_on_from_its_history(start):
 
 @pytest.mark.parametrize("every", [4, 8, 16, 3])
 @pytest.mark.parametrize("mean", [False, True])
+@pytest.mark.quick(3)
 def test_what_is_saved(start, every, mean):
     edges = delayed_edges(*network(NODES, 20), block=8)
     all_of_them = delayed_march(toy(NODES), edges, start, 48).states.reshape(48 // every, every, 2, NODES)

@@ -17,6 +17,7 @@ def grid() -> VoxelGrid:
 
 
 @pytest.mark.parametrize("kind", ["order 2", "orthotropic", "order 4", "tensor"])
+@pytest.mark.quick(2)
 def test_heat_kernel_keeps_its_mass_and_centre_and_its_covariance_grows_by_twice_the_tensor(grid, kind):
     """A point source away from walls: the stencils are exact on quadratics, so the covariance is $2Dt$ to round-off."""
     tensor = TENSOR if kind == "tensor" else np.diag([0.5, 0.4, 0.3]) if kind == "orthotropic" else 0.4 * np.eye(3)

@@ -33,6 +33,7 @@ def coordinates(grid):
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.quick(2)
 def test_a_plane_wave_in_any_direction_is_exact(scheme):
     """A linear time is given on the surface of the box and found again inside, to round-off."""
     options, squared_speed = medium(scheme)
@@ -63,6 +64,7 @@ def point_source(request):
     return request.param, options, solve, exact, np.abs(offset).max(axis=-1)
 
 
+@pytest.mark.quick(2)
 def test_a_point_source_converges_at_almost_first_order(point_source):
     """A cell is 1/R of the distance to the surface of a cube of R cells: one solution holds all resolutions. Order h log(1/h)."""
     _, _, solve, exact, distance = point_source
@@ -72,6 +74,7 @@ def test_a_point_source_converges_at_almost_first_order(point_source):
     assert (times >= exact - 1e-12).all()
 
 
+@pytest.mark.quick(2)
 def test_exact_times_in_a_ball_of_fixed_size_restore_first_order(point_source):
     name, options, solve, exact, distance = point_source
     options = {key: value for key, value in options.items() if key != "neighbours"}
@@ -87,6 +90,7 @@ def test_exact_times_in_a_ball_of_fixed_size_restore_first_order(point_source):
 
 
 @pytest.mark.parametrize("neighbours", [6, 26])
+@pytest.mark.quick(1)
 def test_around_the_end_of_a_wall_the_time_is_the_geodesic(neighbours):
     """A wall from one side to beyond the middle: straight lines where the source is seen, else over the tip; to first order."""
     errors = []
@@ -143,6 +147,7 @@ def test_in_a_canal_of_one_voxel_the_time_is_its_length(neighbours):
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.quick(1)
 def test_axes_and_directions_are_all_the_same(scheme):
     """Any permutation or reflection of a masked, varying medium permutes or reflects the times."""
     shape = (5, 6, 4)
@@ -169,6 +174,7 @@ def test_axes_and_directions_are_all_the_same(scheme):
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.quick(2)
 def test_there_and_back_take_the_same_time(scheme):
     """Exactly so in a uniform medium on the whole box, for the grid looks the same from both ends."""
     options, _ = medium(scheme)
@@ -273,6 +279,7 @@ def test_a_whole_number_serves_as_speed():
 
 
 @pytest.mark.parametrize("scheme", [pytest.param("hopf-lax", marks=pytest.mark.slow), "tensor"])
+@pytest.mark.slow
 def test_tiles_of_a_thin_wall_give_what_whole_planes_give(scheme, monkeypatch):
     """A bowl in an empty box: most tiles are skipped, and no time changes but for the last digit; nor does the derivative."""
     axes = np.meshgrid(*(np.arange(n) for n in (23, 19, 21)), indexing="ij")

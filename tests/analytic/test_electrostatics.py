@@ -71,6 +71,7 @@ def radius_of(x, shift=(0.0, 0.0, 0.0)):
     return np.maximum(np.sqrt(sum((x[a] - shift[a]) ** 2 for a in range(3))), 1e-9)
 
 
+@pytest.mark.slow
 def test_a_point_source_at_order_two():
     sigma = 0.2
     order, last = fitted(EDGES, lambda x: 1 / (4 * np.pi * sigma * radius_of(x)), lambda x: np.full(x.shape[1:], sigma))
@@ -199,6 +200,7 @@ def test_the_impedance_of_the_contact_adds_to_a_ball():
     assert more == pytest.approx(zeta / (4 * np.pi * a**2), rel=0.03)
 
 
+@pytest.mark.slow
 def test_floating_contacts_and_sources_against_a_dense_network_of_resistors():
     """Potentials of voxels and metal as the unknowns of one dense system, solved by NumPy; reciprocity of voxels and contacts."""
     conductor = lead_conductor(impedance=2.0)
@@ -239,6 +241,7 @@ def test_currents_are_conserved_superpose_and_are_reciprocal(ground):
 
 
 @pytest.mark.parametrize("spacing", [0.5, 0.75])
+@pytest.mark.quick(1)
 def test_the_activated_volume_of_a_point_source_is_within_two_percent(spacing):
     """|E| = I/(4 pi sigma r^2) above the threshold is a ball."""
     sigma, threshold, current = 0.2, 0.2, 3.0

@@ -117,6 +117,7 @@ def test_a_sheet_stops_to_conduct_at_the_percolation_threshold(fraction, conduct
 
 
 @pytest.mark.parametrize("kind", ["order 2", "order 4", "tensor"])
+@pytest.mark.quick(2)
 def test_operators_with_blocked_faces_stay_symmetric_conservative_and_dissipative(kind):
     grid = VoxelGrid(slitted_mask((6, 5, 4)), (0.5, 0.4, 0.3))
     if kind == "tensor":
@@ -133,6 +134,7 @@ def test_operators_with_blocked_faces_stay_symmetric_conservative_and_dissipativ
 
 
 @pytest.mark.parametrize("kind", ["faces", "tensor"])
+@pytest.mark.quick(1)
 def test_a_wholly_blocked_plane_is_a_wall(kind):
     grid = VoxelGrid(np.ones((8, 6, 1), bool), 0.5)
     tensor = random_tensor((1, 1, 1), 2)[0, 0, 0]
@@ -149,6 +151,7 @@ def test_a_wholly_blocked_plane_is_a_wall(kind):
     assert not cut[: half.size, half.size :].any()
 
 
+@pytest.mark.slow
 def test_a_wave_takes_the_way_round_a_straight_barrier():
     """Behind a cut of length b the wave comes round its end: (b2 - b1)/c later for a longer cut, c the speed of a plane wave."""
     along, _ = niederer_diffusivities()
@@ -178,6 +181,7 @@ def test_a_wave_takes_the_way_round_a_straight_barrier():
     assert 0 < behind[10] * speed - (10 - 0.625) < 1.5
 
 
+@pytest.mark.slow
 def test_bad_input_is_refused_in_one_line():
     lattice = LatticeDiffusion(SHEET, fibre_tensor(SHEET, 0.1, 0.02))
     for make, expected in (

@@ -100,6 +100,7 @@ def test_a_ball_of_potential_in_anisotropic_tissue_is_a_quadrupole():
     assert slope(sizes, errors) == pytest.approx(2.0, abs=0.2)
 
 
+@pytest.mark.slow
 def test_a_torso_seen_by_reciprocity_equals_the_direct_solve():
     """The lead field of an electrode times the potential is the potential there, solved for with the cells' current as source."""
     rng = np.random.default_rng(0)
@@ -179,6 +180,7 @@ def test_the_convolution_is_the_sum_over_cells(beating):
     assert bool(jnp.isfinite(late).all())
 
 
+@pytest.mark.slow
 def test_the_gradient_of_the_electrocardiogram(beating):
     """With respect to activation times, against central differences; the template has kinks only at its samples."""
     fields, times, kinds, shapes = beating

@@ -32,6 +32,7 @@ def profile(flow, state):
 
 @pytest.mark.parametrize("lattice", [D3Q19, D3Q27])
 @pytest.mark.parametrize("viscosity", [0.1, 0.5])
+@pytest.mark.quick(1)
 def test_a_channel_of_half_way_walls_is_exact_with_the_magic_product(lattice, viscosity):
     flow = channel(lattice, TRT(ConstantViscosity(number(viscosity))))
     velocity, strain = profile(flow, marched(flow, flow.initial_state(), int(120 / viscosity)))
@@ -51,6 +52,7 @@ def test_one_relaxation_time_moves_the_wall_as_known():
 
 @pytest.mark.parametrize("fraction", [0.1, 0.5, 0.7, 1.0])
 @pytest.mark.parametrize("rule", ["central", "linear"])
+@pytest.mark.quick(1)
 def test_shear_between_moving_walls_is_exact_wherever_they_cut(fraction, rule):
     """Plates half a link or any other part behind the last voxel; the one at the far end moves."""
     flow = channel(D3Q19, TRT(ConstantViscosity(number(VISCOSITY))), 6, fraction, rule, force=None)
@@ -80,6 +82,7 @@ def test_a_cut_at_a_half_is_the_half_way_wall():
 
 
 @pytest.mark.parametrize("collision", [TRT, Cumulant])
+@pytest.mark.quick(1)
 def test_mass_stays_in_a_closed_box_and_momentum_grows_by_the_force(collision):
     lattice = D3Q27
     closed = lattice_domain(lattice, face_patches(np.ones((4, 5, 3), bool), {}))

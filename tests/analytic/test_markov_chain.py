@@ -20,6 +20,7 @@ def chain(fastest):
 
 
 @pytest.mark.parametrize("accuracy", [1, 2])
+@pytest.mark.quick(1)
 def test_the_step_has_its_order_and_keeps_the_sum(accuracy):
     exchange, matrices, shares = chain(2.0)
     exact = np.stack([expm(matrices[:, :, i]) @ shares[:, i] for i in range(4)], axis=1)

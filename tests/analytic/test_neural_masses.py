@@ -86,6 +86,7 @@ def test_montbrio_pazo_roxin_is_bistable_where_published():
         assert abs(np.linalg.det(jacobian(at, [rate, -1 / (2 * np.pi * rate)]))) < 1e-6
 
 
+@pytest.mark.slow
 def test_jansen_rit_oscillates_between_its_published_hopf_points():
     mass = JansenRit.published()
 
@@ -131,6 +132,7 @@ def test_wilson_cowan_has_the_published_limit_cycle():
     assert np.ptp(np.asarray(quiet.march(quiet.initial_state(), 10_000, every=10).states)[500:, 0, 0]) < 1e-6
 
 
+@pytest.mark.slow
 def test_a_network_with_delays_settles_where_its_rates_vanish():
     network = BrainNetwork(
         MontbrioPazoRoxin.published(), usual_coupling("montbrio_pazo_roxin", 0.5), synthetic_connectome(8).edges(4.0, 0.05), 0.05

@@ -52,6 +52,7 @@ def held(site, nanoampere):
     return CurrentClamp(site, Pulses(nanoampere, 0.0, 1e12))
 
 
+@pytest.mark.slow
 def test_a_sealed_cable_decays_as_cosh_to_second_order():
     """V = I R_inf cosh(L - X)/sinh(L) for a current into one end, sealed at the other."""
     length, counts, errors = 1.5, (10, 20, 40, 80), []
@@ -64,6 +65,7 @@ def test_a_sealed_cable_decays_as_cosh_to_second_order():
     assert errors[-1] < 1e-3  # of 8.8 mV
 
 
+@pytest.mark.slow
 def test_a_current_into_a_half_infinite_cable():
     """The step response with two erfc; 20 length constants stand for no end. Space and time are refined together."""
     counts, errors, time = (80, 160, 320, 640), [], 20.0
@@ -171,6 +173,7 @@ def largest_growth_by_hand(v):
     return np.linalg.eigvals(jacobian).real.max()
 
 
+@pytest.mark.slow
 def test_where_the_space_clamped_squid_begins_and_ends_to_oscillate():
     """Both Hopf points, by the derivative of the model and by an independent program: 9.78 and 154.5 uA/cm^2."""
     cell = squid(6.3)
@@ -278,6 +281,7 @@ def test_bad_input_is_one_line(number_of_case):
         assert "; do: " in str(caught.value) and "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_thresholds_and_arrivals_of_what_is_known():
     """A passive fibre is linear: the threshold is the level over the answer to one milliampere. A sine rises through zero where it does."""
     n = 21

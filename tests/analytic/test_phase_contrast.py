@@ -120,6 +120,7 @@ def drawn_faces(keys):
     return jax.random.normal(keys[0], (13, 11, 10)), jax.random.normal(keys[1], (12, 12, 10)), jax.random.normal(keys[2], (12, 11, 11))
 
 
+@pytest.mark.slow
 def test_projection_leaves_no_divergence_and_is_orthogonal():
     space = ball()
     keys = jax.random.split(jax.random.key(1), 3)

@@ -85,6 +85,7 @@ def test_filaments_do_not_end_inside_charges_of_every_block_add_up_to_zero():
     assert not outward.any()
 
 
+@pytest.mark.slow
 def test_a_scroll_ring_is_found_on_its_circle():
     """z = (rho - R) + i h round the axis through the middle: the filament is the circle rho = R, h = 0."""
     grid = VoxelGrid(np.ones((24, 24, 12), bool), 0.5)
@@ -111,6 +112,7 @@ def test_plaquettes_with_a_missing_voxel_do_not_count():
     assert np.asarray(phase(jnp.zeros(2), jnp.ones(2))) == pytest.approx(np.pi / 2)
 
 
+@pytest.mark.slow
 def test_found_in_the_loop_of_a_simulation():
     cell = CELL_MODELS["aliev_panfilov"]()
     grid = VoxelGrid(np.ones((12, 10, 1), bool), 1.0)

@@ -18,6 +18,7 @@ SMALL = SectionCounts(6, 4, 7, 2, 4, 3)
 stressed = quick_jit(lambda shape, tissue: plaque_stress(shape, tissue, number(16.0), SMALL))
 
 
+@pytest.mark.slow
 def test_one_tissue_and_hardly_a_plaque_is_the_ring_of_lame():
     """Almost concentric: hoop stress p (a² + b²)/(b² - a²) on the lumen."""
     found = stressed(plaque(outer=1.6001, wall=0.6, depth=0.3), tissues(600.0, 600.0))
@@ -25,6 +26,7 @@ def test_one_tissue_and_hardly_a_plaque_is_the_ring_of_lame():
     np.testing.assert_allclose(found.lumen_hoop, 16 * (1 + 1.6**2) / (1.6**2 - 1), rtol=0.01)
 
 
+@pytest.mark.slow
 def test_laws_of_scaling():
     """Stress goes with the pressure and keeps its size when all lengths, or all moduli, grow together."""
     point = plaque(), tissues(), number(16.0)

@@ -74,6 +74,7 @@ def test_features_of_known_signals():
     assert set(PUBLISHED) <= set(FEATURES)
 
 
+@pytest.mark.slow
 def test_the_network_of_the_arm():
     """One body's flow; the resistances of its ends in parallel are the body's; wave speeds of a young adult."""
     assert sum(segment.share for segment in SEGMENTS) == pytest.approx(1.0, abs=1e-12)

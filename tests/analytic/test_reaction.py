@@ -49,6 +49,7 @@ def test_two_short_steps_are_one_long_step(weight):
 
 
 @pytest.mark.parametrize("sensitivity", [0.0, 1e-9, 0.3, 5.0])
+@pytest.mark.quick(2)
 def test_slope_in_the_sensitivity_at_zero_too(sensitivity):
     """An unknown drug starts a calibration at zero sensitivity: the slope there must be right."""
 

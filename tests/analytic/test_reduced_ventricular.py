@@ -55,6 +55,7 @@ def test_rates_beside_a_transcription():
     np.testing.assert_allclose(found, wanted, rtol=1e-10, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_an_action_potential_beside_lsoda():
     """What is left at the usual step is the error of the step: it falls by its square."""
     start, pulse = CELL.initial_state(), RectangularPulse(number(52.0), number(1.0))
@@ -85,6 +86,7 @@ def test_order():
         assert slope([10 / count for count in counts], errors) == pytest.approx(accuracy, abs=0.2), errors
 
 
+@pytest.mark.slow
 def test_gradient_of_the_duration_in_channels_and_blocks():
     mesh = time_mesh(0.0, [480.0], 0.1, breakpoints=[1.0])
     times = jnp.concatenate([jnp.zeros(1), mesh.times])
@@ -107,6 +109,7 @@ def test_gradient_of_the_duration_in_channels_and_blocks():
         assert own == pytest.approx(float(central), rel=1e-6)
 
 
+@pytest.mark.slow
 def test_bounded_whatever_the_network_says():
     """w, z and q stay between 0 and 1, and a bounded current cannot carry the potential away."""
     wild = PerceptronClosure.create(3, CELL.slow_current.inputs, CELL.slow_current.outputs, hidden=(6,), activation="rational_tanh")
@@ -119,6 +122,7 @@ def test_bounded_whatever_the_network_says():
     assert (np.asarray(final[1:]) > -1e-3).all() and (np.asarray(final[1:]) < 1 + 1e-3).all()
 
 
+@pytest.mark.slow
 def test_a_network_written_out_is_the_same_function():
     generator = np.random.default_rng(2)
     samples = jnp.asarray(generator.normal(size=(5, 50)) * 30), jnp.asarray(generator.normal(size=(1, 50)))

@@ -11,6 +11,7 @@ from experiments.neuro import seizure_spread
 from physics import onset_times, synthetic_connectome
 
 
+@pytest.mark.slow
 def test_crossings_are_of_order_three():
     errors = []
     gaps = [0.2, 0.1, 0.05, 0.025]
@@ -31,6 +32,7 @@ def test_no_onset_is_infinite_and_the_first_one_counts():
         [jnp.sin(times + shift), jnp.full(40, -3.0), jnp.cos(times)], axis=1), 0.5), 0).sum())(0.0))  # fmt: skip
 
 
+@pytest.mark.slow
 def test_derivatives_of_onsets_against_central_differences():
     config = dataclasses.replace(seizure_spread.Config(), duration_ms=500.0, slow_time_ms=300.0, coupling=6.0)
     connectome = synthetic_connectome(6, 3).scaled()

@@ -55,6 +55,7 @@ def test_the_mean_over_the_sphere_is_zero():
     assert np.abs(np.einsum("t,tpc->c", weight, gain)).max() < 1e-10 * np.abs(gain).max() * 160
 
 
+@pytest.mark.slow
 def test_a_contact_records_a_dipole_as_reciprocity_says():
     """Two voxels of opposite current in a random conductor: the potential of floating contacts is minus E of 1 mA, times the moment."""
     conductor = lead_conductor()

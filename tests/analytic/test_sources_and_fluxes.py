@@ -81,6 +81,7 @@ def test_fluxes_between_regions_add_up_to_what_the_region_loses():
         np.testing.assert_allclose(flux_through_plane(GRID, fluxes, axis, 1), flux_between(GRID, fluxes, below, ~below), atol=1e-12)
 
 
+@pytest.mark.slow
 def test_what_a_slab_conducts_at_steady_state():
     """Dirichlet on one side, Robin on the other, two layers: resistances in series, at every plane."""
     grid = VoxelGrid(np.ones((8, 2, 3), bool), (0.5, 1.0, 2.0))
@@ -129,6 +130,7 @@ def test_volume_and_surface_sources():
 
 
 @pytest.mark.parametrize("spacing", [(2.0, 3.4, 1.2), (1.6, 2.9, 0.7), (0.8, 1.7, 2.3)])
+@pytest.mark.quick(1)
 def test_transfers_keep_integral_constants_range_and_are_adjoint(spacing):
     coarse = coarsened(GRID, spacing)
     transfer = Transfer(GRID, coarse)
@@ -149,6 +151,7 @@ def test_transfers_keep_integral_constants_range_and_are_adjoint(spacing):
     assert left == pytest.approx(float(jnp.vdot(fine, up)) * GRID.voxel_volume, rel=1e-13)
 
 
+@pytest.mark.slow
 def test_linear_prolongation_is_of_order_two_and_keeps_means_for_a_whole_ratio():
     errors, counts = [], (6, 9, 14, 20)
     for n in counts:

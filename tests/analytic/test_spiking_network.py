@@ -95,6 +95,7 @@ def test_the_stationary_rate_is_that_of_the_closed_form(bracket):
 @pytest.mark.parametrize(
     ("synaptic_time", "counts"), [(0.0, (1000, 3000, 10_000)), pytest.param(0.5, (500, 1500, 5000), marks=pytest.mark.slow)]
 )
+@pytest.mark.slow
 def test_after_a_step_of_current_they_follow_the_mean_field(synaptic_time, counts):
     rate, duration = fixed_rate(0.02, 0.1), 10.0
     expected = field_rates(rate, -1 / (2 * np.pi * rate), 3.0, duration, synaptic_time)

@@ -26,6 +26,7 @@ def by_voxels(periodic, loss=0.3) -> Diffusion:
 
 
 @pytest.mark.parametrize("periodic", WRAPPED)
+@pytest.mark.quick(1)
 def test_the_transform_diagonalises_the_voxel_operator(periodic):
     spectral = SpectralDiffusion(GRID, 0.7, 0.3, periodic)
     np.testing.assert_allclose(spectral.apply(FIELD), by_voxels(periodic).apply(FIELD), atol=1e-13)

@@ -33,6 +33,7 @@ def solved(field, start, stop, args, method, absolute, tolerance=None, **options
 
 @METHODS
 @pytest.mark.parametrize(("stop", "end"), [(4e4, known.ROBERTSON_4E4), (1e11, known.ROBERTSON_1E11)])
+@pytest.mark.quick(3)
 def test_robertson(method, stop, end):
     absolute = jnp.array([1e-10, 1e-15, 1e-10]) if stop < 1e6 else jnp.array([1e-12, 1e-19, 1e-10])
     solution = solved(known.robertson, known.ROBERTSON_START, stop, jnp.asarray(known.ROBERTSON_RATES), method, absolute)
@@ -111,6 +112,7 @@ def test_banded_systems_of_every_shape_against_the_matrix_exponential(lower, upp
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 4, 12, 40])
+@pytest.mark.quick(4)
 def test_dense_elimination_of_every_size_pivots(size):
     """A matrix whose leading entries vanish breaks an elimination without exchange of rows."""
     random = np.random.default_rng(size)

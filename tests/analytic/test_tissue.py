@@ -36,6 +36,7 @@ def test_units_of_the_benchmark():
     assert pytest.approx((0.0952983725, 0.0125758411), rel=1e-8) == (ALONG, ACROSS)
 
 
+@pytest.mark.slow
 def test_lattice_diffusion_is_exact_for_quadratics_symmetric_and_bounded():
     grid = VoxelGrid(np.ones((9, 9, 9), bool), (0.2, 0.25, 0.3))
     tensor = jnp.broadcast_to(random_tensor((1, 1, 1), 3)[0, 0, 0] + 3 * jnp.eye(3), (9, 9, 9, 3, 3))
@@ -47,6 +48,7 @@ def test_lattice_diffusion_is_exact_for_quadratics_symmetric_and_bounded():
     assert float(value) == pytest.approx(2 * d[0, 0] + 1.4 * d[0, 1] - 0.8 * d[1, 2] + d[2, 2], rel=1e-9)
 
 
+@pytest.mark.slow
 def test_lattice_diffusion_on_an_irregular_mask_with_a_tensor_per_voxel():
     grid = VoxelGrid(slitted_mask((6, 5, 4)), (1.0, 1.3, 0.7))
     operator = LatticeDiffusion(
@@ -62,6 +64,7 @@ def test_lattice_diffusion_on_an_irregular_mask_with_a_tensor_per_voxel():
 
 
 @pytest.mark.parametrize("orientation", [0.0, 0.35, 1.1])
+@pytest.mark.quick(1)
 def test_the_symbol_of_a_twelfth_is_of_order_four_at_every_angle(orientation):
     errors, spacings = [], (0.05, 0.07, 0.1, 0.14)
     for h in spacings:
@@ -136,6 +139,7 @@ def test_the_cable_of_one_dimension_says_what_a_real_sheet_does():
     assert speed == pytest.approx(cable, rel=0.01)
 
 
+@pytest.mark.slow
 def test_a_uniform_sheet_that_is_stimulated_everywhere_is_a_single_cell():
     grid = VoxelGrid(slitted_mask((5, 4, 3)), 0.3)
     cell = CELL_MODELS["mitchell_schaeffer"]()

@@ -56,6 +56,7 @@ def replace_network(model, **changes):
     return eqx.tree_at(lambda m: m.network, model, replace(model.network, **changes))
 
 
+@pytest.mark.slow
 def test_not_a_drop_is_lost_between_closed_ends():
     model = closed()
     _, entering, volume = run(model, 0.05)
@@ -77,6 +78,7 @@ def test_soft_and_stiff_arteries_on_fast_and_slow_lattices_stay_calm(modulus, so
     assert np.abs(entering[-100:]).max() < most / 2
 
 
+@pytest.mark.slow
 def test_a_steady_flow_falls_as_poiseuille_has_it():
     windkessel = {"outlet": "windkessel", "proximal": 1e8, "distal": 1e6, "compliance": 1e-12}
     model = segment(voxels=10, length=24, sound=3.0, ends=({"length": 0.03, "cells": 4}, {"length": 0.03, "cells": 4, **windkessel}))

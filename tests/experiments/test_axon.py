@@ -18,6 +18,7 @@ def summary(config):
     return axon.run(config, Workspace(progress=False)).summary
 
 
+@pytest.mark.slow
 def test_the_squid_conducts_as_published_and_by_the_root_of_the_diameter():
     """18.73 m/s is the travelling wave's; with as many compartments per length constant a thicker axon is the same, stretched."""
     result = axon.run(TOY, Workspace(progress=False))

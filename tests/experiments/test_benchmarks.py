@@ -123,6 +123,7 @@ def test_every_benchmark_runs_small_with_finite_numbers_and_a_time(name, dataset
 
 
 @pytest.mark.parametrize("interior_order", ORDERS)
+@pytest.mark.slow
 def test_tumour_growth_through_thirty_fractions_and_chemotherapy(interior_order):
     numbers = tumour_growth.measure(replace(TUMOUR, interior_order=interior_order))
     assert numbers.keys() >= TUMOUR_KEYS
@@ -142,6 +143,7 @@ def test_nominal_traffic_grows_with_stages_and_order():
 
 
 @pytest.mark.parametrize("interior_order", ORDERS)
+@pytest.mark.slow
 def test_voxel_diffusion(interior_order):
     numbers = voxel_diffusion.measure(replace(DIFFUSION, interior_order=interior_order))
     assert finite(numbers)

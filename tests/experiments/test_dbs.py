@@ -142,6 +142,7 @@ def toy_exposure():
 
 
 @pytest.mark.parametrize("mixed", [False, True])
+@pytest.mark.quick(1)
 def test_the_optimum_is_that_of_all_combinations_on_a_grid(mixed):
     exposed = toy_exposure()
     limits = Limits(np.full(4, 3.0), 6.0, 0.05, 0.1, mixed)

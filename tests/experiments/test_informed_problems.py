@@ -50,6 +50,7 @@ def test_the_residual_of_allen_cahn_is_that_of_nested_derivatives():
         np.testing.assert_allclose(jax.jit(_allen_cahn.residual)(model, point), expected, rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_the_spectral_solver_is_of_order_four_in_time_and_the_projects_operator_agrees():
     times = np.array([0.5, 1.0])
     fine = _allen_cahn.spectral(256, 544, times)[1]
@@ -116,6 +117,7 @@ def test_the_drug_is_that_of_scipy_with_the_equations_written_anew():
     assert np.abs(rates).max() * _drug_target.HOURS > 1e4  # stiff
 
 
+@pytest.mark.slow
 def test_the_drug_starts_exactly_and_its_residual_is_the_equation_as_it_stands():
     model, point = _drug_target.case(0, 4, 1).model, jnp.array([30.0])
     parts = jax.jit(lambda p: (model.jet(jnp.zeros(1)).value, model.jet(p), _drug_target.residual(model, p), jax.jacfwd(model)(p[0])))

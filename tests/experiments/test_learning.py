@@ -56,6 +56,7 @@ def test_start_and_walls_hold_exactly_and_the_residual_is_that_of_nested_derivat
     np.testing.assert_allclose(slopes[1], -_burgers.VISCOSITY * bend[0, 0], rtol=1e-11)
 
 
+@pytest.mark.slow
 def test_burgers_runs(tmp_path):
     summary = run_experiment("learning/burgers", TOY, RunOptions(out=tmp_path / "run"), progress=False)
     assert summary["error_relative_worst"] < 0.4 and summary["iterations_median"] == 40
@@ -70,6 +71,7 @@ def test_burgers_and_its_viscosity_are_found(tmp_path):
     assert summary["error_relative_worst"] < 1e-3 and summary["viscosity_error_percent_worst"] < 0.1
 
 
+@pytest.mark.slow
 def test_the_map_and_the_equation_are_those_of_nested_derivatives():
     model = _tracer.tracer_model(0, 5)
     model = type(model)(model.network, jnp.asarray(np.random.default_rng(0).normal(size=len(_tracer.DEVIATIONS))))

@@ -94,6 +94,7 @@ def test_counts_and_sizes_out_of_range_say_the_side(name):
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
+@pytest.mark.quick(6)
 def test_the_front_door_refuses_before_it_makes_a_folder(name, tmp_path, monkeypatch):
     module = catalogue.load(EXPERIMENTS[name])
     monkeypatch.setattr(module, "run", lambda config, workspace: pytest.fail("the experiment began"))

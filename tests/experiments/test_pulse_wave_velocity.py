@@ -25,6 +25,7 @@ def made(tmp_path):
     return tmp_path / "made.mat"
 
 
+@pytest.mark.slow
 def test_velocity_and_stiffness_of_a_made_record(made, tmp_path):
     config = replace(TOY, record=made, path_mm=420.0, path_error_mm=21.0)
     summary = run_experiment("haemodynamics/pulse_wave_velocity", config, RunOptions(out=tmp_path / "out"), progress=False)

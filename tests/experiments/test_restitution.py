@@ -63,6 +63,7 @@ def test_a_cycle_too_short_for_premature_beats_is_refused():
 
 
 @pytest.mark.needs_data
+@pytest.mark.slow
 def test_a_real_record_paces_the_cell(dataset, tmp_path):
     """MIT-BIH 100 at toy size: its eighth beat is premature, and the action potential after the short rest is the shortest."""
     dataset("wfdb")

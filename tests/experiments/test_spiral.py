@@ -40,6 +40,7 @@ def test_a_spiral_turns_and_is_ended_by_less_energy_than_the_best_rectangle(tmp_
     assert summary["threshold_uncertainty_percent"] < 5
 
 
+@pytest.mark.slow
 def test_without_a_shock(tmp_path):
     small = dataclasses.replace(TOY, shock="none", rotate_ms=100.0, fibrosis_fraction=0.05)
     summary = spiral.run(small, Workspace(tmp_path, progress=False)).summary

@@ -64,6 +64,7 @@ def test_points_are_read_off_by_a_cubic_that_walls_mirror():
     assert all(fine < coarse / 8 for coarse, fine in zip(*errors, strict=True))  # of third order or better, on walls too
 
 
+@pytest.mark.slow
 def test_a_plane_wave_on_fitted_voxels(tmp_path):
     summary = conduction_velocity.run(WAVE, Workspace(tmp_path, progress=False)).summary
     assert summary["conduction_velocity_m_per_s"] == summary["conduction_velocity_along_m_per_s"]

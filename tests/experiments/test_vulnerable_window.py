@@ -96,6 +96,7 @@ def test_less_sodium_current_delays_and_widens_the_window_of_ten_tusscher():
         ("cycle_length_ms", 200.0, "no regular beat|comes and goes"),
     ],
 )
+@pytest.mark.quick(6)
 def test_bad_options_are_refused_in_one_line(option, value, expected):
     with pytest.raises(InputError, match=expected) as caught:
         window(dataclasses.replace(ALONE, **{option: value}))

@@ -13,6 +13,7 @@ from twinsim.workspace import Workspace
 TOY = whole_brain.Config(duration_ms=10.0, dt_ms=0.1)
 
 
+@pytest.mark.slow
 def test_the_contract():
     result = whole_brain.run(TOY, Workspace(progress=False))
     assert result.dataset["state"].dims == ("time", "region", "variable") and result.dataset["state"].shape == (10, 76, 2)
@@ -23,11 +24,13 @@ def test_the_contract():
 
 
 @pytest.mark.parametrize("name", [name for name in NEURAL_MASSES if name != "montbrio_pazo_roxin"])
+@pytest.mark.quick(1)
 def test_every_mass_runs_and_stays_finite(name):
     result = whole_brain.run(dataclasses.replace(TOY, model=name, duration_ms=4.0), Workspace(progress=False))
     assert np.isfinite(result.dataset["state"]).all()
 
 
+@pytest.mark.slow
 def test_noise_follows_its_seed_and_parameters_can_be_set():
     noisy = dataclasses.replace(TOY, noise=1e-4, duration_ms=4.0, save="mean", save_ms=2.0)
     one, again, other = (whole_brain.run(dataclasses.replace(noisy, seed=seed), Workspace(progress=False)).summary for seed in (1, 1, 2))

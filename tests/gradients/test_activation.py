@@ -65,6 +65,7 @@ def check_voxels_and_factors(seen, shape, step=1e-6):
 
 @pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * (name != "mitchell_schaeffer")) for name in CHANNEL])
 @pytest.mark.parametrize(("grid", "fibres"), [(SHEET, IN_PLANE), (SLAB, OBLIQUE)], ids=["sheet", "slab"])
+@pytest.mark.quick(1)
 def test_activation_times_against_central_differences(name, grid, fibres):
     record = times_of(name, grid, fibres)
 

@@ -48,6 +48,7 @@ def agree(found, expected, tolerance=1e-13):
 
 
 @pytest.mark.parametrize("kind", ["order 2", "tensor"])
+@pytest.mark.quick(1)
 def test_edges_are_the_operator(kind):
     operator = make_operator(kind, GRID)
     edges = EdgeDiffusion.of(operator)
@@ -58,6 +59,7 @@ def test_edges_are_the_operator(kind):
 
 
 @pytest.mark.parametrize("shape", [(5, 4, 1), (5, 1, 4), (1, 5, 4), (3, 2, 2), (6, 1, 1)])
+@pytest.mark.quick(1)
 def test_edges_of_thin_grids(shape):
     grid = VoxelGrid(np.ones(shape, bool), 1.0)
     operator = TensorDiffusion(grid, random_tensor(shape))
@@ -89,6 +91,7 @@ def test_values_and_both_modes(kind, steps, depth):
 
 
 @pytest.mark.parametrize("kind", ["tensor", "loss"])
+@pytest.mark.quick(1)
 def test_gradient_of_the_coefficients_against_central_differences(kind):
     length = 4.0 / operator_of(kind).spectral_bound()
 
@@ -130,6 +133,7 @@ def test_second_derivatives():
 
 
 @pytest.mark.parametrize("batched", [(None, None, 0), (0, 0, 0), (None, 0, 1)])
+@pytest.mark.quick(1)
 def test_batches(batched):
     strides, faces, factor = operands("order 2")
     faces = jax.tree.map(lambda face: jnp.stack([face, face / 2]), faces) if batched[0] == 0 else faces
@@ -150,6 +154,7 @@ def test_batches(batched):
     agree(slopes(ours), slopes(plain))
 
 
+@pytest.mark.slow
 def test_a_stepper_in_the_time_loop_conserves_and_is_refused_above_its_limit():
     operator = Diffusion(GRID, noise(MASK.shape, 3, 0.2, 1.0))
     substeps = BlockedDiffusion.substeps_for(float(operator.spectral_bound()))

@@ -30,6 +30,7 @@ def duration(cell):
         ("mitchell_schaeffer", "outward_constant", "closing_constant"),
     ],
 )
+@pytest.mark.slow
 def test_reverse_mode_against_central_differences(name, first, second):
     cell = CELL_MODELS[name]()
 

@@ -51,6 +51,7 @@ def test_of_the_periodic_state_of_a_closed_circuit():
     np.testing.assert_allclose(forward, reverse @ jnp.array([0.3, -0.7]), rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_of_the_periodic_beat_of_compartments():
     values = regazzoni_values()
     names = ("left_ventricle_active_elastance", "systemic_arteries_resistance", "blood_volume", "valve_inertance")

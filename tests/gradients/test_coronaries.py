@@ -4,12 +4,14 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from physics.coronary_flow import fractional_flow_reserve, reserve_slopes
 from tests.coronaries import AORTA, VEIN, diseased, hyperaemia
 from tests.problems import quick_jit
 
 
+@pytest.mark.slow
 def test_of_every_segment_to_every_diameter():
     tree = diseased()
     beds = hyperaemia().resistances(tree)

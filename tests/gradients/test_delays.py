@@ -41,6 +41,7 @@ def problem(longest, block, steps, march=delayed_march, members=None, **options)
         (12, 16, 10, {"every": 2, "mean": True}),
     ],
 )
+@pytest.mark.quick(1)
 def test_reverse_mode_against_central_differences(longest, block, steps, options):
     loss, parts = problem(longest, block, steps, **options)
     flat, restore = jax.flatten_util.ravel_pytree(parts)
@@ -54,6 +55,7 @@ def test_reverse_mode_against_central_differences(longest, block, steps, options
         assert float(gradient @ way) == pytest.approx(float(central), rel=1e-6)
 
 
+@pytest.mark.slow
 def test_forward_mode_is_reverse_mode():
     loss, parts = problem(20, 8, 21)
     forward, _ = problem(20, 8, 21, march=delayed_march_forward_mode)
@@ -73,6 +75,7 @@ def test_members_have_gradients_of_their_own():
     assert float(gradient @ way) == pytest.approx(float(central), rel=1e-6)
 
 
+@pytest.mark.slow
 def test_reverse_mode_keeps_the_trajectory_and_no_ring():
     """Temporary memory grows with steps as the trajectory does, and not with the product of steps and the longest delay."""
 

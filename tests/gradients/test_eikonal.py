@@ -50,6 +50,7 @@ def directions(point):
         yield (change + jnp.swapaxes(change, -1, -2) if change.ndim == 5 else change), noise((2,), 30 + seed, -1, 1)
 
 
+@pytest.mark.quick(1)
 def test_reverse_mode_against_central_differences(problem):
     """In random directions of the whole field and both start times; steps small enough to meet no kink."""
     _, value, gradient, point = problem
@@ -70,6 +71,7 @@ def test_forward_mode_agrees_with_reverse_mode(problem):
         assert float(program(point, direction)) == pytest.approx(float(along), rel=1e-12)
 
 
+@pytest.mark.quick(1)
 def test_a_later_start_delays_everything_by_as_much_and_a_faster_medium_shortens_in_proportion(problem):
     """Two identities: the derivative by both starts together is the weight of all reached cells; and Euler's, of degree -1 or -1/2."""
     scheme, _, gradient, point = problem
@@ -104,6 +106,7 @@ def test_the_ball_around_a_source_passes_its_derivative_on():
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.quick(2)
 def test_value_and_gradient_lower_for_every_platform_in_float32(scheme):
     with jax.enable_x64(False):
         grid = VoxelGrid(np.asarray(GRID.mask), GRID.spacing)

@@ -73,6 +73,7 @@ def test_the_gradient_is_that_of_the_tiles():
 
 
 @pytest.mark.parametrize(("lattice", "kind"), [(D3Q19, TRT), (D3Q27, Cumulant)])
+@pytest.mark.quick(1)
 def test_value_and_gradient_lower_for_every_platform_in_float32(lattice, kind):
     with jax.enable_x64(False):
         point = as_type(POINT, jnp.float32)

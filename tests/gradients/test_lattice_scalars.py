@@ -30,6 +30,7 @@ def amount(kind, point):
 
 
 @pytest.mark.parametrize("kind", ["flux", "concentration"])
+@pytest.mark.quick(1)
 def test_reverse_mode_against_central_differences(kind):
     value = quick_jit(lambda point: amount(kind, point))
     slopes = quick_jit(jax.grad(lambda point: amount(kind, point)))(POINT)

@@ -40,6 +40,7 @@ def loss(values, method):
 
 
 @pytest.mark.parametrize("method", ["symmetric", "staggered", "euler"])
+@pytest.mark.quick(1)
 def test_against_differences_and_forward_mode(method):
     value, slopes = quick_jit(jax.value_and_grad(lambda v: loss(v, method)))(VALUES)
     program = quick_jit(lambda v: loss(v, method))

@@ -20,6 +20,7 @@ def turning():
     return sheet, state
 
 
+@pytest.mark.slow
 def test_gradient_of_the_remaining_activity_against_central_differences():
     sheet, state = turning()
     shocks = Defibrillation(sheet, np.asarray(state), 3, 4.0, 2, 40.0)

@@ -100,6 +100,7 @@ PROGRAMS = {
 
 
 @pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if n in SLOW else n for n in PROGRAMS])
+@pytest.mark.quick(1)
 def test_reverse_mode_against_central_differences(name):
     program, parameters = PROGRAMS[name]
     value_and_grad = quick_jit(jax.value_and_grad(program))
@@ -117,6 +118,7 @@ def test_reverse_mode_against_central_differences(name):
 
 
 @pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if n in SLOW else n for n in PROGRAMS])
+@pytest.mark.quick(1)
 def test_forward_mode_agrees_with_reverse_mode(name):
     program, parameters = PROGRAMS[name]
     direction = jax.tree.map(lambda leaf: jnp.asarray(np.random.default_rng(5).normal(size=leaf.shape)), parameters)

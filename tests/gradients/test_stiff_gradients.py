@@ -84,6 +84,7 @@ SLOW = ("dense, eight unknowns", "chain of three", "network")
 
 
 @pytest.mark.parametrize("problem", [pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW)) for name in PROBLEMS])
+@pytest.mark.quick(1)
 def test_reverse_mode_through_every_structure(problem):
     field, start, parameters, structure = PROBLEMS[problem]()
 
@@ -96,6 +97,7 @@ def test_reverse_mode_through_every_structure(problem):
 
 
 @pytest.mark.parametrize("method", ["RODAS3", "RODAS4", pytest.param("RODAS5P", marks=pytest.mark.slow)])
+@pytest.mark.quick(1)
 def test_reverse_mode_through_every_method_and_the_continuous_extension(method):
     def loss(inputs):
         start, scale = inputs
@@ -106,6 +108,7 @@ def test_reverse_mode_through_every_method_and_the_continuous_extension(method):
 
 
 @pytest.mark.parametrize("method", METHODS)
+@pytest.mark.quick(1)
 def test_adaptive_gradients_of_robertson_with_every_default(method):
     """Steps change with the parameters; at a tight tolerance that is a small part of the derivative."""
 
@@ -144,6 +147,7 @@ def test_both_modes_agree_with_the_closed_form_for_state_times_and_parameters(de
 
 
 @pytest.mark.parametrize("derivative", ["reverse", "forward"])
+@pytest.mark.quick(1)
 def test_time_and_state_of_an_event_have_their_implicit_derivatives(derivative):
     """y' = -r y from y0 reaches the level c at log(y0/c)/r, where a clock beside it shows the time."""
 

@@ -15,6 +15,7 @@ OPTIONS = {"openbf": {"scheme": "openbf"}, "viscous": {"wall_viscosity": jnp.one
 
 
 @pytest.mark.parametrize("program", ["forward", "adaptive", "gradient", "openbf", "viscous"])
+@pytest.mark.quick(1)
 def test_float32_programs_lower_for_every_platform(program):
     with jax.enable_x64(False):
         mesh, network = as_type((beat_mesh(0.2, 4), tree(5, **OPTIONS.get(program, {}))), jnp.float32)

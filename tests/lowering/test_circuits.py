@@ -12,6 +12,7 @@ from tests.problems import quick_jit
 
 
 @pytest.mark.parametrize("platform", ["cpu", "cuda", "tpu"])
+@pytest.mark.quick(1)
 def test_lowers(platform):
     circuit, loop = windkessel(), closed_loop(regazzoni_values())
     programs = [

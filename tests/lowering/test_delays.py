@@ -9,6 +9,7 @@ from physics import NEURAL_MASSES, BrainNetwork, synthetic_connectome, usual_cou
 
 @pytest.mark.parametrize("platform", ["cpu", "cuda", "tpu"])
 @pytest.mark.parametrize("members", [None, 3])
+@pytest.mark.quick(3)
 def test_it_lowers(platform, members):
     edges = synthetic_connectome(8).edges(4.0, 0.1)
     network = BrainNetwork(NEURAL_MASSES["montbrio_pazo_roxin"](), usual_coupling("montbrio_pazo_roxin", 0.1), edges, 0.1)

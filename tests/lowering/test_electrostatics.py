@@ -14,6 +14,7 @@ PLATFORMS = ("cpu", "cuda", "tpu")
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.quick(1)
 def test_every_platform(dtype):
     with jax.enable_x64(dtype == "float64"):
         frame = as_type(lead_conductor(), dtype)

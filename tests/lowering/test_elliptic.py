@@ -43,6 +43,7 @@ PROGRAMS = {
 
 @pytest.mark.parametrize("name", PROGRAMS)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.quick(3)
 def test_every_platform(name, dtype):
     with jax.enable_x64(dtype == "float64"):
         source = jnp.asarray(noise((60,), 2), dtype)

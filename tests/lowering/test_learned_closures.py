@@ -4,6 +4,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from jax import export
 
 from physics import (
@@ -43,6 +44,7 @@ def test_training_through_a_corrected_grid_lowers():
         lowered(loss, model)
 
 
+@pytest.mark.slow
 def test_neural_operators_lower():
     with jax.enable_x64(False):
         fields = jnp.ones((2, 3, 8, 8))

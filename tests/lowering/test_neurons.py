@@ -13,6 +13,7 @@ from tests.problems import as_type, quick_jit
 
 
 @pytest.mark.parametrize("method", ["symmetric", "staggered", "euler"])
+@pytest.mark.quick(1)
 def test_it_lowers(method):
     neuron = forked()
     with jax.enable_x64(False):

@@ -58,6 +58,7 @@ CASES = {
 
 @pytest.mark.parametrize("dtype", [jnp.float32, pytest.param(jnp.float64, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if n == "monotone" else n for n in CASES])
+@pytest.mark.quick(2)
 def test_program_and_gradient_lower_for_every_platform(name, dtype):
     make, apply = CASES[name]
     operator, field = as_type((make(), GRID.cells(noise(GRID.shape, 2))), dtype)

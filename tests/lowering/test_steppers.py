@@ -32,6 +32,7 @@ def test_step_and_gradient_lower_for_every_platform(name):
 @pytest.mark.parametrize(
     "name", ["Heun", "LOD Crank-Nicolson", "ETDRK2", pytest.param("Crank-Nicolson by multigrid", marks=pytest.mark.slow)]
 )
+@pytest.mark.quick(1)
 def test_a_batch_of_parameters_and_steps_equals_a_loop(name):
     row = STEPPERS[name]
     factors, lengths = jnp.array([0.7, 1.0, 1.2]), jnp.array([0.02, 0.0, 0.01])

@@ -22,6 +22,7 @@ STRUCTURES = {
 
 
 @pytest.mark.parametrize("name", STRUCTURES)
+@pytest.mark.quick(1)
 def test_a_batch_of_gradients_lowers_for_every_platform(name):
     """Dense with output times and an event, in both precisions; the others plain, in single."""
     structure, shape = STRUCTURES[name]

@@ -23,6 +23,7 @@ from physics import (
 from solvers import Diffusion, LatticeDiffusion, VoxelGrid, simulate
 
 
+@pytest.mark.slow
 def test_activation_times_and_their_gradient_lower():
     with jax.enable_x64(False):
         grid = VoxelGrid(np.ones((6, 4, 1), bool), 0.2)

@@ -11,6 +11,7 @@ PLATFORMS = ("cpu", "cuda", "tpu")
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.quick(1)
 def test_early_tensors_and_their_derivatives_lower(dtype):
     with jax.enable_x64(dtype == "float64"):
         program = jax.value_and_grad(lambda cell: jnp.trace(truncated_tensors(cell, 1)[-1]))

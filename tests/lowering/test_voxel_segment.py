@@ -8,6 +8,7 @@ from tests.segments import segment
 
 
 @pytest.mark.parametrize("platform", ["cpu", "cuda", "tpu"])
+@pytest.mark.quick(1)
 def test_it_lowers(platform):
     model = segment(voxels=5, length=6, cells=4)
     one, length = model.stepper(), model.step

@@ -32,6 +32,7 @@ def ring(n: int, speed: float = 1.0, limiter: str = "MC") -> Advection:
 
 @pytest.mark.parametrize("limiter", LIMITERS)
 @pytest.mark.parametrize("speed", [1.0, -1.0])
+@pytest.mark.quick(2)
 def test_a_smooth_wave_once_around_a_ring(limiter, speed):
     """In the mean of the absolute error; limiters clip the two extrema, which superbee and the order of the whole wave can see."""
     errors, counts = [], (40, 60, 90, 135)
@@ -53,6 +54,7 @@ def test_a_smooth_wave_once_around_a_ring(limiter, speed):
 
 
 @pytest.mark.parametrize("limiter", ["van Leer", "MC", "superbee"])
+@pytest.mark.quick(1)
 def test_the_operator_is_of_order_two_away_from_extrema(limiter):
     """A monotone profile in one and in two dimensions, variable velocity, cell means and exact face velocities."""
     errors, counts = [], (20, 30, 45, 70)
@@ -94,6 +96,7 @@ def test_total_variation_and_range_of_a_step_function_at_the_limit(limiter):
 
 
 @pytest.mark.parametrize("limiter", LIMITERS)
+@pytest.mark.quick(1)
 def test_random_velocities_on_a_mask_keep_mass_and_sign(limiter):
     """Closed walls: velocities given there are ignored, and nothing leaves, not even at the sides of the box if they are zero."""
     grid = VoxelGrid(slitted_mask((6, 5, 5)), (1.0, 1.2, 0.9))
@@ -111,6 +114,7 @@ def test_random_velocities_on_a_mask_keep_mass_and_sign(limiter):
     assert float(final.min()) >= -1e-15
 
 
+@pytest.mark.slow
 def test_inflow_fills_a_channel_and_what_leaves_is_what_the_sides_carry():
     n = 30
     grid = VoxelGrid(np.ones((n, 2, 1), bool), (0.1, 1.0, 1.0))
@@ -125,6 +129,7 @@ def test_inflow_fills_a_channel_and_what_leaves_is_what_the_sides_carry():
     np.testing.assert_allclose(late, 3.0, rtol=1e-8)
 
 
+@pytest.mark.slow
 def test_the_form_that_is_not_conservative_keeps_constants():
     grid = VoxelGrid(slitted_mask((6, 5, 4)), (1.0, 1.2, 0.9))
     shapes = [tuple(n + (a == axis) for a, n in enumerate(grid.shape)) for axis in range(3)]

@@ -47,6 +47,7 @@ def test_the_scheme_of_openbf_approaches_ours_in_first_order():
     assert errors[0] > 100 * ours
 
 
+@pytest.mark.slow
 def test_edges_of_a_parabola_are_exact_to_third_order():
     errors = []
     for cells in (20, 40, 80, 160):

@@ -81,6 +81,7 @@ def test_sources_at_stations_are_of_order_two():
     assert abs(slope - 2) < 0.2, (slope, error)
 
 
+@pytest.mark.slow
 def test_every_round_gains_an_order_of_amplitude():
     solve = {rounds: jax.jit(lambda tree, rounds=rounds: periodic_tree(tree, 64, rounds)) for rounds in (0, 1, 2, 8)}
     # The tube is nearly empty of pressure outside, so that all that is not linear falls with the flow.

@@ -32,12 +32,14 @@ def decay_rates(shape, lengths, waves, theta: float, seven_points: bool = False)
 
 
 @pytest.mark.parametrize(("theta", "order"), [(0.0, 2), (0.5, 4), (1.0, 2)])
+@pytest.mark.quick(1)
 def test_a_heat_mode_oblique_to_a_flat_box(theta, order):
     counts = (8, 12, 16, 24)
     errors = [abs(decay_rates((n, n + 2, 1), (1.0, 1.3, 1.0), (2, 1, 0), theta)) for n in counts]
     assert slope(1 / np.array(counts), errors) == pytest.approx(order, abs=0.2)
 
 
+@pytest.mark.slow
 def test_a_heat_mode_oblique_to_a_box_of_three_axes():
     counts = (6, 8, 10, 12)
     errors = [abs(decay_rates((n, n, n), (1.0, 1.0, 1.0), (2, 1, 1), 0.5)) for n in counts]
@@ -86,6 +88,7 @@ def test_the_speed_of_a_travelling_front(theta, order):
     assert slope(1 / np.array(counts), errors) == pytest.approx(order, abs=0.3)
 
 
+@pytest.mark.slow
 def test_mass_and_stiffness_on_an_irregular_mask():
     grid = VoxelGrid(slitted_mask((6, 5, 4)), (1.0, 1.3, 0.7))
     mass = BlendedMass(grid, 0.8)

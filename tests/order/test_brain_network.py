@@ -19,6 +19,7 @@ def final(dt_ms, strength, name):
 
 @pytest.mark.parametrize(("strength", "order"), [(0.0, 2), (2.0, 1)])
 @pytest.mark.parametrize("name", ["montbrio_pazo_roxin", "wilson_cowan"])
+@pytest.mark.quick(1)
 def test_order_in_time(name, strength, order):
     steps = (0.05, 0.025, 0.0125, 0.00625)
     exact = 2**order * final(DURATION / 4096, strength, name) - final(DURATION / 2048, strength, name)
@@ -27,6 +28,7 @@ def test_order_in_time(name, strength, order):
     assert np.polyfit(np.log(steps), np.log(errors), 1)[0] == pytest.approx(order, abs=0.2)
 
 
+@pytest.mark.slow
 def test_noise_has_its_variance_and_does_not_depend_on_the_block():
     noise = WhiteNoise(jax.random.key(1), jnp.asarray([0.5, 0.0]), (2, 300), 0.1)
     together = noise.over(jnp.asarray(4), 200)
@@ -34,6 +36,7 @@ def test_noise_has_its_variance_and_does_not_depend_on_the_block():
     assert float(together[:, 0].var()) == pytest.approx(2 * 0.5 * 0.1, rel=0.02) and not np.asarray(together[:, 1]).any()
 
 
+@pytest.mark.slow
 def test_a_linear_mass_in_noise_has_the_variance_of_ornstein_and_uhlenbeck():
     mass = eqx.tree_at(lambda one: (one.bifurcation, one.angular_frequency), NEURAL_MASSES["hopf"](), (jnp.asarray(-1.0), jnp.asarray(0.0)))
     network = BrainNetwork(mass, usual_coupling("hopf", 0.0), synthetic_connectome(400).edges(), 0.05)

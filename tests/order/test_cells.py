@@ -32,6 +32,7 @@ ORDERED = ["ten_tusscher_2006_epi", "ten_tusscher_2006_endo", "ohara_rudy_cipa_2
 
 
 @pytest.mark.parametrize("name", ORDERED)
+@pytest.mark.quick(1)
 def test_order(name):
     cell = CELL_MODELS[name]()
     start, exact = smooth_part(cell)

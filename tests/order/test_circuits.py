@@ -17,6 +17,7 @@ def slope(steps, errors):
 
 
 @pytest.mark.parametrize("radius", [0.0, 0.5, 0.9])
+@pytest.mark.quick(1)
 def test_generalised_alpha_is_of_order_two(radius):
     """Against the impedance at one frequency, from the exact start; the inflow is sampled so finely that its corners do not matter."""
     times = jnp.linspace(0.0, PERIOD, 8001)
@@ -35,6 +36,7 @@ def test_generalised_alpha_is_of_order_two(radius):
     assert slope(steps, errors) == pytest.approx(2.0, abs=0.2)
 
 
+@pytest.mark.slow
 def test_the_staggered_loop_is_of_order_two():
     """Against itself on fine steps, over two beats of different lengths from rest; openings and closings of valves included.
 

@@ -12,6 +12,7 @@ from tests.lattice_scalars import after, between, gaussian, same_everywhere, tay
 from tests.problems import number, slope
 
 
+@pytest.mark.slow
 def test_a_carried_gaussian_is_of_order_two():
     sides = (16, 24, 32, 48)
     errors = [gaussian(n) for n in sides]
@@ -36,6 +37,7 @@ def plates(n=6, periodic=(False, True, True)):
     return lattice_domain(D3Q7, face_patches(np.ones((n, 1, 1), bool), {}), periodic)
 
 
+@pytest.mark.slow
 def test_walls_with_a_flux_and_walls_with_a_concentration():
     """A flux in on one side and out on the other leaves a straight profile; so do two concentrations."""
     domain = plates()
@@ -92,6 +94,7 @@ def transit(speed):
     return (passed[:, 1] @ times) / passed[:, 1].sum() - (passed[:, 0] @ times) / passed[:, 0].sum()
 
 
+@pytest.mark.slow
 def test_the_balance_of_a_bolus_is_exact():
     """What passes openings is what the box loses; the mean transit time is volume over flow, and so is its slope to the speed."""
     speed = number(0.1)

@@ -14,6 +14,7 @@ GRID = VoxelGrid(np.ones((8, 3, 1), bool), (0.2, 0.2, 1.0))
 
 
 @pytest.mark.parametrize(("splitting", "order"), [("stepper", 2), ("godunov", 1)])
+@pytest.mark.quick(1)
 def test_order_in_time(splitting, order):
     cell = CELL_MODELS["aliev_panfilov"]()
     along, across = niederer_diffusivities()

@@ -27,6 +27,7 @@ def forked():
 
 
 @pytest.mark.parametrize(("method", "order"), [("symmetric", 2), ("staggered", 2), ("euler", 1)])
+@pytest.mark.quick(1)
 def test_order_in_time(method, order):
     neuron, counts = forked(), (32, 64, 128, 256)
     assert neuron.stepper(method).order == order

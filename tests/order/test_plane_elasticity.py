@@ -42,6 +42,7 @@ def test_the_ring_of_blocks_equals_a_dense_solve():
 
 
 @pytest.mark.parametrize("bulk", [pytest.param(1.0, marks=pytest.mark.slow), 1e6])
+@pytest.mark.slow
 def test_a_patch_of_bent_elements_keeps_every_linear_field(bulk):
     mesh = square(3, 2, bent=0.1)
     section = body(mesh, 1.3, bulk, free=border(mesh))
@@ -56,6 +57,7 @@ def test_a_patch_of_bent_elements_keeps_every_linear_field(bulk):
     np.testing.assert_allclose(stresses(section, found), jnp.broadcast_to(exact_stress, (3, 2, 9, 4)), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_slender_strip_bends_without_locking():
     """One element high, two long, 40 times as long as high, and hardly compressible: pure bending is met to round-off."""
     mesh, shear, bulk = square(2, 1, length=40.0), 1.0, 1e5
@@ -74,6 +76,7 @@ def test_a_slender_strip_bends_without_locking():
 
 
 @pytest.mark.parametrize("bulk", [5.0, pytest.param(1e6, marks=pytest.mark.slow)])
+@pytest.mark.slow
 def test_order_three_of_displacement_and_two_of_stress(bulk):
     sides = (3, 4, 6, 8)
     moved, stressed = zip(*[manufactured(n, bulk) for n in sides])

@@ -45,6 +45,7 @@ def images(x: np.ndarray, centre: float, length: float, variance: float) -> np.n
 
 
 @pytest.mark.parametrize(("order", "counts"), [(2, (8, 12, 18, 27)), (4, (8, 12, 18, 27))])
+@pytest.mark.quick(1)
 def test_heat_kernel_in_a_box(order, counts):
     """Two axes with spacing, diffusivity and source of their own; the source stands so close to a wall that its image matters."""
     lengths, diffusivity, centre, early, span = (2.0, 3.0, 1.0), (0.5, 0.8, 0.3), (0.5, 1.8), 0.1, 0.25
@@ -93,6 +94,7 @@ def test_smoothly_varying_diffusivity(order):
 
 
 @pytest.mark.parametrize(("order", "counts"), [(2, (80, 120, 180, 270)), (4, (80, 110, 150, 200))])
+@pytest.mark.quick(1)
 def test_fisher_wave_of_ablowitz_and_zeppetella(order, counts):
     r"""$u=(1+e^{\sqrt{k/6D}\,(x-ct)})^{-2}$ with $c=5\sqrt{kD/6}$ solves Fisher's equation exactly: Bull. Math. Biol. 41:835 (1979)."""
     growth, diffusivity, length, span = 1.0, 1.5, 120.0, 4.0
@@ -114,6 +116,7 @@ def test_fisher_wave_of_ablowitz_and_zeppetella(order, counts):
 COUNTS_2D = (24, 36, 54, 81)
 
 
+@pytest.mark.slow
 def test_tensor_that_varies_smoothly_and_is_oblique_to_the_grid():
     """The operator on a bump away from the walls, against the closed form by automatic differentiation; principal axes at 45 degrees."""
 
@@ -142,6 +145,7 @@ def test_tensor_that_varies_smoothly_and_is_oblique_to_the_grid():
     assert slope(1 / np.array(COUNTS_2D), errors) == pytest.approx(2, abs=0.2)
 
 
+@pytest.mark.slow
 def test_anisotropic_heat_kernel_oblique_to_the_grid():
     r"""A Gaussian of covariance $\Sigma$ has $\Sigma + 2Dt$ at time $t$; strong anisotropy at 45 degrees."""
     tensor = np.array([[0.55, 0.45, 0.0], [0.45, 0.55, 0.0], [0.0, 0.0, 0.3]])

@@ -45,6 +45,7 @@ def test_the_stability_polynomial_is_the_exponential_to_second_order(stages):
 
 @pytest.mark.parametrize("stages", [2, 3, 4])
 @pytest.mark.parametrize("interior_order", [2, 4])
+@pytest.mark.quick(3)
 def test_rkc_converges_to_the_matrix_exponential_at_order_two(stages, interior_order):
     grid = VoxelGrid(slitted_mask((6, 5, 5)), (1.0, 1.2, 0.9))
     operator = Diffusion(grid, noise(grid.shape, 1, 0.2, 1.0), 0.4, interior_order)
@@ -89,6 +90,7 @@ def nearly_exact() -> np.ndarray:
     return treated(EVENTFUL.mesh(1 / 256))
 
 
+@pytest.mark.slow
 def test_order_two_through_fractions_and_doses(nearly_exact):
     meshes = [EVENTFUL.mesh(step) for step in STEPS]
     errors = [np.abs(treated(mesh) - nearly_exact).max() for mesh in meshes]

@@ -81,6 +81,7 @@ COUNTS = (7, 10, 14, 20)
 
 
 @pytest.mark.parametrize("wall_kind", ["Dirichlet", "Neumann", "Robin", "mixed"])
+@pytest.mark.quick(1)
 def test_scalar_diffusion_in_a_box_is_of_order_two_at_walls(wall_kind):
     errors = [steady_error(isotropic, count, wall_kind) for count in COUNTS]
     assert slope(1 / np.array(COUNTS), errors) == pytest.approx(2, abs=0.2)
@@ -102,6 +103,7 @@ def test_missing_differences_of_zero_are_worse_where_the_tensor_is_oblique():
 
 
 @pytest.mark.parametrize(("kind", "order"), [("order 2", 2), ("order 4", 4), ("tensor", 2)])
+@pytest.mark.quick(1)
 def test_periodic_box(kind, order):
     """A wave that runs through both ends, with a tensor at 45 degrees and periodic coefficients for order two."""
 

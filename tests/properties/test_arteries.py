@@ -33,6 +33,7 @@ def test_the_order_of_the_vessels_does_not_matter():
     np.testing.assert_allclose(other.flow, np.asarray(one.flow)[ORDER], rtol=1e-9, atol=1e-18)
 
 
+@pytest.mark.slow
 def test_a_member_fails_alone():
     """Three inflows at once; blood sucked out of one network collapses it."""
     network = tree(8)
@@ -62,6 +63,7 @@ def test_accelerated_beats_repeat_sooner_and_are_the_same():
     np.testing.assert_allclose(quick.beat.pressure, plain.beat.pressure, atol=0.02)
 
 
+@pytest.mark.slow
 def test_failures_name_vessel_and_time():
     network = tree(8)
     sucked = eqx.tree_at(lambda n: n.inlet_flow, network, -60 * network.inlet_flow)

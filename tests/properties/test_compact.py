@@ -44,6 +44,7 @@ def mask_with_ends():
 
 
 @pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.quick(1)
 def test_equal_to_the_dense_operator(kind):
     grid = VoxelGrid(mask_with_ends(), (1.0, 1.3, 0.8))
     dense = KINDS[kind](grid, noise(SHAPE, 1, 0.2, 1.0))
@@ -64,6 +65,7 @@ def test_equal_to_the_dense_operator(kind):
 
 @settings(max_examples=15)
 @given(bits=st.lists(st.booleans(), min_size=60, max_size=60).filter(any), seed=st.integers(0, 2**31))
+@pytest.mark.slow
 def test_on_any_mask(bits, seed):
     grid = VoxelGrid(np.array(bits).reshape(5, 3, 4), (1.0, 2.0, 0.5))
     dense = Diffusion(grid, noise(grid.shape, seed, 0.0, 2.0))
@@ -74,6 +76,7 @@ def test_on_any_mask(bits, seed):
 
 
 @pytest.mark.parametrize("kind", ["order 2", "order 4", "walls"])
+@pytest.mark.quick(1)
 def test_gradients_are_those_of_the_dense_operator(kind):
     """With respect to the field and the coefficient, through the rules of the gathering primitive; second derivatives too."""
     grid = VoxelGrid(mask_with_ends(), (1.0, 1.3, 0.8))
@@ -98,6 +101,7 @@ def test_gradients_are_those_of_the_dense_operator(kind):
     np.testing.assert_allclose(along(compact_energy), along(dense_energy) * active.reshape(-1), rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_batches_of_coefficients_and_fields():
     grid = VoxelGrid(slitted_mask(SHAPE), 1.0)
     compact = CompactGrid(grid)

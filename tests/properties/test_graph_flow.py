@@ -29,6 +29,7 @@ def one(trees, row=0):
 
 
 @pytest.mark.parametrize("power", [1, 2])
+@pytest.mark.quick(1)
 def test_whatever_the_weights_mass_inlet_and_windkessels_hold(power):
     trees, model = draw_trees(5, 6, 0.8, False), loud(power)
 
@@ -75,6 +76,7 @@ def test_a_model_that_cannot_be_is_refused():
         GraphFlow.create(0, power=3)
 
 
+@pytest.mark.slow
 def test_padding_of_a_tree_changes_nothing():
     tree, model = one(draw_trees(5, 3, 0.8, False), 1), loud()
     absent = ~tree.present

@@ -37,6 +37,7 @@ def grids(draw) -> VoxelGrid:
 @pytest.mark.parametrize("kind", OPERATORS)
 @settings(max_examples=15)
 @given(grid=grids(), seed=st.integers(0, 2**31))
+@pytest.mark.quick(1)
 def test_symmetric_conservative_dissipative_and_bounded(kind, grid, seed):
     operator = make_operator(kind, grid, seed)
     dense = matrix(operator, grid.size)
@@ -52,6 +53,7 @@ def test_symmetric_conservative_dissipative_and_bounded(kind, grid, seed):
 
 @pytest.mark.parametrize("kind", OPERATORS)
 @pytest.mark.parametrize("axes", [(1, 2, 0), (1, 0, 2)])  # these two generate all six
+@pytest.mark.quick(3)
 def test_the_names_of_the_axes_do_not_matter(kind, axes):
     mask, spacing = slitted_mask((6, 5, 4)), (1.0, 1.7, 0.6)
     field = np.asarray(noise(mask.shape, 1))
@@ -76,6 +78,7 @@ def test_the_names_of_the_axes_do_not_matter(kind, axes):
 
 @pytest.mark.parametrize(("dtype", "drift"), [(jnp.float64, 1e-12), (jnp.float32, 1e-5)])
 @pytest.mark.parametrize("kind", OPERATORS)
+@pytest.mark.quick(2)
 def test_mass_after_a_thousand_steps_on_a_mask_with_slits(kind, dtype, drift):
     """Acceptance 5 of the first slice."""
     grid = VoxelGrid(slitted_mask((9, 8, 7)), (2.0, 1.5, 2.5))
@@ -106,6 +109,7 @@ def test_two_stages_at_order_two_never_go_below_zero(share):
 
 
 @pytest.mark.parametrize("kind", OPERATORS)
+@pytest.mark.quick(1)
 def test_a_constant_state_follows_the_logistic_law_on_every_grid(kind):
     finals = []
     for shape, h in (((3, 4, 2), 2.0), ((6, 8, 4), 1.0)):

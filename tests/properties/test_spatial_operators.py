@@ -65,6 +65,7 @@ OPERATORS = {
 @pytest.mark.parametrize("kind", [pytest.param(k, marks=pytest.mark.slow) if k == "monotone" else k for k in OPERATORS])
 @settings(max_examples=8)
 @given(grid=grids(), seed=st.integers(0, 2**31))
+@pytest.mark.quick(1)
 def test_symmetric_dissipative_bounded_and_with_the_diagonal_that_it_says(kind, grid, seed):
     operator = OPERATORS[kind](grid, noise(grid.shape, seed, 0.1, 2.0), seed)
     dense = matrix(operator, grid.size)
@@ -118,6 +119,7 @@ def problem(shape=(6, 5, 4)):
 
 @pytest.mark.parametrize("kind", CHANGES)
 @pytest.mark.parametrize("axes", [(1, 2, 0), (1, 0, 2)])  # these two generate all six
+@pytest.mark.quick(2)
 def test_the_names_of_the_axes_do_not_matter(kind, axes):
     mask, spacing, field, coefficient, tensor, velocity = problem()
     expected = change(kind, mask, spacing, field, coefficient, tensor, velocity)
@@ -129,6 +131,7 @@ def test_the_names_of_the_axes_do_not_matter(kind, axes):
 
 
 @pytest.mark.parametrize("kind", CHANGES)
+@pytest.mark.quick(1)
 def test_a_larger_empty_box_changes_nothing(kind):
     mask, spacing, field, coefficient, tensor, velocity = problem()
     expected = change(kind, mask, spacing, field, coefficient, tensor, velocity)
@@ -168,6 +171,7 @@ def test_a_constant_is_steady_between_walls_that_hold_it():
         np.testing.assert_allclose(operator.apply(constant) + operator.source, 0, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_a_periodic_box_does_not_know_where_it_starts():
     shape = (5, 4, 3)
     mask = np.array(noise(shape, 9)) > 0.2
@@ -198,6 +202,7 @@ def test_without_loss_and_walls_the_program_is_what_it_was():
 
 
 @pytest.mark.parametrize("kind", [k for k in OPERATORS if k not in ("monotone", "walls, tensor")])
+@pytest.mark.quick(3)
 def test_leading_batch_axes_and_vmap(kind):
     grid = VoxelGrid(slitted_mask((4, 5, 3)), (1.0, 2.0, 0.5))
     operator = OPERATORS[kind](grid, noise(grid.shape, 1, 0.1, 2.0), 1)

@@ -26,6 +26,7 @@ SHAPE = (6, 5, 5)
 
 
 @pytest.mark.parametrize("name", STEPPERS)
+@pytest.mark.quick(4)
 def test_a_step_of_length_zero_changes_nothing_and_single_precision_stays(name):
     row = STEPPERS[name]
     with jax.enable_x64(False):
@@ -71,6 +72,7 @@ IMPLICIT = {
 
 
 @pytest.mark.parametrize("name", IMPLICIT)
+@pytest.mark.quick(3)
 def test_no_step_is_too_long_for_implicit_methods_and_mass_is_kept(name):
     stepper, damps = IMPLICIT[name]
     start = GRID.cells(noise(SHAPE, 5, -1.0, 1.0))
@@ -91,6 +93,7 @@ def test_no_step_is_too_long_for_implicit_methods_and_mass_is_kept(name):
 
 @settings(max_examples=15)
 @given(seed=st.integers(0, 10**6), step=st.floats(1e-3, 1e4), scheme=st.sampled_from(["Crank-Nicolson", "L-stable", "backward Euler"]))
+@pytest.mark.slow
 def test_lines_keep_mass_on_any_mask_and_backward_euler_positivity(seed, step, scheme):
     rng = np.random.default_rng(seed)
     mask = rng.random(SHAPE) < 0.7
@@ -110,6 +113,7 @@ def _advance_lines(stepper, state, length):
     return stepper.advance(state, number(0.0), length)
 
 
+@pytest.mark.slow
 def test_lines_of_a_plane_and_of_a_row():
     """Axes of one voxel are left out; the result is that of the same tissue in any orientation."""
     pattern, field = noise((6, 5), 1, 0.2, 1.0), noise((6, 5), 2)
@@ -219,6 +223,7 @@ def test_per_component_scales_each_species():
     assert float(both.spectral_bound()) == pytest.approx(2 * float(VARIED.spectral_bound()))
 
 
+@pytest.mark.slow
 def test_a_steady_source_is_taken_by_every_method_that_takes_rates():
     """L u + s with a loss has a steady state; no method leaves it, none needs a small step for it."""
     loss = GRID.cells(noise(SHAPE, 3, 0.1, 0.4))

@@ -98,6 +98,7 @@ def test_save_times_events_and_breakpoints_are_hit_exactly():
 
 
 @pytest.mark.parametrize("depth", [0, 1, 2])
+@pytest.mark.quick(1)
 def test_the_gradient_on_the_recorded_steps_is_exact(depth):
     start = jnp.array([1.0, 0.3])
     budgets = {0: 64.0, 1: 0.0012, 2: 0.0008}
@@ -121,6 +122,7 @@ def test_search_and_replay_in_one_differentiated_program():
     np.testing.assert_allclose(gradient, exact, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_every_member_of_a_batch_has_its_own_steps_and_its_own_status():
     """One runs out of steps; one meets a NaN; the others are unharmed."""
     rates = jnp.array([1.0, 3.0, 400.0, jnp.nan, 0.5])

@@ -34,6 +34,7 @@ def final(stepper, mesh, budget):
 
 @pytest.mark.parametrize("depth", BUDGETS)
 @pytest.mark.parametrize(("stepper", "mesh"), [("diffusion", "one save"), ("split", "one save"), ("split", "uneven saves")])
+@pytest.mark.quick(5)
 def test_the_compiled_program_keeps_within_the_plan_and_the_plan_within_the_budget(stepper, mesh, depth):
     """Temporary memory as XLA reports it, at most 15 % above the plan; parameters' own cotangents are scalars here."""
     plan = checkpoint_plan(SEED, MESHES[mesh], BUDGETS[depth], STEPPERS[stepper](PARAMETER))
@@ -59,6 +60,7 @@ def test_memory_grows_with_the_root_of_the_steps_and_slower_still_with_more_leve
 
 
 @pytest.mark.parametrize("mesh", MESHES)
+@pytest.mark.quick(1)
 def test_every_layout_gives_the_same_numbers(mesh):
     mesh = time_mesh(0.0, [0.02, 0.3, 0.31, 1.0], 1 / 60, events=[0.1, 0.3]) if mesh == "uneven saves" else time_mesh(0.0, [1.0], 1 / 60)
 

@@ -45,6 +45,7 @@ def relative(found, expected):
 
 
 @pytest.mark.parametrize("kind", ["order 2", "orthotropic", "order 4", "tensor"])
+@pytest.mark.quick(1)
 def test_a_shifted_solve_agrees_with_dense_algebra(kind):
     grid, operator = masked_problem(kind)
     source = grid.cells(noise(SHAPE, 1))
@@ -57,6 +58,7 @@ def test_a_shifted_solve_agrees_with_dense_algebra(kind):
 
 
 @pytest.mark.parametrize("kind", ["order 2", "tensor"])
+@pytest.mark.quick(1)
 def test_without_a_shift_the_pseudoinverse_is_found_on_every_piece(kind):
     grid, operator = masked_problem(kind)
     dense = -matrix(operator, grid.size)
@@ -67,6 +69,7 @@ def test_without_a_shift_the_pseudoinverse_is_found_on_every_piece(kind):
     assert relative(solution.field, expected) < 1e-9
 
 
+@pytest.mark.slow
 def test_a_loss_makes_its_piece_regular_and_leaves_the_others_singular():
     mask = np.ones((8, 6, 5), bool)
     mask[4] = False
@@ -101,6 +104,7 @@ def test_an_incompatible_source_is_reported_and_solved_in_the_least_squares_sens
         solution.raise_for_status()
 
 
+@pytest.mark.slow
 def test_the_component_that_is_incompatible_is_named_and_a_nan_in_source_or_start_too():
     mask = np.ones((8, 4, 3), bool)
     mask[5] = False
@@ -118,6 +122,7 @@ def test_the_component_that_is_incompatible_is_named_and_a_nan_in_source_or_star
             bad.raise_for_status()
 
 
+@pytest.mark.slow
 def test_operators_without_faces_are_solved_with_their_diagonal():
     grid = VoxelGrid(slitted_mask((6, 5, 4)), SPACING)
     tensor = np.broadcast_to(np.array([[2.0, 0.5, 0.2], [0.5, 1.0, 0.1], [0.2, 0.1, 0.7]]), (*grid.shape, 3, 3))
@@ -147,6 +152,7 @@ def test_components_are_counted_by_open_faces_and_not_by_the_mask():
     assert int((pieces.labels == 2).sum()) == mask.size - 120
 
 
+@pytest.mark.slow
 def test_many_right_hand_sides_at_once_agree_with_one_by_one():
     grid, operator = masked_problem()
     sources = jnp.stack([grid.cells(noise(SHAPE, seed)) * 10.0**seed for seed in range(4)] + [jnp.zeros(grid.size)])
@@ -160,6 +166,7 @@ def test_many_right_hand_sides_at_once_agree_with_one_by_one():
     assert not together.field[4].any()
 
 
+@pytest.mark.slow
 def test_a_member_that_is_not_finite_leaves_the_others_unharmed():
     grid, operator = masked_problem()
     good = grid.cells(noise(SHAPE, 1))
@@ -170,6 +177,7 @@ def test_a_member_that_is_not_finite_leaves_the_others_unharmed():
         np.testing.assert_allclose(both.field[1], alone.field, rtol=0, atol=1e-7 * float(jnp.abs(alone.field).max()))
 
 
+@pytest.mark.slow
 def test_vmap_over_coefficients_and_shifts():
     grid = VoxelGrid(slitted_mask(SHAPE), SPACING)
     source = grid.cells(noise(SHAPE, 1))
@@ -187,6 +195,7 @@ def test_vmap_over_coefficients_and_shifts():
         assert relative(batch.field[number], np.linalg.solve(dense, source)) < 1e-10
 
 
+@pytest.mark.slow
 def test_a_warm_start_changes_the_work_and_not_the_solution():
     grid, operator = brain(24)
     sources = grid.cells(noise(grid.shape, 1)), grid.cells(noise(grid.shape, 1) + 1e-4 * noise(grid.shape, 2))
@@ -200,6 +209,7 @@ def test_a_warm_start_changes_the_work_and_not_the_solution():
     assert int(exact.iterations) == 0
 
 
+@pytest.mark.slow
 def test_not_converged_is_a_status_and_the_best_iterate_is_kept():
     grid, operator = brain(24)
     source = grid.cells(noise(grid.shape, 1) - 0.5)
@@ -242,6 +252,7 @@ def test_an_operator_that_is_not_negative_ends_with_a_status():
 @pytest.mark.parametrize(
     ("edge", "allowed"), [(24, 16), pytest.param(48, 18, marks=pytest.mark.slow), pytest.param(64, 20, marks=pytest.mark.slow)]
 )
+@pytest.mark.slow
 def test_iterations_on_a_brain_with_contrast_of_100(edge, allowed):
     grid, operator = brain(edge)
     source = grid.cells(noise(grid.shape, 1))
@@ -251,6 +262,7 @@ def test_iterations_on_a_brain_with_contrast_of_100(edge, allowed):
     assert int(solution.iterations) <= allowed
 
 
+@pytest.mark.slow
 def test_iterations_do_not_depend_on_the_shift_or_grow_with_flat_voxels():
     grid, operator = brain(24)
     source = grid.cells(noise(grid.shape, 1))
@@ -266,6 +278,7 @@ def test_iterations_do_not_depend_on_the_shift_or_grow_with_flat_voxels():
     assert int(slower.iterations) >= 1.5 * semi  # what semi-coarsening is for
 
 
+@pytest.mark.slow
 def test_the_cycle_is_symmetric_and_positive_and_so_is_it_in_a_batch():
     grid, operator = masked_problem("orthotropic")
     cycle = multigrid(operator, 0.02)
@@ -277,6 +290,7 @@ def test_the_cycle_is_symmetric_and_positive_and_so_is_it_in_a_batch():
 
 
 @pytest.mark.parametrize("periodic", [(True, False, False), (True, True, True)])
+@pytest.mark.quick(1)
 def test_periodic_axes(periodic):
     from solvers.space.walls import Periodic, Walls
 
@@ -289,6 +303,7 @@ def test_periodic_axes(periodic):
     assert int(solution.iterations) <= 26
 
 
+@pytest.mark.slow
 def test_float32_reaches_its_tolerance_and_preconditions_float64():
     grid, operator = brain(24)
     source = grid.cells(noise(grid.shape, 1))

@@ -24,6 +24,7 @@ def shifted(coefficient, shift=SHIFT):
     return ShiftedOperator(Diffusion(GRID, coefficient), shift, (GRID.size,))
 
 
+@pytest.mark.slow
 def test_it_agrees_with_lineax_direct_and_with_our_front_door():
     operator = shifted(noise(SHAPE, 2, 0.3, 2.0))
     matrix = lx.MatrixLinearOperator(operator.as_matrix(), lx.positive_semidefinite_tag)
@@ -45,6 +46,7 @@ def test_our_operator_with_their_conjugate_gradients():
     np.testing.assert_allclose(operator.mv(solution.value), SOURCE, rtol=0, atol=1e-7)
 
 
+@pytest.mark.slow
 def test_its_gradient_is_ours():
     coefficient = noise(SHAPE, 2, 0.3, 2.0)
 

@@ -36,6 +36,7 @@ def test_layers_are_harmonic_across_and_arithmetic_along(axis):
     np.testing.assert_allclose(of_voxels(voxels), np.diag(expected if axis == 0 else expected[::-1]), rtol=1e-8, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_layers_in_three_dimensions_with_unequal_voxels():
     values = RNG.uniform(0.1, 2, 8)
     voxels = np.broadcast_to(values[None, :, None], (4, 8, 6)).copy()
@@ -69,6 +70,7 @@ def test_checkerboards_reach_the_geometric_mean_at_the_order_of_their_corners():
     assert slope(1 / counts, errors) == pytest.approx(8 / np.pi * np.arctan(contrast**-0.5), abs=0.06)
 
 
+@pytest.mark.slow
 def test_duality_of_square_lattices_is_exact():
     """Keller (1964), J. Math. Phys. 5, 548, on the lattice: a face of the dual crosses one of the lattice and resists as that conducts."""
     faces = RNG.uniform(0.05, 2, (2, 8, 8))
@@ -138,6 +140,7 @@ def test_first_and_second_derivatives():
     np.testing.assert_allclose(bend, (gradient(faces + h * ahead) - gradient(faces - h * ahead)) / (2 * h), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_fields_carry_the_current_that_the_tensor_says():
     faces = jnp.asarray(RNG.uniform(0.2, 1, (2, 8, 8)))
     fields = quick_jit(lambda part: cell_fields(part, tolerance=1e-13))(faces)
@@ -196,6 +199,7 @@ def test_windings_of_random_cells_and_of_cells_two_long():
     np.testing.assert_allclose(winding_directions(one_way), [[1, 0], [0, 0]])
 
 
+@pytest.mark.slow
 def test_failures_are_a_status_and_bad_input_one_line():
     faces = jnp.asarray(RNG.uniform(0.2, 1, (2, 8, 8)))
     few = JITTED(faces, max_iterations=1)
@@ -222,6 +226,7 @@ def test_every_platform(dtype):
 EARLY = quick_jit(truncated_tensors, static_argnames=("iterations", "spacing"))
 
 
+@pytest.mark.slow
 def test_early_tensors_fall_to_the_tensor_as_matrices_and_below_those_of_single_directions():
     cell = jnp.asarray(RNG.uniform(0.05, 1, (2, 12, 12)) * (RNG.uniform(size=(2, 12, 12)) > 0.2))
     uppers, exact = np.asarray(EARLY(cell, iterations=14)), np.asarray(JITTED(cell).tensor)
@@ -234,6 +239,7 @@ def test_early_tensors_fall_to_the_tensor_as_matrices_and_below_those_of_single_
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.quick(1)
 def test_early_tensors_stay_where_they_have_converged(dtype):
     values = RNG.uniform(0.1, 2, 4)
     voxels = jnp.asarray(np.broadcast_to(values[None, :, None], (4, 4, 2)), dtype)
@@ -244,6 +250,7 @@ def test_early_tensors_stay_where_they_have_converged(dtype):
 
 
 @pytest.mark.parametrize(("iterations", "edge"), [(1, 2), pytest.param(3, 4, marks=pytest.mark.slow)])
+@pytest.mark.slow
 def test_derivatives_of_early_tensors_are_those_of_what_was_returned(iterations, edge):
     rng = np.random.default_rng(iterations)
     cell, ahead = jnp.asarray(rng.uniform(0.2, 1, (2, edge, edge))), jnp.asarray(rng.normal(size=(2, edge, edge)))

@@ -42,6 +42,7 @@ def test_lorenz():
 
 
 @pytest.mark.parametrize("strength", [0.1, 0.3])
+@pytest.mark.quick(1)
 def test_a_network_with_delay(strength):
     r"""$\dot x_i = ax_i + Cx_j(t-\tau)$ grows as $a + W(C\tau e^{-a\tau})/\tau$; in one direction $x_1=x_2$."""
     a, delay, dt = -0.2, 4.0, 0.02

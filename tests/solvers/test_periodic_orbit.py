@@ -22,6 +22,7 @@ def period(parameters, steps=100):
     return periodic_orbit(twisted, parameters, START, 7.0, SCALES, steps).period
 
 
+@pytest.mark.slow
 def test_the_period_is_of_order_four():
     given = jnp.asarray([1.0, 2.0, 0.8])
     errors = [abs(float(period(given, steps)) - 2 * np.pi / 1.2) for steps in (20, 40, 80, 160)]
@@ -38,6 +39,7 @@ def test_the_orbit_and_its_multiplier():
     assert values == pytest.approx([np.exp(-2 * 2 * np.pi / 1.2), 1.0], abs=1e-7)
 
 
+@pytest.mark.slow
 def test_derivatives_in_both_modes():
     given = jnp.asarray([1.1, 2.0, 0.8])
     rate = 2.0 - 0.8 * 1.1

@@ -103,6 +103,7 @@ def observe(time, state):
 
 
 @pytest.mark.parametrize("chunks", [1, 3, 7, 100])
+@pytest.mark.quick(1)
 def test_chunks_give_what_one_program_gives(chunks):
     whole = simulate(STEPPER, START, MESH, Add(), observe)
     seen = []

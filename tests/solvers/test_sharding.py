@@ -75,6 +75,7 @@ def test_on_one_device_nothing_changes():
     assert padded_planes(jnp.ones((3, 2)), mesh).shape == (3, 2)
 
 
+@pytest.mark.slow
 def test_a_field_of_another_precision_is_marched_in_the_layout_of_the_coefficients(monkeypatch):
     """Tiles are measured in bytes; several of them make the two precisions' layouts differ."""
     monkeypatch.setattr(blocked_march, "TILE_BYTES", 512)

@@ -110,6 +110,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
+@pytest.mark.quick(28)
 def test_one_line_with_what_was_got_expected_and_to_do(name):
     call, words = REFUSED[name]
     with pytest.raises(ValueError, match=words) as caught:

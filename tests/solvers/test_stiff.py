@@ -98,6 +98,7 @@ def test_the_type_of_the_state_decides_where_double_is_on():
     assert solution.final.dtype == jnp.float32
 
 
+@pytest.mark.slow
 def test_output_at_any_times_in_any_order_and_beyond_an_event():
     times = jnp.array([3.0, 0.0, 0.4, 1.0, 0.4])
     solution = integrate_stiff(
@@ -166,6 +167,7 @@ def pattern_of(structure, shape):
 
 
 @pytest.mark.parametrize("name", STRUCTURES)
+@pytest.mark.quick(2)
 def test_a_structure_holds_its_jacobian_and_solves_with_it_and_its_transpose(name):
     structure, shape = STRUCTURES[name]
     structure.check(shape)

@@ -30,6 +30,7 @@ def cells():
 
 
 @pytest.mark.parametrize("tile", [7, 10, 49, 50, 64])
+@pytest.mark.quick(2)
 def test_tiles_of_any_size_change_nothing(tile):
     stepper, state = cells()
     tiled = Tiled(stepper, tile)
@@ -53,6 +54,7 @@ def test_derivatives_are_those_of_the_whole():
         np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-14)
 
 
+@pytest.mark.slow
 def test_forward_mode_many_tangents_and_second_derivatives_are_those_of_the_whole():
     stepper, state = cells()
     tiled, tangents = Tiled(stepper, 8), jnp.stack([jnp.cos(jnp.arange(state.size)).reshape(state.shape), jnp.ones_like(state)])

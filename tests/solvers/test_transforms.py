@@ -37,6 +37,7 @@ def walled(kinds, coefficient):
 
 
 @pytest.mark.parametrize("kinds", KINDS)
+@pytest.mark.quick(1)
 def test_the_modes_diagonalise_the_finite_volume_operator_and_the_solve_is_exact(kinds):
     coefficient = (1.0, 0.3, 2.0)
     box = BoxSolver(GRID, jnp.asarray(coefficient), kinds)
@@ -67,6 +68,7 @@ def test_derivatives_of_the_exact_solve():
     assert float(slopes[1]) == pytest.approx(float(difference), rel=1e-6)
 
 
+@pytest.mark.slow
 def test_as_preconditioner_it_is_exact_on_a_box_and_counts_little_on_smooth_coefficients():
     grid = VoxelGrid(np.ones((16, 16, 16), bool), 1.0)
     source = grid.cells(noise(grid.shape, 1))
@@ -88,6 +90,7 @@ def test_as_preconditioner_it_is_exact_on_a_box_and_counts_little_on_smooth_coef
     assert counts[-1] <= 1.5 * counts[0]
 
 
+@pytest.mark.slow
 def test_on_a_mask_it_stays_symmetric_and_converges():
     mask = np.asarray(noise((9, 8, 7), 3)) > 0.15
     grid = VoxelGrid(mask, SPACING)

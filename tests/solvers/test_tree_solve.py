@@ -46,6 +46,7 @@ def dense(parents, weights, shift):
 
 
 @pytest.mark.parametrize("name", TREES)
+@pytest.mark.quick(4)
 def test_it_solves_what_a_dense_matrix_solves(name):
     parents = TREES[name]
     tree, n = tree_of(parents), len(parents)
@@ -75,6 +76,7 @@ def test_rounds_are_logarithmic():
 
 
 @pytest.mark.parametrize("name", ["chain", "random", "forest"])
+@pytest.mark.quick(1)
 def test_derivatives(name):
     parents = TREES[name]
     tree, n = tree_of(parents), len(parents)
@@ -102,6 +104,7 @@ def test_derivatives(name):
     np.testing.assert_allclose(second, (ahead - behind) / (2 * h), rtol=0, atol=1e-6 * float(jnp.abs(second).max()))
 
 
+@pytest.mark.slow
 def test_batches_equal_loops():
     tree = tree_of(TREES["random"])
     weights, shift, right = noise((3, 40), 1, 0.1, 3.0), noise((3, 40), 2, 0.01, 1.0), noise((40,), 3)

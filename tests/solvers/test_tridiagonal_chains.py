@@ -10,6 +10,7 @@ from tests.problems import noise, quick_jit
 
 
 @pytest.mark.parametrize("chains", [(1,), (2, 1, 7), (16, 5), (33,)])
+@pytest.mark.quick(2)
 def test_chains_against_a_dense_solve(chains):
     size = sum(chains)
     ends = np.cumsum(chains)

@@ -38,6 +38,7 @@ def test_atlas_touches_no_network(monkeypatch):
     assert mni152(4.0).mask.any()
 
 
+@pytest.mark.slow
 def test_atlas_files_are_those_of_nilearn():
     from nilearn.datasets import load_mni152_gm_template, load_mni152_template, load_mni152_wm_template
 

@@ -97,6 +97,7 @@ def test_the_weak_form_is_exact_on_exact_data():
     assert errors[-1] < 2e-4 and slope([1 / count for count in counts], errors) > 2.5, errors
 
 
+@pytest.mark.slow
 def test_a_law_is_found_at_five_per_cent_noise_and_the_solver_makes_it_better():
     data = courses(60, 0.05, seed=3)
     weak = identify(weak_rows(data, LIBRARY, 2.5), LIBRARY, STATES, RATES).closure
@@ -143,6 +144,7 @@ def test_a_half_saturation_is_found():
     assert float(found.closure.library.half[0]) == pytest.approx(1.2, rel=0.05)
 
 
+@pytest.mark.slow
 def test_rollout_has_exact_gradients():
     windows, starts = cut(courses(20, 0.05), 5)
 
@@ -160,6 +162,7 @@ def test_rollout_has_exact_gradients():
     assert along == pytest.approx(float(sides[0] - sides[1]) / (2 * h), rel=1e-6)
 
 
+@pytest.mark.slow
 def test_a_network_takes_the_place_of_what_is_not_known():
     data = courses(40, 0.03, seed=5)
     known = AnalyticClosure(lambda p, x: jnp.stack([p[0] * x[0], p[1] * x[1]]), jnp.asarray([1.1, -0.4]), STATES, RATES)

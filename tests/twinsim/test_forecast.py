@@ -129,6 +129,7 @@ def test_importance_weights_are_flattened_only_as_far_as_needed():
     assert 1 / np.sum(weight**2) == pytest.approx(20, rel=1e-3)
 
 
+@pytest.mark.slow
 def test_what_voxels_cannot_resolve_spreads_the_forecast():
     from dataclasses import replace
 

@@ -60,6 +60,7 @@ def test_the_gradient_is_that_of_the_negative_log_posterior(seen_thrice):
     assert np.linalg.eigvalsh(curvature).min() >= 1 - 1e-9  # the prior alone is worth one
 
 
+@pytest.mark.slow
 def test_noise_free_scans_give_the_truth_back(calibrated):
     posterior = calibrated.posterior
     for name in ("diffusivity_white", "proliferation"):
@@ -79,6 +80,7 @@ def test_calibration_changes_nothing_in_place(seen_thrice, calibrated):
     assert all(0 < float(o.weight) <= 1 for o in calibrated.model.observations)
 
 
+@pytest.mark.slow
 def test_one_scan_says_what_it_cannot_tell(from_one_scan):
     posterior = from_one_scan.posterior
     (message,) = [text for text in from_one_scan.messages if "One scan" in text]

@@ -258,6 +258,7 @@ def test_bad_labels_are_refused(folder, tmp_path, change, message):
         ("  LL: [", "  LL: [-80000, 20000, -330000] # ", "field electrodes.LL; expected 5 to 1000 mm"),
     ],
 )
+@pytest.mark.quick(8)
 def test_bad_files_are_refused_with_the_field(folder, tmp_path, old, new, message):
     with pytest.raises(InputError, match=message) as caught:
         load_heart(copied(folder, tmp_path / "bad", lines=[(old, new)]))

@@ -33,6 +33,7 @@ every_likelihood = pytest.mark.parametrize(("observation", "eta"), ETA.values(),
 
 
 @every_likelihood
+@pytest.mark.quick(1)
 def test_the_slope_is_the_derivative_of_the_loss(observation, eta):
     expected = jax.grad(lambda eta: observation.loss(eta).sum())(eta)
     np.testing.assert_allclose(observation.slope(eta), expected, rtol=1e-10, atol=1e-12)
@@ -46,6 +47,7 @@ def test_the_curvature_is_not_negative_even_far_out(observation, eta):
 
 
 @every_likelihood
+@pytest.mark.quick(1)
 def test_the_curvature_is_the_second_derivative(observation, eta):
     """Of the normal and the Bernoulli likelihood it does not depend on the data, so the expected one is the observed one."""
     hessian = jax.hessian(lambda eta: observation.loss(eta).sum())(eta)
@@ -87,6 +89,7 @@ def front(steep, threshold=0.16):
     return iso_contour(np.zeros(grid.size), grid).predict(jax.nn.sigmoid(odds).reshape(-1), values).reshape(grid.shape)[:, 1, 1]
 
 
+@pytest.mark.slow
 def test_an_outline_measures_distance_whatever_the_slope_of_the_front():
     near_contour = slice(4, 11)
     distance = (7.3 - np.arange(15.0)) / 0.7

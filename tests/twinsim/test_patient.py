@@ -242,6 +242,7 @@ MISTAKES = {
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
+@pytest.mark.quick(19)
 def test_mistakes_are_told_in_one_line_with_their_place(folder, mistake, monkeypatch):
     monkeypatch.delenv("TWINSIM_UNSET", raising=False)
     old, new, parts, line = MISTAKES[mistake]
@@ -484,6 +485,7 @@ def test_odd_quantities_are_refused(text):
 
 
 @pytest.mark.needs_data
+@pytest.mark.slow
 def test_the_real_lesion(dataset, monkeypatch):
     data = dataset("brain_tumour_mr").parents[1]
     monkeypatch.setenv("TWINSIM_DATA", str(data))

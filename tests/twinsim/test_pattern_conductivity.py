@@ -45,6 +45,7 @@ def test_the_network_turns_with_the_pattern_to_round_off(number):
     np.testing.assert_allclose(turned_back(SAYS(MODEL, image(CELLS[1], number)), number), SAYS(MODEL, CELLS[1]), atol=1e-14)
 
 
+@pytest.mark.slow
 def test_what_the_network_says_is_symmetric_and_between_the_bounds_and_has_their_unit():
     for cell in CELLS:
         tensor = np.asarray(SAYS(MODEL, cell))
@@ -55,6 +56,7 @@ def test_what_the_network_says_is_symmetric_and_between_the_bounds_and_has_their
         np.testing.assert_allclose(SAYS(MODEL, 40 * cell), 40 * tensor, rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_what_has_converged_is_exact_untrained_and_nothing_conducts_nothing():
     values = jnp.asarray(RNG.uniform(0.1, 1, 8))
     cell = jnp.stack([jnp.broadcast_to(values[:, None], (8, 8)), jnp.broadcast_to(values[:, None], (8, 8))])
@@ -84,6 +86,7 @@ def test_derivatives_with_respect_to_the_pattern():
     assert slope == pytest.approx((4 * near - far) / 3, rel=1e-6)
 
 
+@pytest.mark.slow
 def test_training_learns_what_is_left_of_a_few_patterns():
     tensors, seen = jax.vmap(TENSOR)(CELLS), jax.vmap(LOOK)(CELLS)
     model = PatternConductivity.create(0, 2, (16,), seen)
@@ -97,6 +100,7 @@ def test_training_learns_what_is_left_of_a_few_patterns():
     assert run.losses[-1] < 0.05 * run.losses[0]
 
 
+@pytest.mark.slow
 def test_a_closure_is_read_as_it_was_written(tmp_path):
     seen = jax.vmap(LOOK)(CELLS)
     model = PatternConductivity.create(3, 2, (8,), seen)
@@ -121,6 +125,7 @@ def test_patterns_have_their_fractions_close_around_and_are_nested():
     assert (septa & np.roll(septa, 1, 0)).mean() > 0.2 > (septa & np.roll(septa, 1, 1)).mean()
 
 
+@pytest.mark.slow
 def test_healthy_tissue_conducts_along_as_junctions_in_series_where_sides_are_closed():
     one = structure(fibrosis=0.0, septa=0.0, side_junctions=1e-6, cell_length=4.0)
     faces, _ = one.drawn((8, 8), jax.random.key(0))

@@ -125,6 +125,7 @@ def error_of(populations, test, clean, unit):
     return float(np.sqrt(((course + np.log(unit) - clean)[:, 1:] ** 2).mean()))
 
 
+@pytest.mark.slow
 def test_the_misfit_is_the_likelihood_and_its_gradient_exact():
     populations, days, densities, _ = hidden()
     samples = Samples.of(series(), float)

@@ -43,6 +43,7 @@ def test_a_region_seizes_by_itself_above_the_threshold_only():
 
 
 @pytest.mark.parametrize("pull", [0.0, 0.5])
+@pytest.mark.quick(1)
 def test_gradient_against_central_differences(pull):
     one = model()
     observed = jnp.asarray(np.random.default_rng(0).normal(size=(40, 8)))

@@ -34,6 +34,7 @@ def _record(intervals=120, seed=0):
     return SeizureRecord(times, readings, present)
 
 
+@pytest.mark.slow
 def test_the_evidence_is_that_of_the_general_filter():
     twin, record = twin_of(jnp.full(len(NAMES), 0.1), 2.0, 480.0), _record()
     method = ExtendedKalmanFilter(Gate(limit=np.inf))
@@ -57,6 +58,7 @@ def test_the_evidence_is_that_of_the_general_filter():
     assert own == pytest.approx(float(total), rel=1e-9)
 
 
+@pytest.mark.slow
 def test_the_gradient_of_the_evidence_is_that_of_central_differences():
     record = _record(40)
     data = (jnp.asarray(record.times), jnp.asarray(record.readings), jnp.asarray(record.present))
@@ -91,6 +93,7 @@ def _drawn(twin, intervals, seed):
     return SeizureRecord(2.0 * (1 + np.arange(intervals)), np.asarray(readings), np.ones((intervals, 3), bool))
 
 
+@pytest.mark.slow
 def test_fit_recovers_what_made_the_record_and_forecasts_are_calibrated():
     truth = twin_of(jnp.zeros(len(NAMES)).at[1].set(1.5), 2.0, 480.0)
     record = _drawn(truth, 1800, 5)
@@ -113,6 +116,7 @@ def test_fit_recovers_what_made_the_record_and_forecasts_are_calibrated():
     assert came[high].mean() > came[~high].mean() + 0.1 and times[-1] == 24
 
 
+@pytest.mark.slow
 def test_survival_without_disturbances_is_the_integral_of_the_hazard(monkeypatch):
     monkeypatch.setattr(seizure_twin, "mirrored", lambda key, count, particles: jnp.zeros((count, 3, particles)))
     twin = twin_of(jnp.zeros(len(NAMES)).at[1].set(2.0), 2.0, 480.0)  # a daily cycle

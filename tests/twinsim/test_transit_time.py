@@ -66,6 +66,7 @@ def biases(waves):
     return {name: error[0] for name, error in method_bias(waves, 1000.0, 6, (0.0, 0.0), 1, 0).items()}
 
 
+@pytest.mark.slow
 def test_small_waves_in_an_endless_tube_travel_at_its_speed():
     """The simulator and the methods against path over speed, which knows neither."""
     waves = tube_waves(0.3, 6.0, 0.8, 0.0, cells=200, peak_velocity=1e-3, viscosity=0.0)

@@ -100,6 +100,7 @@ def compare(found, exact):
 
 
 @pytest.mark.parametrize("name", ["mitchell_schaeffer", "aliev_panfilov"])
+@pytest.mark.quick(1)
 def test_the_second_beat_of_small_models_within_a_thousandth(name):
     cell = CELL_MODELS[name]()
     compare(found_biomarkers(cell, cell.initial_state(), 2, 0.01), exact_biomarkers(cell, cell.initial_state(), 2))
@@ -113,6 +114,7 @@ def beat(family, layer, beats):
 
 
 @pytest.mark.parametrize(("family", "layer"), [pair for pair in EVERY if pair[1] != "mid"])
+@pytest.mark.quick(1)
 def test_an_early_beat_within_a_thousandth_of_cvode(family, layer):
     beat(family, layer, 2 if family in ("ten_tusscher_2006", "ohara_rudy_2011") else 1)
 

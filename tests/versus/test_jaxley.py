@@ -16,6 +16,7 @@ STORED = json.loads((Path(__file__).parent / "jaxley.json").read_text())
 
 
 @pytest.mark.parametrize("name", STORED["parents"])
+@pytest.mark.quick(1)
 def test_implicit_euler_repeats_its_traces(name):
     """The same scheme on the same compartments: equal but for the slope of the current, which it takes by a difference of 1e-3 mV."""
     given, parents = STORED["options"], STORED["parents"][name]

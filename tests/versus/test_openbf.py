@@ -39,6 +39,7 @@ def solved(folder, name, scheme="second_order"):
     ("name", "cycles", "scheme", "bound"),
     [("cca", 4, "second_order", 0.5), ("ibif", 9, "second_order", 0.5), ("cca", 4, "openbf", 0.05), ("ibif", 9, "openbf", 0.12)],
 )
+@pytest.mark.quick(1)
 def test_carotid_and_aortic_bifurcation(dataset, name, cycles, scheme, bound):
     network, periodic = solved(dataset("openbf"), name, scheme)
     assert periodic.converged

@@ -28,6 +28,7 @@ def differences(case, states, solver):
 
 
 @pytest.mark.parametrize("name", [name for name in CASES if name not in ("coronary", "closed loop")])
+@pytest.mark.quick(1)
 def test_every_step_from_the_same_start(name):
     data = copy.deepcopy(CASES[name])
     data["simulation_parameters"] |= {"number_of_cardiac_cycles": 2, "output_all_cycles": True}
@@ -40,6 +41,7 @@ def test_every_step_from_the_same_start(name):
 
 
 @pytest.mark.parametrize("name", ["RCR", "coronary"])
+@pytest.mark.quick(1)
 def test_the_periodic_cycle(name):
     """Theirs after thirty cycles, ours by Newton's method."""
     data = CASES[name]

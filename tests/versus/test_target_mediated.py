@@ -46,6 +46,7 @@ def test_the_explicit_stepper_comes_to_the_same_course():
     np.testing.assert_allclose(explicit, run(MODEL, jnp.asarray(30.0), 20.0, relative_tolerance=1e-10, absolute_tolerance=1e-12), rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_slope_is_that_of_central_differences():
     def left(dose: jax.Array, log_binding: jax.Array) -> jax.Array:
         model = eqx.tree_at(lambda m: m.binding, MODEL, jnp.exp(log_binding))

@@ -36,6 +36,7 @@ def network(name, connectome, speed, dt):
 
 
 @pytest.mark.parametrize("name", HELD["runs"])
+@pytest.mark.quick(1)
 def test_states_after_two_hundred_milliseconds(name):
     weights, lengths = np.array(HELD["weights"]), np.array(HELD["lengths"])
     connectome = Connectome(weights, lengths, tuple(f"r{number}" for number in range(len(weights))))

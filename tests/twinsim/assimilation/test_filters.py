@@ -58,6 +58,7 @@ def ensemble_error(method, count, seeds=(2,)):
 
 
 @pytest.mark.parametrize("name", ENSEMBLES)
+@pytest.mark.quick(1)
 def test_an_ensemble_converges_to_the_exact_filter(name):
     """With 3200 members the mean is exact to some hundredths of a deviation; importance weights are noisier than Kalman gains."""
     assert ensemble_error(ENSEMBLES[name], 3200) < (0.07 if name == "particles" else 0.045)
@@ -71,6 +72,7 @@ def test_the_order_of_convergence_of_an_ensemble_is_one_half(name):
     assert np.polyfit(np.log(sizes), np.log(errors), 1)[0] == pytest.approx(-0.5, abs=0.12)
 
 
+@pytest.mark.slow
 def test_extended_filter_and_fixed_lag_smoother_are_exact_for_a_linear_problem():
     truth = exact()
     belief = NormalBelief(PRIOR, jnp.asarray(0.0))
@@ -136,6 +138,7 @@ def test_particles_converge_to_the_fine_grid_where_the_problem_is_not_linear():
     assert np.abs(np.asarray(deviations) - truth[:, 1]).max() < 0.05
 
 
+@pytest.mark.slow
 def test_the_evidence_is_differentiable():
     """The derivative of the log evidence with respect to a leaf of the model, against central differences."""
     belief = NormalBelief(PRIOR, jnp.asarray(0.0))

@@ -72,6 +72,7 @@ def test_the_evidence_of_a_filter_is_that_of_the_noise_of_the_calibration():
     assert found == pytest.approx(multivariate_normal.logpdf(logs[seen], mean, covariance), rel=1e-8)
 
 
+@pytest.mark.slow
 def test_members_of_a_calibrated_twin_forecast_what_the_calibration_does():
     """Mean and spread of log PSA 30 and 60 days after the origin, within the error of 200 draws."""
     of, origin = record(), 200.0

@@ -69,6 +69,7 @@ def test_the_disturbance_has_its_exact_variance_whatever_the_interval():
         assert float(kick(jnp.asarray(length))) == pytest.approx(expected, rel=2e-3, abs=1e-12)
 
 
+@pytest.mark.slow
 def test_the_score_that_calibrates_has_the_right_slope():
     """Forward mode through filter and forecasts against central differences, in a direction that moves every parameter."""
     minutes = 5.0 * np.arange(40)

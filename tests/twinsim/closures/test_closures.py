@@ -55,6 +55,7 @@ def trained(seed: int, steps: int = 400) -> PerceptronClosure:
     return train(closure, squares, (given.T, wanted.T), steps=steps, learning_rate=2e-2, batch=64, seed=seed).model
 
 
+@pytest.mark.slow
 def test_a_perceptron_learns_a_law_of_enzymes_inside_its_range_and_says_where_it_ends() -> None:
     closure = trained(0, steps=1500)
     given, wanted = samples(200, seed=9)
@@ -66,6 +67,7 @@ def test_a_perceptron_learns_a_law_of_enzymes_inside_its_range_and_says_where_it
     np.testing.assert_array_equal(closure.examine(outside), [Status.EXTRAPOLATED] * 3)
 
 
+@pytest.mark.slow
 def test_places_may_have_any_axes_and_do_not_see_each_other() -> None:
     closure = trained(1, steps=3)
     given, _ = samples(24)
@@ -92,6 +94,7 @@ def test_scales_are_undone() -> None:
     np.testing.assert_allclose(jnp.std(scale.apply(given), axis=1), 1, rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_gradients_of_weights_are_those_of_central_differences() -> None:
     closure = trained(2, steps=3)
     given, wanted = samples(16)
@@ -152,6 +155,7 @@ def test_the_best_model_by_validation_is_returned() -> None:
     assert result.validation.argmin() == 0
 
 
+@pytest.mark.slow
 def test_a_closure_comes_back_from_disk(tmp_path: Path) -> None:
     closure = trained(5, steps=10)
     folder = save_closure(tmp_path / "rate", closure, {"command": "pytest", "seed": 5})
@@ -189,6 +193,7 @@ def test_checkpoints_that_do_not_fit_are_refused_in_one_line(tmp_path: Path) -> 
         save_closure(tmp_path / "bad", bad, {})
 
 
+@pytest.mark.slow
 def test_an_ensemble_disagrees_more_outside_of_what_it_saw() -> None:
     members = [trained(seed) for seed in range(3)]
     ensemble = EnsembleClosure.of(members)

@@ -44,6 +44,7 @@ def closure(count: int = 25, kernel: str = "squared_exponential", given: bool = 
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.quick(1)
 def test_mean_and_deviation_are_those_of_the_joint_normal_distribution(kernel: str) -> None:
     given, wanted = data(25)
     new = np.random.default_rng(1).uniform(-1, 5, (2, 7))
@@ -62,6 +63,7 @@ def test_mean_and_deviation_are_those_of_the_joint_normal_distribution(kernel: s
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.quick(1)
 def test_the_slope_of_the_likelihood_and_of_the_mean_is_that_of_central_differences(kernel: str) -> None:
     given, wanted = data(15)
     x, y = jnp.asarray(given.T), jnp.asarray(wanted[0])
@@ -83,6 +85,7 @@ def test_a_kernel_has_slopes_where_places_coincide(kernel: str) -> None:
     np.testing.assert_allclose(slope, 0.0, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_the_likelihood_finds_the_noise_and_that_an_input_does_not_matter() -> None:
     random = np.random.default_rng(3)
     x = random.uniform(-1.7, 1.7, (120, 2))
@@ -130,6 +133,7 @@ def test_deviations_are_those_of_functions_drawn_from_the_prior() -> None:
 
 
 @pytest.mark.parametrize("model", ["gaussian_process", "graph_flow"])
+@pytest.mark.quick(1)
 def test_it_comes_back_from_a_file(model: str, tmp_path) -> None:
     made = {
         "gaussian_process": lambda: closure(12, "matern_3_2"),

@@ -66,6 +66,7 @@ def test_a_cosine_operator_commutes_with_mirrors_and_does_not_know_the_grid():
 
 
 @pytest.mark.parametrize(("network", "bound"), [("cosine", 0.05), ("deep", 0.35)])
+@pytest.mark.quick(1)
 def test_an_operator_learns_diffusion_on_unseen_fields(network, bound):
     before = smooth(256, 16)
     model = closure(network, channels=8 if network == "cosine" else 48)  # of 16 amplitudes, which all have to pass its layers
@@ -79,6 +80,7 @@ def test_an_operator_learns_diffusion_on_unseen_fields(network, bound):
 
 
 @pytest.mark.parametrize("network", ["cosine", "deep"])
+@pytest.mark.quick(1)
 def test_an_operator_comes_back_from_a_file(network, tmp_path):
     model = closure(network)
     save_closure(tmp_path / "kept", model, {"command": "test", "seed": 0})
@@ -90,6 +92,7 @@ def test_an_operator_comes_back_from_a_file(network, tmp_path):
     assert (again.examine(field[:, 0]) == model.examine(field[:, 0])).all()
 
 
+@pytest.mark.slow
 def test_a_residual_adds_the_state_and_members_do_not_see_each_other():
     model = OperatorClosure.create(0, INPUTS, INPUTS, channels=4, layers=1, modes=4, residual=True)
     field = smooth(3, 8).swapaxes(0, 1)
@@ -107,6 +110,7 @@ def test_what_does_not_fit_is_refused():
         closure("deep")(jnp.ones((1, 12, 16)))
 
 
+@pytest.mark.slow
 def test_gradients_of_weights_agree_with_central_differences():
     for network in ("cosine", "deep"):
         model = closure(network, channels=4)

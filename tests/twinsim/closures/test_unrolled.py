@@ -41,6 +41,7 @@ def truth():
     return {"factor": factor}, jnp.concatenate([start[:, None, None], after], axis=1)
 
 
+@pytest.mark.slow
 def test_the_law_of_growth_is_found_from_trajectories(truth):
     members, states = truth
     samples = (jnp.linspace(0, 1, 50)[None], jnp.linspace(0, 0.25, 50)[None])

@@ -22,6 +22,7 @@ def exact(problem, key, width=1.0, shift=0.0):
     return (covariance @ slope)[None] + width * noise + shift
 
 
+@pytest.mark.slow
 def test_ranks_of_the_exact_posterior_are_uniform():
     found = simulation_based_calibration(line(), exact, replicates=400, seed=1)
     assert found.passed, found.words
@@ -32,12 +33,14 @@ WRONG = {"narrow": (0.6, 0.0, "too narrow"), "wide": (1.8, 0.0, "too wide"), "sh
 
 
 @pytest.mark.parametrize(("width", "shift", "words"), WRONG.values(), ids=WRONG)
+@pytest.mark.quick(1)
 def test_ranks_of_a_wrong_posterior_are_not(width, shift, words):
     found = simulation_based_calibration(line(), lambda p, key: exact(p, key, width, shift), replicates=400, seed=1)
     assert not found.passed
     assert words in found.words
 
 
+@pytest.mark.slow
 def test_laplace_is_calibrated_for_growth():
     """The reduced version of the slow test below."""
     found = simulation_based_calibration(growth(), SAMPLERS["laplace"], replicates=60, seed=2, bins=5, batch_size=60)
@@ -59,6 +62,7 @@ def test_the_sampler_of_populations_is_calibrated():
     assert found.passed, found.words
 
 
+@pytest.mark.slow
 def test_ranks_need_bins_that_divide():
     with pytest.raises(InputError, match="multiple"):
         simulation_based_calibration(line(), exact, replicates=20, bins=7)

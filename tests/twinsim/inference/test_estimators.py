@@ -47,6 +47,7 @@ def test_laplace_is_exact_for_a_line():
         assert bool(found.proper)
 
 
+@pytest.mark.slow
 def test_laplace_of_patients_side_by_side_under_a_population():
     other = np.where(np.isnan(VALUES), VALUES, VALUES + 0.5)
     covariance = jnp.array([[0.5, 0.2], [0.2, 0.3]])
@@ -66,6 +67,7 @@ def close_to_truth(z: np.ndarray, effective: float) -> None:
     assert (np.abs(np.cov(z.T) - COVARIANCE) < 6 * np.outer(sd, sd) / np.sqrt(effective)).all()
 
 
+@pytest.mark.slow
 def test_nuts_draws_the_posterior():
     of = line()
     z, divergent = quick_jit(lambda start, key: nuts_chains(of.log_posterior, start, key, 150, 400))(jnp.zeros((4, 2)), jax.random.key(0))
@@ -81,6 +83,7 @@ def two_modes() -> Problem:
     return Problem(priors, lambda v, t, r: (v["root"] ** 2 * jnp.ones(1),), (series([0.0], [1.0], Normal(0.1)),))
 
 
+@pytest.mark.slow
 def test_tempered_particles_find_both_modes_and_the_evidence():
     of = two_modes()
     found = quick_jit(lambda key: tempered_particles(of, key, 600, 10))(jax.random.key(3))

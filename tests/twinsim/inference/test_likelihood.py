@@ -78,6 +78,7 @@ MOMENTS = {
 
 
 @pytest.mark.parametrize(("likelihood", "mean", "variance"), MOMENTS.values(), ids=MOMENTS)
+@pytest.mark.quick(2)
 def test_samples_have_the_moments_of_the_distribution(likelihood, mean, variance):
     drawn = np.asarray(likelihood.sample(jax.random.key(1), jnp.full(40_000, 2.0)))
     assert drawn.mean() == pytest.approx(mean, abs=4 * np.sqrt(variance / 40_000))

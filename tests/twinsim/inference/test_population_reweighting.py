@@ -42,6 +42,7 @@ def test_density_with_people_integrated_out():
     np.testing.assert_allclose(found - found[0], known - known[0], atol=0.1)
 
 
+@pytest.mark.slow
 def test_against_a_grid():
     data = people(8)
     mean, log_tau = np.meshgrid(np.linspace(-1.5, 2.0, 301), np.linspace(-4.0, 4.0, 301), indexing="ij")
@@ -66,6 +67,7 @@ def test_against_a_grid():
     np.testing.assert_allclose(ours.std(axis=1), spread, rtol=0.12)
 
 
+@pytest.mark.slow
 def test_a_discrete_choice_is_carried_along():
     """Two of three draws are of kind 0, proposed twice as often, equally likely before: the data make it three times likelier."""
     data = np.zeros(4)

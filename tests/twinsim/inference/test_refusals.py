@@ -112,6 +112,7 @@ def forward_only(z0):
     return Problem((RATE,), predict, (DATA,), jnp.asarray(100.0))
 
 
+@pytest.mark.slow
 def test_a_model_with_forward_derivatives_only_is_fitted():
     """The same maximum and curvature as the closed form, to the error of the loop."""
     looped = forward_only(jnp.asarray(1.0))
@@ -125,6 +126,7 @@ def test_a_model_with_forward_derivatives_only_is_fitted():
     np.testing.assert_allclose(normal.covariance, other.covariance, rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_the_hessians_agree_whichever_derivatives_they_take():
     one = problem(lambda values, times, record: (jnp.exp(-values["rate"] * times[0]),))
     z = jnp.array([0.3])

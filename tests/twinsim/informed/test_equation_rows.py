@@ -80,6 +80,7 @@ BLOCKS = {
 
 
 @pytest.mark.parametrize("name", ["at rest", pytest.param("in time", marks=pytest.mark.slow)])
+@pytest.mark.slow
 def test_rows_of_a_field_are_the_semi_discrete_equation_with_its_jacobian(name):
     rows, model = BLOCKS[name](), density()
     vector, restore = split(model)

@@ -40,6 +40,7 @@ PROBLEM = InformedProblem(poisson, draw)
 
 
 @pytest.mark.parametrize(("method", "iterations", "error"), [("levenberg-marquardt", 20, 1e-5), ("broyden", 60, 1e-3)])
+@pytest.mark.quick(1)
 def test_a_boundary_value_problem_is_solved(method, iterations, error):
     x = jnp.linspace(0, 1, 50)[:, None]
 
@@ -53,6 +54,7 @@ def test_a_boundary_value_problem_is_solved(method, iterations, error):
     np.testing.assert_array_equal(ends, 0.0)
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_fit_and_time_runs_out():
     one, other = (fit(PROBLEM, hill(), (Stage(20, 2, 3),), seed=seed).losses for seed in (3, 3))
     np.testing.assert_array_equal(one, other)
@@ -60,6 +62,7 @@ def test_the_same_seed_gives_the_same_fit_and_time_runs_out():
     assert fit(PROBLEM, hill(), (Stage(20, 5, 3),), seconds=1e-9).losses.size == 3
 
 
+@pytest.mark.slow
 def test_a_residual_that_ceases_to_be_a_number_keeps_the_model():
 
     def points(key, count):
@@ -86,6 +89,7 @@ def test_points_follow_the_residual():
     assert 0.03 < (even > 0.9).mean() < 0.2
 
 
+@pytest.mark.slow
 def test_causal_weights_wait_for_the_past():
     times = jnp.array([0.1, 0.2, 0.6, 0.7, 1.0])
     weights = np.asarray(causal_weights(times, jnp.array([1.0, 3.0, 0.0, 4.0, 9.0]), (0.0, 1.0), 2, 0.5))

@@ -44,6 +44,7 @@ def test_a_bend_that_is_not_carried_is_refused():
         coordinate(jnp.array([0.1, 0.2]), 1, (0,)).bend(1)
 
 
+@pytest.mark.slow
 def test_reverse_mode_through_a_jet_equals_differences():
     point, bent = jnp.array([0.3, 0.1, 2.4]), (0,)
 

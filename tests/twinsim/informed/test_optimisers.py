@@ -19,6 +19,7 @@ ROSENBROCK = Rows(rosenbrock, jnp.zeros((1, 1)), jnp.ones(1))
 START = jnp.array([-1.2, 1.0])
 
 
+@pytest.mark.slow
 def test_levenberg_marquardt_finds_the_minimum_of_rosenbrock():
     vector, restore = split(START)
     found = jax.jit(lambda at: levenberg_marquardt((ROSENBROCK,), at, restore, 60, jnp.asarray(0.1)))(vector)
@@ -70,6 +71,7 @@ def test_linear_least_squares_is_exact():
     np.testing.assert_allclose(quasi.vector, found.vector, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_normal_equations_equal_forward_mode():
     rows, *_ = linear_rows()
     both = (rows, Rows(lambda model, point: jnp.stack([model["slope"] ** 2, model["slope"] * point]), jnp.arange(3.0), jnp.ones(3)))
