@@ -42,7 +42,7 @@ class KroghCylinder(eqx.Module):
         r"""$R_l$ in mm, by halving; $a$ where the blood has no oxygen. Derivatives are those of the implicit function."""
         low = self.capillary_mm + 0 * self._need(self.capillary_mm)
         ratio = self.blood_pressure * self.krogh_diffusivity / self.demand
-        # From r = e a on the logarithm is above one, and P_c D / M_0 = r^2 (ln(r/a) - 1/2) / 2 + a^2 / 4 bounds r^2 by four times the ratio.
+        # From r = e a on the logarithm is above one, and P_c D / M_0 >= r^2 (ln(r/a) - 1/2) / 2 bounds r^2 by four times the ratio.
         high = jnp.maximum(jnp.e * low, 2 * jnp.sqrt(ratio)) + low
 
         def halve(_: int, ends: tuple[Array, Array]) -> tuple[Array, Array]:

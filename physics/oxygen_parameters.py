@@ -12,7 +12,7 @@ SECOMB_2004 = ParameterSet(
     capillary_radius=Parameter(0.005, "mm", (0.001, 0.05), f"{_SECOMB}: row of 10 um in the table of resistances"),
     resistance=Parameter(1.27e6, "mmHg s/mm^2", (0.0, 1e8), f"{_SECOMB}: 1.27 mmHg um s/um^3 at 10 um"),
 )
-"""A tumour: oxygen per mL of tissue, resistance on the side of the blood per length of vessel. Pressure in the blood varies: 10 to 60 mmHg."""
+"""A tumour: oxygen per mL of tissue, resistance in the blood per length of vessel. Blood varies: 10 to 60 mmHg."""
 
 SECOMB_BRAIN_2016 = ParameterSet(
     "SecombBrain2016",
