@@ -116,7 +116,7 @@ class CapillaryExchange(eqx.Module):
                 raise ValueError(f"got {name} of shape {values.shape}; expected {(self.grid.size,)}; do: flatten it with grid.cells")
             if isinstance(values, Tracer):
                 continue
-            low, high = float(jnp.min(values)), float(jnp.max(values))
+            low, high = float(np.min(np.asarray(values))), float(np.max(np.asarray(values)))
             if not (np.isfinite(high) and low >= 0):
                 raise ValueError(
                     f"got {name} between {low:g} and {high:g}; expected finite numbers not below zero; do: check sign and unit"
@@ -125,7 +125,7 @@ class CapillaryExchange(eqx.Module):
                 raise ValueError(f"got no {name} anywhere; expected a capillary with oxygen or drug in it; do: give the tissue capillaries")
             if name == "half_pressure" and low == 0:
                 raise ValueError("got a half pressure of 0; expected one above 0; do: use KroghCylinder for consumption of order zero")
-        if not isinstance(self.diffusivity, Tracer) and not 0 < float(self.diffusivity) < np.inf:
+        if not isinstance(self.diffusivity, Tracer) and not 0 < float(np.asarray(self.diffusivity)) < np.inf:
             raise ValueError(f"got a diffusivity of {float(self.diffusivity):g}; expected one above 0; do: check its sign and unit")
 
 

@@ -5,6 +5,8 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
+from solvers.shapes import Index
+
 Scalars = Float[Array, "*members"]
 HALVINGS = 60
 
@@ -45,7 +47,7 @@ class KroghCylinder(eqx.Module):
         # From r = e a on the logarithm is above one, and P_c D / M_0 >= r^2 (ln(r/a) - 1/2) / 2 bounds r^2 by four times the ratio.
         high = jnp.maximum(jnp.e * low, 2 * jnp.sqrt(ratio)) + low
 
-        def halve(_: int, ends: tuple[Array, Array]) -> tuple[Array, Array]:
+        def halve(_: Index, ends: tuple[Array, Array]) -> tuple[Array, Array]:
             low, high = ends
             middle = (low + high) / 2
             above = self._need(middle) > self.blood_pressure
@@ -87,7 +89,7 @@ class KroghCylinder(eqx.Module):
         """Of the tissue, where $P$ is below a pressure in mmHg; by halving, without derivative."""
         low, high = self.capillary_mm + 0 * self.supplied_radius(), self.tissue_mm + 0 * self.supplied_radius()
 
-        def halve(_: int, ends: tuple[Array, Array]) -> tuple[Array, Array]:
+        def halve(_: Index, ends: tuple[Array, Array]) -> tuple[Array, Array]:
             low, high = ends
             middle = (low + high) / 2
             above = self.pressure(middle) >= pressure
