@@ -1,5 +1,6 @@
 """Windows of tissue with capillaries at 10 um, what they consume, and laws that know averages only."""
 
+from functools import lru_cache
 from typing import NamedTuple
 
 import equinox as eqx
@@ -55,15 +56,28 @@ def square(side: float, h: float = H) -> VoxelGrid:
     return VoxelGrid(np.ones((round(side / h), round(side / h), 1), bool), h)
 
 
+@lru_cache(maxsize=1)
+def _coefficient() -> float:
+    """The same for all windows; its iteration would compile anew for each."""
+    return float(exchange_coefficient(TUMOUR["resistance"], DIFFUSIVITY, RADIUS, EXCHANGE))
+
+
 def placed(grid: VoxelGrid, places: np.ndarray, blood: np.ndarray, demand: float, periodic: bool) -> CapillaryExchange:
     """The resolved problem of capillaries across a section."""
     around = (periodic, periodic, False)
     starts = np.c_[places, np.zeros(len(places))]
     bed = capillary_bed(grid, starts, starts + np.array([0, 0, grid.spacing[2]]), EXCHANGE, around)
-    coefficient = exchange_coefficient(TUMOUR["resistance"], DIFFUSIVITY, RADIUS, EXCHANGE)
     half = jnp.asarray(TUMOUR["half_pressure"], float)
     return oxygen_exchange(
-        grid, bed, jnp.asarray(blood), coefficient, jnp.asarray(DIFFUSIVITY, float), jnp.asarray(demand, float), half, LUMEN, around
+        grid,
+        bed,
+        jnp.asarray(blood),
+        jnp.asarray(_coefficient()),
+        jnp.asarray(DIFFUSIVITY, float),
+        jnp.asarray(demand, float),
+        half,
+        LUMEN,
+        around,
     )
 
 
