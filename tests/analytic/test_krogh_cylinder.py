@@ -52,7 +52,7 @@ def test_lethal_corner():
 
     gradient = jax.grad(radius, argnums=(0, 1))(number(60.0), number(M0))
     for k, size in ((0, 1e-3), (1, 1e-8)):
-        shifted = [radius(60.0 + (k == 0) * s * size, M0 + (k == 1) * s * size) for s in (1, -1)]
+        shifted = [radius(number(60.0 + (k == 0) * s * size), number(M0 + (k == 1) * s * size)) for s in (1, -1)]
         assert float(gradient[k]) == pytest.approx(float(shifted[0] - shifted[1]) / (2 * size), rel=1e-6)
 
 
