@@ -43,6 +43,13 @@ from physics.brain_network import WhiteNoise as WhiteNoise
 from physics.bueno_orovio_parameters import BUENO_OROVIO_2008_ENDO as BUENO_OROVIO_2008_ENDO
 from physics.bueno_orovio_parameters import BUENO_OROVIO_2008_EPI as BUENO_OROVIO_2008_EPI
 from physics.bueno_orovio_parameters import BUENO_OROVIO_2008_MID as BUENO_OROVIO_2008_MID
+from physics.capillary_bed import CapillaryBed as CapillaryBed
+from physics.capillary_bed import capillary_bed as capillary_bed
+from physics.capillary_bed import exchange_coefficient as exchange_coefficient
+from physics.capillary_exchange import CapillaryExchange as CapillaryExchange
+from physics.capillary_exchange import ExchangeSolution as ExchangeSolution
+from physics.capillary_exchange import drug_exchange as drug_exchange
+from physics.capillary_exchange import oxygen_exchange as oxygen_exchange
 from physics.cell_aliev_panfilov import ALIEV_PANFILOV_1996 as ALIEV_PANFILOV_1996
 from physics.cell_aliev_panfilov import AlievPanfilov as AlievPanfilov
 from physics.cell_bueno_orovio_2008 import BuenoOrovio2008 as BuenoOrovio2008
@@ -149,6 +156,7 @@ from physics.growth_features import GROWTH_INPUTS as GROWTH_INPUTS
 from physics.growth_features import growth_features as growth_features
 from physics.heart_and_arm import HeartAndArm as HeartAndArm
 from physics.indirect_response import IndirectResponse as IndirectResponse
+from physics.krogh_cylinder import KroghCylinder as KroghCylinder
 from physics.lead_field import ELECTRODES as ELECTRODES
 from physics.lead_field import LEADS as LEADS
 from physics.lead_field import lead_fields as lead_fields
@@ -229,6 +237,11 @@ from physics.neuron_stimulus import point_source_potential as point_source_poten
 from physics.ohara_rudy_parameters import OHARA_RUDY_2011_ENDO as OHARA_RUDY_2011_ENDO
 from physics.ohara_rudy_parameters import OHARA_RUDY_2011_EPI as OHARA_RUDY_2011_EPI
 from physics.ohara_rudy_parameters import OHARA_RUDY_2011_MID as OHARA_RUDY_2011_MID
+from physics.oxygen_parameters import DRUG_PR104 as DRUG_PR104
+from physics.oxygen_parameters import GOLDMAN_POPEL_2000 as GOLDMAN_POPEL_2000
+from physics.oxygen_parameters import OXYGEN_EFFECT as OXYGEN_EFFECT
+from physics.oxygen_parameters import SECOMB_2004 as SECOMB_2004
+from physics.oxygen_parameters import SECOMB_BRAIN_2016 as SECOMB_BRAIN_2016
 from physics.parameters import Parameter as Parameter
 from physics.parameters import ParameterSet as ParameterSet
 from physics.perturbational_complexity import PerturbationalComplexity as PerturbationalComplexity
