@@ -29,8 +29,8 @@ def dosed(cell: TenTusscher2006, open_shares: np.ndarray) -> TenTusscher2006:
 
 
 def protocol(seed: int, largest: int) -> tuple[np.ndarray, np.ndarray]:
-    """Open shares ``(cells, 2)`` and starts ``(cells, beats + 1)`` in ms: rest (the first :data:`QUIET` have no pulse), every rate with every
-    block, then three early beats.
+    """Open shares ``(cells, 2)`` and starts ``(cells, beats + 1)`` in ms: rest (the first :data:`QUIET` have no pulse),
+    every rate with every block, then three early beats.
 
     Args:
         seed: Of the rests.
