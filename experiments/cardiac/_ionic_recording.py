@@ -11,7 +11,7 @@ from physics import TenTusscher2006
 
 PHASES = np.array([3.0, 6.0, 10.0, 16.0, 25.0, 40.0, 60.0, 80.0, 105.0, 130.0, 155.0, 180.0, 205.0, 230.0, 255.0, 280.0, 305.0, 330.0])
 QUIET = 4  # stretches without a pulse before the first one: conditions are compared after pacing that follows a rest
-QUIET_MS = (100.0, 1.5)  # each lasts at least so long, and so much of what the cycle is shorter than one second
+QUIET_MS = (100.0, 1300.0)  # between which the length of each is drawn, even in its logarithm and whatever the rate
 SKIPPED = QUIET + 3  # first beats: the reduced cell does not have ions that drift from the rest before them
 LEAST_REST_MS = 60.0  # before a wave whose velocity is learned; sooner, waves are blocked or ride on what is left of the beat before
 CYCLES = {350: 245.0, 420: 268.0, 530: 287.0, 720: 300.0, 1000: 307.0}  # ms, and about how long an action potential then lasts
@@ -43,7 +43,7 @@ def protocol(seed: int, largest: int) -> tuple[np.ndarray, np.ndarray]:
     for cycle, rapid, calcium in members:
         expected = CYCLES[cycle] * (1 + 0.15 * (1 - rapid) - 0.33 * (1 - calcium))
         early = [expected + generator.uniform(*rest) for rest in np.array(RESTS)[generator.permutation(3)]]
-        quiet = max(QUIET_MS[0], QUIET_MS[1] * (1000 - cycle))
+        quiet = np.exp(generator.uniform(*np.log(QUIET_MS)))
         gaps = [*[quiet] * QUIET, *[cycle] * REGULAR_BEATS, early[0], cycle, early[1], cycle, early[2], cycle]
         starts.append(np.concatenate([[0], np.cumsum(np.round(gaps))]))
     return np.array([member[1:] for member in members])[chosen], np.array(starts)[chosen]
