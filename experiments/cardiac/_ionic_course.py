@@ -9,13 +9,13 @@ import numpy as np
 
 from experiments.cardiac._ionic_comparison import Conditions, Measured, rms
 from experiments.cardiac._ionic_currents import fast_law, regressed, samples
-from experiments.cardiac._ionic_recording import Recorded, protocol
+from experiments.cardiac._ionic_recording import QUIET, Recorded, protocol
 from experiments.cardiac._ionic_training import UPSTROKE, InSolver, Search
 from experiments.cardiac._ionic_waves import SPACINGS_MM, Waves
 from physics import ReducedVentricular, TenTusscher2006
 from twinsim.experiment import finite_or_none
 
-VALIDATION_CYCLES, VALIDATION_SHARES = (450.0, 800.0), ((1.0, 1.0), (0.7, 0.85), (0.45, 0.65))
+VALIDATION_CYCLES, VALIDATION_SHARES = (400.0, 450.0, 800.0), ((1.0, 1.0), (0.7, 0.85), (0.45, 0.65))
 VALIDATION_RESTS, VALIDATION_BEATS = (50.0, 100.0, 200.0, 350.0), 10
 RESTITUTION_MS, VELOCITY_PERCENT = 3.0, 2.0  # the goals, which weigh both parts of a score
 
@@ -32,7 +32,7 @@ class Lesson:
     @classmethod
     def of(cls, full: TenTusscher2006, seed: int, cells: int, cell_dt_ms: float, diffusivity: float, dt_ms: float) -> "Lesson":
         """Runs the full cell; ``seed`` draws the rests before premature beats."""
-        recorded = Recorded.of(full, *protocol(seed, cells), cell_dt_ms)
+        recorded = Recorded.of(full, *protocol(seed, cells), cell_dt_ms, QUIET)
         waves = Waves.of(full, recorded, diffusivity, dt_ms)
         every = np.repeat(np.array(VALIDATION_SHARES), len(VALIDATION_CYCLES), axis=0)
         cycles, rests = np.tile(VALIDATION_CYCLES, len(VALIDATION_SHARES)), np.array(VALIDATION_RESTS)

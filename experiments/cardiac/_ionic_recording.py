@@ -10,12 +10,14 @@ from experiments.cardiac._paced_cells import paced
 from physics import TenTusscher2006
 
 PHASES = np.array([3.0, 6.0, 10.0, 16.0, 25.0, 40.0, 60.0, 80.0, 105.0, 130.0, 155.0, 180.0, 205.0, 230.0, 255.0, 280.0, 305.0, 330.0])
-SKIPPED = 4  # first beats: the reduced cell does not have the rest before them, nor ions that drift from there
+QUIET = 4  # stretches without a pulse before the first one: conditions are compared after pacing that follows a rest
+QUIET_MS = (100.0, 1300.0)  # between which the length of each is drawn, even in its logarithm and whatever the rate
+SKIPPED = QUIET + 3  # first beats: the reduced cell does not have ions that drift from the rest before them
 LEAST_REST_MS = 60.0  # before a wave whose velocity is learned; sooner, waves are blocked or ride on what is left of the beat before
 CYCLES = {350: 245.0, 420: 268.0, 530: 287.0, 720: 300.0, 1000: 307.0}  # ms, and about how long an action potential then lasts
 OPEN_RAPID, OPEN_CALCIUM = (1.0, 0.63, 0.4), (1.0, 0.77, 0.6)
 REGULAR_BEATS = 7  # before the first premature one: ions and slow gates of the full cell still drift over as many
-RESTS = ((20.0, 60.0), (50.0, 120.0), (100.0, 300.0))  # ms, between which those before premature beats are drawn
+RESTS = ((25.0, 60.0), (50.0, 120.0), (100.0, 300.0))  # ms, between which those before premature beats are drawn
 
 
 def dosed(cell: TenTusscher2006, open_shares: np.ndarray) -> TenTusscher2006:
@@ -27,7 +29,8 @@ def dosed(cell: TenTusscher2006, open_shares: np.ndarray) -> TenTusscher2006:
 
 
 def protocol(seed: int, largest: int) -> tuple[np.ndarray, np.ndarray]:
-    """Open shares ``(cells, 2)`` and pulses ``(cells, beats + 1)`` in ms: every rate with every block, then three early beats.
+    """Open shares ``(cells, 2)`` and starts ``(cells, beats + 1)`` in ms: rest (the first :data:`QUIET` have no pulse),
+    every rate with every block, then three early beats.
 
     Args:
         seed: Of the rests.
@@ -40,7 +43,8 @@ def protocol(seed: int, largest: int) -> tuple[np.ndarray, np.ndarray]:
     for cycle, rapid, calcium in members:
         expected = CYCLES[cycle] * (1 + 0.15 * (1 - rapid) - 0.33 * (1 - calcium))
         early = [expected + generator.uniform(*rest) for rest in np.array(RESTS)[generator.permutation(3)]]
-        gaps = [*[cycle] * REGULAR_BEATS, early[0], cycle, early[1], cycle, early[2], cycle]
+        quiet = np.exp(generator.uniform(*np.log(QUIET_MS)))
+        gaps = [*[quiet] * QUIET, *[cycle] * REGULAR_BEATS, early[0], cycle, early[1], cycle, early[2], cycle]
         starts.append(np.concatenate([[0], np.cumsum(np.round(gaps))]))
     return np.array([member[1:] for member in members])[chosen], np.array(starts)[chosen]
 
@@ -52,6 +56,7 @@ class Recorded:
     Attributes:
         open_shares: Of rapid potassium and calcium channels, ``(cells, 2)``.
         starts: Of the pulses and the end of the last beat, ``(cells, beats + 1)``, ms.
+        silent: How many first starts have no pulse, ``(cells,)``.
         voltage: At every whole ms, ``(times, cells)``, mV.
         states: Of the full cell when each pulse comes, ``(components, cells, beats)``.
         at_phases: Voltage at :data:`PHASES` after every stimulus, ``(cells, beats, phases)``; NaN once the beat is over.
@@ -62,6 +67,7 @@ class Recorded:
 
     open_shares: np.ndarray
     starts: np.ndarray
+    silent: np.ndarray
     voltage: np.ndarray
     states: np.ndarray
     at_phases: np.ndarray
@@ -70,14 +76,20 @@ class Recorded:
     ends: np.ndarray
 
     @property
+    def pulses(self) -> np.ndarray:
+        """Starts of the stimuli, ``(cells, beats)``, ms; those that are left out lie long before."""
+        return _pulses(self.starts, self.silent)
+
+    @property
     def skipped(self) -> int:
         """How many first beats do not count; half of a short record."""
         return min(SKIPPED, self.durations.shape[1] // 2)
 
     @classmethod
-    def of(cls, cell: TenTusscher2006, open_shares: np.ndarray, starts: np.ndarray, dt_ms: float) -> "Recorded":
-        """Paces the full cell; starts are whole ms."""
-        voltage, every = paced(dosed(cell, open_shares), starts[:, :-1], float(starts.max()), dt_ms)
+    def of(cls, cell: TenTusscher2006, open_shares: np.ndarray, starts: np.ndarray, dt_ms: float, quiet: int = 0) -> "Recorded":
+        """Paces the full cell; starts are whole ms, and the first ``quiet`` have no pulse."""
+        silent = np.full(len(starts), quiet)
+        voltage, every = paced(dosed(cell, open_shares), _pulses(starts, silent), float(starts.max()), dt_ms)
         cells, beats = starts.shape[0], starts.shape[1] - 1
         states = np.moveaxis(every[starts[:, :-1].astype(int), :, np.arange(cells)[:, None]], -1, 0)
         at_phases = np.full((cells, beats, len(PHASES)), np.nan)
@@ -95,12 +107,16 @@ class Recorded:
                 durations[one, beat] = last + (trace[last] - level) / (trace[last] - trace[last + 1])
                 seen = durations[one, beat] + 8 > PHASES
                 at_phases[one, beat, seen] = np.interp(PHASES[seen], np.arange(trace.size), trace)
-        return cls(open_shares, starts, voltage, states, at_phases, levels, durations, ends)
+        return cls(open_shares, starts, silent, voltage, states, at_phases, levels, durations, ends)
 
     def part(self, cells: np.ndarray) -> "Recorded":
         """Some of the cells, by their places."""
         own = {name: getattr(self, name) for name in self.__dataclass_fields__}
         return Recorded(**{name: value[:, cells] if name in ("voltage", "states") else value[cells] for name, value in own.items()})
+
+
+def _pulses(starts: np.ndarray, silent: np.ndarray) -> np.ndarray:
+    return np.where(np.arange(starts.shape[1] - 1)[None] < silent[:, None], -1e6, starts[:, :-1])
 
 
 def cables(recorded: Recorded) -> np.ndarray:

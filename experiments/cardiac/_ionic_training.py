@@ -132,7 +132,7 @@ class InSolver:
             stepper = dosed.paced(Train(starts))
             return simulate(stepper, dosed.initial_state(), self.along(edges), observe=lambda _, state: state).observations
 
-        arrays = (self.recorded.open_shares, self.recorded.starts[:, :-1], self.edges)
+        arrays = (self.recorded.open_shares, self.recorded.pulses, self.edges)
         return jax.vmap(one)(*(jnp.asarray(part) for part in arrays))
 
     def outcome(self, cell: ReducedVentricular, lines: np.ndarray, feet: tuple[Array, Array] | None = None) -> tuple[Array, Array, Array]:

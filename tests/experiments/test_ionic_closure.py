@@ -56,6 +56,17 @@ def test_training_on_currents_and_then_in_the_solver():
     assert costs[-1] < 0.3 * costs[0] and late < 0.7 * errors[0]
 
 
+def test_first_starts_without_a_pulse_are_rest():
+    """Neither cell gets a pulse there: both are paced at ``pulses``."""
+    starts, nothing = np.array([[0.0, 20.0, 60.0], [0.0, 30.0, 70.0]]), np.zeros((2, 2))
+    recorded = recording.Recorded(nothing, starts, np.array([1, 0]), nothing, nothing[None], nothing, nothing, nothing, nothing)
+    np.testing.assert_array_equal(recorded.pulses, [[-1e6, 20.0], [0.0, 30.0]])
+    np.testing.assert_array_equal(recorded.part(np.array([1])).pulses, [[0.0, 30.0]])
+    shares, starts = recording.protocol(0, 45)
+    quiet = np.diff(starts[:, : recording.QUIET + 1], axis=1)
+    assert shares.shape == (45, 2) and (quiet >= 100).all() and quiet.max() == 975
+
+
 @pytest.mark.slow
 def test_the_residual_has_the_derivative_that_training_follows():
     full, recorded = toy_beats()
