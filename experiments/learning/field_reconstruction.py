@@ -276,16 +276,17 @@ def _report(config: Config, summary: dict[str, Any], found: list[One]) -> Report
         axes.set_yticks([])
     report.figure(figure, "The first map: hidden, with the sites, and found; below right errors over their deviations.", "maps", alt="Maps")
     networks = [one for one in found if len(one.rounds)]
-    figure = new_figure(2.6)
-    axes = figure.subplots()
-    for number, one in enumerate(networks):
-        axes.semilogy(one.rounds[:, 0], one.rounds[:, 3], color=CYCLE[number % len(CYCLE)], label=f"map {config.seed + number}")
-        axes.axhline(one.errors["process"], color=CYCLE[number % len(CYCLE)], linewidth=0.8, linestyle="--")
-    axes.set_xlabel("iterations")
-    axes.set_ylabel("relative error of the map")
-    axes.legend(frameon=False, fontsize=8)
-    quiet(axes)
     if networks:
+        figure = new_figure(2.6)
+        axes = figure.subplots()
+        for number, one in enumerate(networks):
+            color = CYCLE[number % len(CYCLE)]
+            axes.semilogy(one.rounds[:, 0], one.rounds[:, 3], color=color, label=f"map {config.seed + number}")
+            axes.axhline(one.errors["process"], color=color, linewidth=0.8, linestyle="--")
+        axes.set_xlabel("iterations")
+        axes.set_ylabel("relative error of the map")
+        axes.legend(frameon=False, fontsize=8)
+        quiet(axes)
         caption = "The network's error over iterations; dashed: the Gaussian process through the solver."
         report.figure(figure, caption, "course", alt="Error over iterations")
     names = [*found[0].maps, *RULES, "prior"]
