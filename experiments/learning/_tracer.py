@@ -1,4 +1,4 @@
-"""A tracer that diffuses in a slice of tissue with a hole: hidden diffusivities, sparse noisy samples, and four ways back."""
+"""A tracer that diffuses in a slice of tissue with a hole: hidden diffusivities, sparse noisy samples, and the informed network's rows."""
 
 from functools import lru_cache
 from typing import NamedTuple
@@ -10,7 +10,6 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from solvers import Diffusion, RungeKuttaChebyshev2, VoxelGrid, simulate, stages_for, time_mesh
-from twinsim.batched_least_squares import least_squares
 from twinsim.informed import InformedProblem, Jet, Rows, SmoothPerceptron, coordinate, exponential, reciprocal
 
 SIZE_MM = (12.0, 10.0)
@@ -23,7 +22,8 @@ TIMES_MIN = tuple(15.0 * k for k in range(1, 9))
 INJECTIONS = ((2.6, 4.2), (8.6, 2.8), (5.6, 7.6))
 WIDTH_MM = 1.2
 RISE_MIN = 20.0  # in which what the network says comes in
-COARSE_MM, REFINED = 0.4, 3  # edges of the voxels of the inversion; those of the truth are a third, so that centres are shared
+COARSE_MM = 0.4  # edges of the voxels in which samples are taken and maps compared; odd refinements share their centres
+TRUTH_REFINED, TRUTH_STEP_MIN = 5, 0.75
 STEP_MIN = 3.0
 LARGEST = 4.0  # times the middle diffusivity, for which the stages of the stepper are chosen
 
@@ -75,15 +75,18 @@ def places(refined: int = 1) -> Float[Array, "cells 2"]:
     return jnp.asarray(np.stack(np.meshgrid(x, y, indexing="ij"), axis=-1).reshape(-1, 2))
 
 
-def _wave_numbers() -> tuple[np.ndarray, np.ndarray]:
-    """Half periods along x and y of every mode, and their standard deviations."""
-    i, j = (k.ravel() for k in np.meshgrid(*(np.arange(n) for n in MODES), indexing="ij"))
+HALF_PERIODS = np.stack([k.ravel() for k in np.meshgrid(*(np.arange(n) for n in MODES), indexing="ij")], axis=1)
+
+
+def deviations(length: float, spread: float) -> np.ndarray:
+    """Standard deviations of the modes' amplitudes for a squared-exponential kernel of ``length`` (mm) and ``spread``."""
+    i, j = HALF_PERIODS.T
     square = (np.pi * i / SIZE_MM[0]) ** 2 + (np.pi * j / SIZE_MM[1]) ** 2
-    power = np.exp(-0.5 * LENGTH_MM**2 * square) * np.where(i == 0, 0.5, 1.0) * np.where(j == 0, 0.5, 1.0)
-    return np.stack([i, j], axis=1), SPREAD * np.sqrt(4 * power / (4 * power).sum()) * 2  # cosines squared have a mean of a quarter
+    power = np.exp(-0.5 * length**2 * square) * np.where(i == 0, 0.5, 1.0) * np.where(j == 0, 0.5, 1.0)
+    return 2 * spread * np.sqrt(power / power.sum())  # cosines squared have a mean of a quarter
 
 
-HALF_PERIODS, DEVIATIONS = _wave_numbers()
+DEVIATIONS = deviations(LENGTH_MM, SPREAD)
 
 
 def log_diffusivity(z: Float[Array, " modes"], point: Float[Array, " axes"], bent: tuple[int, ...] = ()) -> Jet:
@@ -101,11 +104,22 @@ def log_diffusivity(z: Float[Array, " modes"], point: Float[Array, " axes"], ben
 
 
 @lru_cache
+def waves(refined: int = 1) -> np.ndarray:
+    """The modes with an amplitude of one, ``(cells, modes)``."""
+    x, y = np.asarray(places(refined)).T
+    along = [np.cos(np.pi * np.outer(p, HALF_PERIODS[:, a]) / SIZE_MM[a]) for a, p in enumerate((x, y))]
+    return along[0] * along[1]
+
+
 def basis(refined: int = 1) -> np.ndarray:
     """Slope of the logarithm with respect to z, ``(cells, modes)``."""
-    x, y = np.asarray(places(refined)).T
-    waves = [np.cos(np.pi * np.outer(p, HALF_PERIODS[:, a]) / SIZE_MM[a]) for a, p in enumerate((x, y))]
-    return waves[0] * waves[1] * DEVIATIONS
+    return waves(refined) * DEVIATIONS
+
+
+def middles(states: np.ndarray, refined: int) -> np.ndarray:
+    """Values in the middle of every voxel of ``COARSE_MM``, ``(times, cells)``, from those of odd ``refined`` times finer ones."""
+    inner = slice(refined // 2, None, refined)
+    return states.reshape(len(states), *grid(refined).shape[:2])[:, inner, inner].reshape(len(states), -1)
 
 
 def first(point: Float[Array, " axes"], bent: tuple[int, ...]) -> Jet:
@@ -125,24 +139,26 @@ def simulated(logarithms: Float[Array, " cells"], refined: int = 1, step: float 
     return simulate(stepper, start, time_mesh(0.0, list(TIMES_MIN), step)).states
 
 
-def make_data(seed: int, sites: int, noise: float) -> Data:
-    """A map drawn from the prior, run on fine voxels, sampled in some voxels with errors of ``noise`` times the mean square."""
+def make_data(seed: int, sites: int, noise: float, refined: int = TRUTH_REFINED) -> Data:
+    """A map drawn from the prior, run on voxels finer than an inversion's, sampled with errors of ``noise`` times the mean square."""
     random = np.random.default_rng(seed)
     while True:
         z = random.normal(size=len(DEVIATIONS))
-        logarithms = basis(REFINED) @ z + np.log(DIFFUSIVITY)
+        logarithms = basis(refined) @ z + np.log(DIFFUSIVITY)
         if logarithms.max() < np.log(LARGEST * DIFFUSIVITY) - 0.2:  # for which the stepper is stable with something to spare
             break
-    fine = np.asarray(jax.jit(lambda m: simulated(m, REFINED, STEP_MIN / 2))(jnp.asarray(logarithms)))
+    middle = middles(np.asarray(_simulate(jnp.asarray(logarithms), refined, TRUTH_STEP_MIN if refined > 1 else STEP_MIN)), refined)
     shape, active = grid().shape[:2], np.asarray(grid().mask).ravel()
-    middle = fine.reshape(len(TIMES_MIN), *grid(REFINED).shape[:2])[:, 1::REFINED, 1::REFINED].reshape(len(TIMES_MIN), -1)
-    # Every fine voxel round the middle of a coarse one has to be tissue, so that the sample means the same on both.
-    whole = np.asarray(grid(REFINED).mask)[..., 0].reshape(shape[0], REFINED, shape[1], REFINED).all(axis=(1, 3)).ravel()
+    # Voxels that are tissue throughout, so that no sample hangs on how a wall is cut into voxels.
+    whole = np.asarray(grid(3).mask)[..., 0].reshape(shape[0], 3, shape[1], 3).all(axis=(1, 3)).ravel()
     chosen = np.sort(random.choice(np.flatnonzero(active & whole), sites, replace=False))
     clean = middle[:, chosen]
     sigma = noise * float(np.sqrt(np.mean(clean**2)))
     truth = np.exp(basis() @ z + np.log(DIFFUSIVITY))
     return Data(truth[active], chosen, clean + sigma * random.normal(size=clean.shape), sigma)
+
+
+_simulate = jax.jit(simulated, static_argnums=(1, 2))
 
 
 class TracerModel(eqx.Module):
@@ -245,92 +261,3 @@ def informed_problem(data: Data, equation: float, wall: float, decay: float = 0.
     one = jnp.ones(1)
     known = (samples, Rows(_prior, one, one), Rows(_small, one, decay * one), _wall_rows(400, wall, 0))
     return InformedProblem(_equation, _draw, known, weight=equation, span=(0.0, TIMES_MIN[-1]))
-
-
-STRENGTHS = (30.0, 10.0, 5.0, 2.5, 1.2, 0.6)  # of Tikhonov's regularisation
-
-
-def block_map(blocks: int) -> np.ndarray:
-    """Which of the squares of ``blocks`` voxels that hold tissue a cell belongs to, as ``(cells, squares)`` of zeros and ones."""
-    shape = grid().shape[:2]
-    x, y = (np.arange(n) // blocks for n in shape)
-    number = (x[:, None] * (y.max() + 1) + y[None, :]).ravel()
-    used = np.unique(number[np.asarray(grid().mask).ravel()])
-    return (number[:, None] == used[None, :]).astype(float)
-
-
-def smoothness(blocks: int) -> np.ndarray:
-    """Differences between neighbouring squares, ``(pairs, squares)``."""
-    shape = grid().shape[:2]
-    squares = block_map(blocks)
-    owner = np.where(squares.any(axis=1), squares.argmax(axis=1), -1).reshape(shape)
-    rows = set()
-    for axis in (0, 1):
-        one, other = (np.take(owner, range(k, shape[axis] - 1 + k), axis=axis).ravel() for k in (0, 1))
-        rows |= {(min(a, b), max(a, b)) for a, b in zip(one, other, strict=True) if a != b and min(a, b) >= 0}
-    matrix = np.zeros((len(rows), squares.shape[1]))
-    for row, (a, b) in enumerate(sorted(rows)):
-        matrix[row, a], matrix[row, b] = -1.0, 1.0
-    return matrix
-
-
-class Inversion(NamedTuple):
-    """What a classical inversion found.
-
-    Attributes:
-        diffusivity: Of the active voxels, mm²/min.
-        deviation: Posterior standard deviation of its logarithm there; None for Tikhonov, which has none.
-        misfit: Mean square of the residuals over their error.
-        strength: Of the regularisation; one for the prior.
-    """
-
-    diffusivity: np.ndarray
-    deviation: np.ndarray | None
-    misfit: float
-    strength: float
-
-
-def solver_with_prior(data: Data, iterations: int = 10) -> Inversion:
-    """Gauss and Newton through the project's solver with the prior that the informed network has: the most that can be asked for."""
-    modes = jnp.asarray(basis())
-
-    def residuals(z: Array) -> Array:
-        seen = simulated(modes @ z + np.log(DIFFUSIVITY))[:, data.sites]
-        return jnp.concatenate([((seen - data.samples) / data.sigma).reshape(-1), z])
-
-    found = jax.jit(lambda z: least_squares(residuals, z, iterations))(jnp.zeros(modes.shape[1]))
-    misfit = float(jnp.mean(residuals(found.z)[: data.samples.size] ** 2))
-    return Inversion(*_map(np.asarray(found.z), np.linalg.inv(np.asarray(found.curvature))), misfit, 1.0)
-
-
-def _map(z: np.ndarray, covariance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Diffusivity of the active voxels, and the standard deviation of its logarithm."""
-    active = basis()[np.asarray(grid().mask).ravel()]
-    return DIFFUSIVITY * np.exp(active @ z), np.sqrt(np.einsum("ij,jk,ik->i", active, covariance, active))
-
-
-def tikhonov(data: Data, blocks: int = 2, strengths: tuple[float, ...] = STRENGTHS, iterations: int = 4) -> Inversion:
-    r"""$\min\sum(u-d)^2/\sigma^2+\lambda^2|\nabla\log D|^2$ through the same solver, $\lambda$ the largest whose misfit is the noise's.
-
-    The map is constant on squares of ``blocks`` voxels. From the strongest down, each from the one before (discrepancy principle, Morozov
-    1966); where none fits to 1.05 of the noise, the one with the least misfit.
-    """
-    squares, pairs = jnp.asarray(block_map(blocks)), jnp.asarray(smoothness(blocks))
-
-    def residuals(m: Array, strength: Array) -> Array:
-        seen = simulated(squares @ m + np.log(DIFFUSIVITY))[:, data.sites]
-        return jnp.concatenate([((seen - data.samples) / data.sigma).reshape(-1), strength * (pairs @ m), 1e-3 * m])
-
-    search = jax.jit(lambda m, strength: least_squares(lambda at: residuals(at, strength), m, iterations))
-    best = Inversion(np.zeros(0), None, np.inf, np.inf)
-    m = jnp.zeros(squares.shape[1])
-    active = np.asarray(grid().mask).ravel()
-    for strength in strengths:
-        m = search(m, jnp.asarray(strength)).z
-        misfit = float(jnp.mean(residuals(m, jnp.asarray(strength))[: data.samples.size] ** 2))
-        found = Inversion(DIFFUSIVITY * np.exp(np.asarray(squares @ m)[active]), None, misfit, strength)
-        if misfit < best.misfit:
-            best = found
-        if misfit <= 1.05:
-            return found
-    return best

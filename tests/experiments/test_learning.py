@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from benchmarks import learning
-from experiments.learning import _burgers, _tracer, burgers, field_reconstruction
+from experiments.learning import _burgers, _tracer, _tracer_inversion, burgers, field_reconstruction
 from solvers import Diffusion
 from twinsim.errors import InputError
 from twinsim.experiment import RunOptions, run_experiment
@@ -115,25 +115,60 @@ def test_the_solver_keeps_the_tracer_and_both_voxel_sizes_agree():
     assert float(Diffusion(_tracer.grid(), 0.1).spectral_bound()) <= 8 * 0.1 / _tracer.COARSE_MM**2 * 1.01
 
 
+def test_posterior_and_evidence_are_those_of_the_joint_normal_distribution():
+    random = np.random.default_rng(0)
+    slopes, spreads = random.normal(size=(7, 4)), np.array([0.3, 1.0, 2.0, 0.5])
+    data = random.normal(size=7)
+    marginal = np.eye(7) + (slopes * spreads**2) @ slopes.T
+    gain = (slopes * spreads**2).T @ np.linalg.inv(marginal)
+    mean, covariance, evidence = _tracer_inversion.conditioned(slopes.T @ slopes, slopes.T @ data, spreads)
+    np.testing.assert_allclose(mean, gain @ data, rtol=1e-10)
+    np.testing.assert_allclose(covariance, np.diag(spreads**2) - gain @ slopes * spreads**2, rtol=1e-9, atol=1e-12)
+    expected = -0.5 * np.linalg.slogdet(marginal)[1] - 0.5 * data @ np.linalg.solve(marginal, data) + 0.5 * data @ data
+    np.testing.assert_allclose(evidence, expected, rtol=1e-10)
+
+
+def test_nodes_reproduce_planes_and_their_differences():
+    (values, pairs), active = _tracer_inversion.hats(1), np.asarray(_tracer.grid().mask).ravel()
+    x, y = np.asarray(_tracer.places())[active].T
+    nodes = np.linalg.lstsq(values[active], 2 * x - y, rcond=None)[0]
+    np.testing.assert_allclose(values[active].sum(axis=1), 1.0, rtol=1e-12)
+    np.testing.assert_allclose(values[active] @ nodes, 2 * x - y, atol=1e-9)
+    np.testing.assert_array_equal(pairs.sum(axis=1), 0)
+    assert np.linalg.matrix_rank(pairs) == pairs.shape[1] - 1  # only a constant is free
+
+
 @pytest.mark.slow
-def test_classical_inversions_find_a_map():
-    data = _tracer.make_data(0, 40, 0.02)
+def test_the_process_is_at_the_optimum_of_fine_voxels_and_its_interval_covers():
+    data = _tracer.make_data(101, 60, 0.02)
+    found = _tracer_inversion.gaussian_process(data, learned=False)
+    solver = _tracer_inversion.Solver(data, _tracer.waves(1), _tracer.waves(3))
+    spreads = _tracer.deviations(_tracer.LENGTH_MM, _tracer.SPREAD)
+    slopes, a = solver.slopes(found.coefficients), found.coefficients
+    covariance = _tracer_inversion.conditioned(slopes.T @ slopes, a, spreads)[1]
+    root = np.linalg.cholesky(covariance + 1e-14 * np.eye(len(a)))
 
-    def error(found):
-        return np.linalg.norm(found.diffusivity - data.diffusivity) / np.linalg.norm(data.diffusivity)
+    def objective(at):
+        return 0.5 * np.sum(solver.residuals(at) ** 2) + 0.5 * np.sum((at / spreads) ** 2)
 
-    prior, rough = _tracer.solver_with_prior(data, 6), _tracer.tikhonov(data, blocks=5, strengths=(10.0, 3.0), iterations=3)
-    flat = np.linalg.norm(data.diffusivity - _tracer.DIFFUSIVITY) / np.linalg.norm(data.diffusivity)
-    assert error(prior) < 0.12 and error(prior) < error(rough) < flat
-    assert 0.8 < prior.misfit < 1.2 and rough.deviation is None
+    for k in range(3):  # along directions of one posterior deviation: how many deviations are left to go by exact slopes
+        way = root[:, k]
+        assert abs(objective(a + 0.1 * way) - objective(a - 0.1 * way)) / 0.2 < 0.3
+    off = np.abs(np.log(data.diffusivity / found.diffusivity))
+    assert 0.8 < np.mean(off <= 1.6449 * np.asarray(found.deviation)) < 0.97
+    assert np.linalg.norm(found.diffusivity - data.diffusivity) / np.linalg.norm(data.diffusivity) < 0.06
 
 
 @pytest.mark.slow
 def test_field_reconstruction_runs(tmp_path):
-    config = replace(FIELD, maps=1, sites=30, width=5, points=100, iterations=20)
+    config = replace(FIELD, maps=2, networks=1, sites=30, refinement=1, truth_refinement=3, width=5, points=100, iterations=20)
     summary = run_experiment("learning/field_reconstruction", config, RunOptions(out=tmp_path / "run"), progress=False)
-    assert summary["solver_error_relative_median"] < 0.15 and summary["samples"] == 240
+    assert summary["process_error_relative_median"] < 0.12 and summary["samples"] == 240
+    assert summary["process_maps"] == 2 and summary["informed_maps"] == 1
     assert 0 <= summary["informed_coverage90"] <= 1 and summary["informed_error_relative_median"] > 0
+    names = ("tikhonov_by_oracle", "tikhonov", "tikhonov_by_discrepancy", "tikhonov_by_validation")
+    best, better, *rules = (float(summary[f"{name}_error_relative_median"] or 0) for name in names)
+    assert 0 < best <= better <= min(rules)
 
 
 @pytest.mark.slow
@@ -169,6 +204,7 @@ def test_the_benchmark_runs(monkeypatch, tmp_path):
         (field_reconstruction, FIELD, {"sites": 1}, "5 to 300"),
         (field_reconstruction, FIELD, {"equation_weight": 0.0}, "equation-weight"),
         (field_reconstruction, FIELD, {"precision": "float32"}, "float64"),
+        (field_reconstruction, FIELD, {"refinement": 2}, "an odd number"),
     ],
 )
 def test_bad_options_are_refused_in_one_line(experiment, config, change, message):
