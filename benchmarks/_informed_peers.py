@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from benchmarks._peers import peer_numbers
+from benchmarks._peers import peer_numbers, peer_python
 from benchmarks._process import measure_in_fresh_process
 
 PEERS = ("deepxde", "jinns")
@@ -33,6 +33,9 @@ def informed_beside(problems: tuple[str, ...], seeds: tuple[int, ...], numbers: 
     """Rows of both peers on the problems, each trained for the median seconds of ours in ``numbers``, or for ``least_seconds``."""
     rows: dict[str, Any] = {}
     if not problems:
+        return rows
+    if peer_python() is None:
+        peer_numbers("deepxde_informed", {})  # says what is missing
         return rows
     with tempfile.TemporaryDirectory() as folder:
         options = measure_in_fresh_process("benchmarks._informed_peers", Config(folder, problems, seeds))

@@ -89,11 +89,9 @@ MANY = 10_000  # rounds: time ends them
 
 def run(config: Config) -> dict[str, Any]:
     """The numbers by name, with the unit in each name; medians over the seeds with least and largest beside them."""
-    import numpy as np
-
     check_options(config, RANGES)
     numbers = measure_in_fresh_process("benchmarks.learning", config)
-    if not config.peers or peer_python() is None:
+    if not config.peers:
         return numbers
     seeds = tuple(range(config.seed, config.seed + config.seeds))
     if "burgers" in config.peer_problems:

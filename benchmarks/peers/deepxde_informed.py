@@ -121,9 +121,7 @@ def drug_target(options: dict[str, Any], given: Any) -> tuple[Any, Any, Any, Any
 
     last = float(np.log1p(options["hours"] / tau))
     domain = dde.geometry.TimeDomain(0, last)
-    begins = [
-        dde.icbc.IC(domain, constant(value), lambda _, on: on, component=i) for i, value in enumerate((1.0, 1.0, 0.0))
-    ]
+    begins = [dde.icbc.IC(domain, constant(value), lambda _, on: on, component=i) for i, value in enumerate((1.0, 1.0, 0.0))]
     data = dde.data.PDE(domain, equation, begins, num_domain=35, num_boundary=2)
     network = dde.nn.FNN([1] + [50] * 3 + [3], "tanh", "Glorot uniform")
     return data, network, None, lambda model: model.predict(np.log1p(given["times"] / tau)[:, None].astype(np.float32))
