@@ -5,6 +5,7 @@ Points, layers and how conditions are met are those that DeepXDE's examples have
 
 import contextlib
 import io
+import itertools
 import re
 import warnings
 from typing import Any
@@ -56,7 +57,7 @@ def network(key: Any, kind: str, sizes: tuple[int, ...], **transforms: Any) -> t
     import jinns
 
     layers: list[Any] = []
-    for number, (first, last) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
+    for number, (first, last) in enumerate(itertools.pairwise(sizes)):
         layers += [(jnp.tanh,)] if number else []
         layers += [(eqx.nn.Linear, first, last)]
     return jinns.nn.PINN_MLP.create(key=key, eqx_list=tuple(layers), eq_type=kind, **transforms)

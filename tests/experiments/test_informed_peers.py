@@ -2,6 +2,7 @@
 
 import json
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -9,14 +10,17 @@ from benchmarks import _informed_peers
 from benchmarks._informed_peers import Config, informed_beside, measure
 from experiments.learning import _allen_cahn, _drug_target, _inverse_heat
 from physics import TargetMediatedDisposition
+from twinsim.informed import Rows
 
 
 def test_the_rod_is_handed_over_with_the_samples_and_the_truth_of_the_network(tmp_path):
     options = json.loads(json.dumps(measure(Config(str(tmp_path), ("inverse_heat",), (1,)))))["inverse_heat_1"]
     with np.load(options["file"]) as given:
-        case = _inverse_heat.case(1)
+        case = _inverse_heat.case(1, width=2, layers=1)
         np.testing.assert_array_equal(given["truth"], case.truth)
-        places, values = case.problem.rows[0].points
+        samples = case.problem.known[0]
+        assert isinstance(samples, Rows)
+        places, values = samples.points
         np.testing.assert_array_equal(given["places"], places)
         np.testing.assert_array_equal(given["values"], values)
     assert options["modes"] == 3 and options["middle"] == _inverse_heat.MIDDLE and options["problem"] == "inverse_heat"
@@ -32,7 +36,7 @@ def test_the_equations_are_handed_over_as_numbers(tmp_path):
     binds = k["binding"] * dose * drug * target - k["unbinding"] * bound
     found = (-binds * rest / dose - k["elimination"] * drug, k["turnover"] * (1 - target) - binds, binds - k["internalisation"] * bound)
     sizes = np.array([dose, rest, rest])
-    np.testing.assert_allclose(found, TargetMediatedDisposition.peletier2012().rate(state * sizes) / sizes, rtol=1e-12)
+    np.testing.assert_allclose(found, TargetMediatedDisposition.peletier2012().rate(jnp.asarray(state * sizes)) / sizes, rtol=1e-12)
     with np.load(options["drug_target_0"]["file"]) as given:
         assert given["truth"].shape == (len(_drug_target.times()), 3) and given["times"].shape == _drug_target.times().shape
     with np.load(options["allen_cahn_0"]["file"]) as given:
