@@ -1,11 +1,11 @@
-"""Informed networks beside classical solvers of equal error: Burgers (DeepXDE and jinns too), Allen-Cahn, heat, Poisson, a stiff drug."""
+"""Informed networks beside classical solvers of equal error, DeepXDE and jinns: Burgers, Allen-Cahn, heat, Poisson, a stiff drug."""
 
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from benchmarks._peers import peer_numbers
+from benchmarks._informed_peers import PEERS, informed_beside, peer_rows, spread
 from benchmarks._process import measure_in_fresh_process
 from twinsim.option_checks import check_options
 
@@ -61,6 +61,17 @@ class Config:
     peers: bool = True
     """Run DeepXDE and jinns too, where their environment is."""
 
+    peer_problems: tuple[Literal["burgers", "allen_cahn", "inverse_heat", "drug_target"], ...] = (
+        "burgers",
+        "allen_cahn",
+        "inverse_heat",
+        "drug_target",
+    )
+    """With which problems; each network of theirs trains for the median seconds of ours. They know no voxel masks."""
+
+    peer_least_seconds: float = 0.0
+    """Of training the peers on the three others than Burgers: more than 0 gives them more time than ours took where that is short."""
+
 
 RANGES = {
     "seconds": (0.1, 3600.0),
@@ -71,42 +82,39 @@ RANGES = {
     "points": (10, 100_000),
     "samples": (0, 100_000),
     "effort": (0.01, 100.0),
+    "peer_least_seconds": (0.0, 3600.0),
 }
-PEERS = {"deepxde": "deepxde_burgers", "jinns": "jinns_burgers"}
 MANY = 10_000  # rounds: time ends them
 
 
 def run(config: Config) -> dict[str, Any]:
     """The numbers by name, with the unit in each name; medians over the seeds with least and largest beside them."""
-    import numpy as np
-
     check_options(config, RANGES)
     numbers = measure_in_fresh_process("benchmarks.learning", config)
     if not config.peers:
         return numbers
+    seeds = tuple(range(config.seed, config.seed + config.seeds))
+    if "burgers" in config.peer_problems:
+        numbers |= _burgers_peers(config, seeds, numbers["error_relative"])
+    problems = tuple(name for name in config.problems if name in config.peer_problems)
+    return numbers | informed_beside(problems, seeds, numbers, config.peer_least_seconds)
+
+
+def _burgers_peers(config: Config, seeds: tuple[int, ...], ours: float) -> dict[str, Any]:
+    """Rows of both peers on Burgers' equation."""
+    import numpy as np
+
     from experiments.learning._burgers import VISCOSITY, lattice
 
     points, truth = lattice()
+    rows: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "lattice.npy"
         np.save(path, np.column_stack([points, truth]))
-        for peer, script in PEERS.items():
-            options = {"lattice": str(path), "seconds": config.seconds, "viscosity": float(VISCOSITY)}
-            found = [peer_numbers(script, options | {"seed": seed}) for seed in range(config.seed, config.seed + config.seeds)]
-            good = [one for one in found if one is not None and "error_relative" in one]
-            if not good:
-                continue
-            numbers |= spread(f"{peer}_error_relative", [one["error_relative"] for one in good])
-            numbers |= {f"{peer}_{key}": good[-1][key] for key in ("training_seconds", "iterations", "version") if key in good[-1]}
-            numbers[f"error_ratio_to_{peer}"] = numbers[f"{peer}_error_relative"] / numbers["error_relative"]
-    return numbers
-
-
-def spread(name: str, values: list[float]) -> dict[str, float]:
-    """Median, least and largest."""
-    import numpy as np
-
-    return {name: float(np.median(values)), f"{name}_least": float(min(values)), f"{name}_largest": float(max(values))}
+        options = {"lattice": str(path), "seconds": config.seconds, "viscosity": float(VISCOSITY)}
+        for peer in PEERS:
+            rows |= peer_rows("", peer, f"{peer}_burgers", [options | {"seed": seed} for seed in seeds], ours)
+    return rows
 
 
 def measure(config: Config) -> dict[str, Any]:

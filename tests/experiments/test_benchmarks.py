@@ -80,7 +80,7 @@ TOYS: dict[str, dict] = {
     "stiff_kinetics": {"cores": 0, "cells": 5, "batch": 4, "repeats": 1, "peers": False},
     "learning": {
         "cores": 0, "seconds": 0.2, "seeds": 1, "width": 4, "first_points": 20, "first_iterations": 5, "points": 20, "samples": 0,
-        "peers": False, "problems": ("drug_target",), "effort": 0.03,
+        "peers": False, "peer_problems": (), "problems": ("drug_target",), "effort": 0.03,
     },
     "lattice_flow": {"edge_voxels": 8, "steps": 4, "repeats": 1, "copy_mib": 1, "peers": False},
     "substrate_transport": {
