@@ -13,6 +13,8 @@ from solvers import rows_of, stack_rows
 from solvers.elementary import rational_tanh
 from solvers.rows import apart
 
+Each = Float[Array, "#*cells"]  # one number, or one per cell
+
 SLOW_CURRENT_INPUTS = (
     Variable("membrane_potential", "mV"),
     Variable("recovery", "1"),
@@ -111,8 +113,8 @@ class ReducedVentricular(CellModel):
     resting_mv: Scalar
     resting_memory: Scalar
     slow_current: Closure
-    open_rapid_potassium: Float[Array, "#*cells"]
-    open_calcium: Float[Array, "#*cells"]
+    open_rapid_potassium: Each
+    open_calcium: Each
 
     def __check_init__(self) -> None:
         check_closure(self.slow_current, SLOW_CURRENT_INPUTS, SLOW_CURRENT_OUTPUTS)
@@ -182,7 +184,7 @@ class ReducedVentricular(CellModel):
             "Islow": self.slow_current(jnp.stack(jnp.broadcast_arrays(*given)))[0],
         }
 
-    def others(self, state: Stacked, stimulus: Float[Array, "#*cells"]) -> Others:
+    def others(self, state: Stacked, stimulus: Each) -> Others:
         """See :class:`physics.CellModel`; w and z are so slow that explicit steps of them are cheaper and as good."""
         v, w, z, _ = rows_of(state)
         depolarised = apart(_rise(v, self.depolarised_centre, self.depolarised_width))  # else computed again for each row
@@ -201,11 +203,11 @@ class ReducedVentricular(CellModel):
         return _rise(v, self.inactivation_centre, -self.inactivation_width) ** 2
 
 
-def _rise(v: Cells, centre: Scalar, width: Scalar) -> Cells:
+def _rise(v: Cells, centre: Each, width: Each) -> Cells:
     """From 0 to 1 around a centre, exactly 0 and 1 beyond three widths; a negative width falls."""
     return 0.5 + 0.5 * rational_tanh((v - centre) * (1 / width))
 
 
-def _twice(v: Cells, centre: Scalar, width: Scalar) -> Cells:
+def _twice(v: Cells, centre: Each, width: Each) -> Cells:
     """From 0 to 2: its half goes into the constant that it is multiplied by, one product less per cell."""
     return 1 + rational_tanh((v - centre) * (1 / width))

@@ -64,7 +64,7 @@ def test_first_starts_without_a_pulse_are_rest():
     np.testing.assert_array_equal(recorded.part(np.array([1])).pulses, [[0.0, 30.0]])
     shares, starts = recording.protocol(0, 45)
     quiet = np.diff(starts[:, : recording.QUIET + 1], axis=1)
-    assert shares.shape == (45, 2) and (quiet >= 100).all() and quiet.max() == 975
+    assert shares.shape == (45, 2) and (quiet >= 100).all() and (quiet <= 1300).all()
 
 
 @pytest.mark.slow
