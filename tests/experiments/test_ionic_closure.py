@@ -122,7 +122,7 @@ def test_training_on_beats_and_waves_from_nothing_keeps_what_the_judges_prefer()
     assert waves.wanted.shape == (2, 2) and (waves.wanted[0] > 1.04 * waves.wanted[1]).all()  # coarse voxels hold a front back
     judge = Conditions(np.array([500.0]), np.array([[0.8, 0.9]]), np.array([100.0]), 3, 0.1, (0.25,), 0.0, 0.154, 0.02)
     lesson = Lesson(recorded, waves, judge, judge.of_full(full))
-    course = Course(hidden_units=3, regression_steps=200, first_iterations=6, iterations=3, rounds=2)
+    course = Course(hidden_units=3, regression_steps=200, first_iterations=12, iterations=3, rounds=2)
     cell, marks = trained(course, lesson, full, 0, Workspace(progress=False))
     assert marks["validation_score"] == lesson.score(cell)[2]
     assert marks["training_apd_rms_ms"] < 40
