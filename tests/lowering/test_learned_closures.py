@@ -4,6 +4,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from jax import export
 
 from physics import (
@@ -45,6 +46,7 @@ def test_training_through_a_corrected_grid_lowers():
         lowered(loss, model)
 
 
+@pytest.mark.slow
 def test_training_through_corrected_ventricular_tissue_lowers():
     with jax.enable_x64(False):
         cell = TenTusscher2006.published()
