@@ -52,7 +52,7 @@ class Config:
     seeds: int = 3
     """Trainings from different weights and windows."""
     cell: Literal["mitchell_schaeffer", "ten_tusscher_2006"] = "mitchell_schaeffer"
-    """Of the tissue: two variables, or nineteen of the human ventricle, whose training compiles for a quarter of an hour per horizon."""
+    """Of the tissue: two variables, or nineteen of the human ventricle."""
     dimension: Literal[2, 3] = 2
     """Planes or volumes."""
     members: int = 0
