@@ -94,6 +94,7 @@ from physics.corrected_diffusion import CorrectedDiffusion as CorrectedDiffusion
 from physics.corrected_invasion import GROWTH_OUTPUTS as GROWTH_OUTPUTS
 from physics.corrected_invasion import CorrectedInvasion as CorrectedInvasion
 from physics.corrected_invasion import CorrectedSplitting as CorrectedSplitting
+from physics.corrected_tissue import CorrectedTissue as CorrectedTissue
 from physics.coupled_arteries import CoupledArteries as CoupledArteries
 from physics.coupled_arteries import CoupledState as CoupledState
 from physics.coupled_arteries import artery_end as artery_end

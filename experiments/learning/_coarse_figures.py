@@ -9,9 +9,11 @@ from twinsim.figure_style import BLUE, GREEN, INK, SOFT, VERMILION, new_figure, 
 
 
 def images(problem: CoarseProblem, mask: np.ndarray, states: dict[str, np.ndarray], at: int) -> Figure:
-    """The field of an image when the front is on its way, and what two coarse runs miss of it."""
+    """The field of an image, in its middle plane, when the front is on its way, and what two coarse runs miss of it."""
+    middle = mask.shape[2] // 2
     fields = {
-        name: np.ma.masked_array(np.asarray(problem.field(jnp.asarray(one[at]))).reshape(mask.shape), ~mask) for name, one in states.items()
+        name: np.ma.masked_array(np.asarray(problem.field(jnp.asarray(one[at]))).reshape(mask.shape), ~mask)[:, :, middle]
+        for name, one in states.items()
     }
     fine, coarse, learned = fields["fine"], fields["coarse"] - fields["fine"], fields["learned"] - fields["fine"]
     figure = new_figure(3.0)

@@ -34,6 +34,16 @@ class CoarseProblem(eqx.Module):
     iterations: ClassVar[tuple[int, ...]]
     learning_rates: ClassVar[tuple[float, ...]]
     hidden: ClassVar[tuple[int, ...]]
+    activation: ClassVar[str] = "tanh"
+    members: ClassVar[int] = 24
+    tests: ClassVar[int] = 8
+    voxels: ClassVar[int] = 20
+    test_voxels: ClassVar[int] = 24
+    timing_voxels: ClassVar[int] = 48
+
+    @abstractmethod
+    def steps(self, voxels: int) -> int:
+        """Intervals until the front has gone through an image of this edge."""
 
     @abstractmethod
     def sample(self, generator: np.random.Generator, shape: tuple[int, int, int]) -> dict[str, Any]:
@@ -71,6 +81,10 @@ class CoarseProblem(eqx.Module):
     def errors(self, found: np.ndarray, truth: np.ndarray) -> np.ndarray:
         """One number per member for trajectories ``(members, times, *state)``, in ``error_unit``."""
 
+    def substeps(self, refined: int) -> int:
+        """Steps of the solver in an interval: as much shorter as the voxels are finer."""
+        return refined
+
     def grid(self, member: dict[str, Array], refined: int) -> VoxelGrid:
         """The image's voxels, each cut."""
         mask = cut(member["mask"], refined)
@@ -105,12 +119,14 @@ class CoarseProblem(eqx.Module):
         features = np.moveaxis(np.asarray(jax.jit(jax.vmap(seen))(members, jnp.asarray(truth[:, :: max(1, truth.shape[1] // 12)]))), 2, 0)
         features = features.reshape(len(FACE_INPUTS), -1)
         features = features[:, (features[GRID] > 0) & (np.abs(features[0]) > 1e-4)]
-        return scaled_closure(seed, FACE_INPUTS, FACE_OUTPUTS, features, hidden)
+        return scaled_closure(seed, FACE_INPUTS, FACE_OUTPUTS, features, hidden, self.activation)
 
 
-def scaled_closure(seed: int, inputs: Any, outputs: Any, features: np.ndarray, hidden: tuple[int, ...]) -> PerceptronClosure:
+def scaled_closure(
+    seed: int, inputs: Any, outputs: Any, features: np.ndarray, hidden: tuple[int, ...], activation: str = "tanh"
+) -> PerceptronClosure:
     """A perceptron in the precision of the features, standardised by them, whose output is a logarithm of order one."""
-    closure = PerceptronClosure.create(seed, inputs, outputs, hidden=hidden, dtype=features.dtype)
+    closure = PerceptronClosure.create(seed, inputs, outputs, hidden=hidden, activation=activation, dtype=features.dtype)
     spread = np.maximum(features.std(axis=1), 1e-3)  # a number that never changes must not be blown up
     scale = Standardisation(jnp.asarray(features.mean(axis=1)), jnp.asarray(spread))
     none = Standardisation(jnp.zeros(1, features.dtype), jnp.ones(1, features.dtype))

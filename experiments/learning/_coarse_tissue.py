@@ -9,28 +9,32 @@ import numpy as np
 from jaxtyping import Array
 
 from experiments.learning._coarse_problem import CoarseProblem, Remedy, block_means, centres, cut, random_image, random_mask
-from physics import CorrectedDiffusion, MitchellSchaeffer, front_fit
+from physics import CellModel, CorrectedDiffusion, front_fit
 from physics.cell_model import StimulatedCells
 from solvers import Diffusion, LatticeDiffusion, OnComponents, Operator, RungeKuttaChebyshev2, RushLarsen, Stepper, Strang, stages_for
 from twinsim.closures import PerceptronClosure
 
 DIFFUSIVITIES = (0.08, 0.18)
-LEVEL = 0.5
 
 
 class CoarseTissue(CoarseProblem):
     """The monodomain of Mitchell's and Schaeffer's cells in voxels of 1 mm, whose waves are 5 to 15 % slow there."""
 
-    cell: MitchellSchaeffer
+    cell: CellModel
     spacing: float = eqx.field(static=True, default=1.0)
     interval: float = eqx.field(static=True, default=0.4)
     unit: str = eqx.field(static=True, default="ms")
     error_unit: str = eqx.field(static=True, default="ms")
+    level: float = eqx.field(static=True, default=0.5)  # of the potential, that says when a voxel is activated
 
     horizons: ClassVar[tuple[int, ...]] = (5, 20)
     iterations: ClassVar[tuple[int, ...]] = (400, 160)
     learning_rates: ClassVar[tuple[float, ...]] = (1e-2, 3e-3)
     hidden: ClassVar[tuple[int, ...]] = (8, 8)
+
+    def steps(self, voxels: int) -> int:
+        """4.6 ms per mm of the edge."""
+        return round(4.6 * voxels * self.spacing / self.interval)
 
     def sample(self, generator: np.random.Generator, shape: tuple[int, int, int]) -> dict[str, Any]:
         """Coupling, holes, diffusivity and where the wave begins."""
@@ -57,7 +61,7 @@ class CoarseTissue(CoarseProblem):
         grid = self.grid(member, refined)
         pattern = cut(member["pattern"], refined)
         axes = sum(n > 1 for n in pattern.shape)
-        number = self.interval * DIFFUSIVITIES[1] * 4 * axes / self.spacing**2 * refined
+        number = self.step(refined) * DIFFUSIVITIES[1] * 4 * axes / self.spacing**2 * refined**2
         plain = Diffusion(grid, pattern, member["diffusivity"])
         operator: Operator = plain
         if remedy == "order four":
@@ -69,7 +73,15 @@ class CoarseTissue(CoarseProblem):
         diffused: Stepper = RungeKuttaChebyshev2(operator, stages_for(1.05 * number))
         if model is not None:
             diffused = CorrectedDiffusion(plain, grid.cells(pattern), model, self.reaction_time(member), stages_for(4.2 * number))
-        return Strang(RushLarsen(StimulatedCells(self.cell, ()), 2), OnComponents(diffused, 0, 1))
+        return self.split(RushLarsen(StimulatedCells(self.cell, ()), 2), diffused)
+
+    def step(self, refined: int) -> float:
+        """Length of a step of the splitting, ms."""
+        return self.interval / self.substeps(refined)
+
+    def split(self, cells: Stepper, diffused: Stepper) -> Stepper:
+        """Both in one."""
+        return Strang(cells, OnComponents(diffused, 0, 1))
 
     def corrected(self, stepper: Any) -> CorrectedDiffusion:
         """See :class:`CoarseProblem`."""
@@ -94,18 +106,18 @@ class CoarseTissue(CoarseProblem):
 
     def errors(self, found: np.ndarray, truth: np.ndarray) -> np.ndarray:
         """Root mean square difference of activation times over the cells that the wave reaches; infinite where it stops short."""
-        mine, theirs = activation_times(found, self.interval), activation_times(truth, self.interval)
+        mine, theirs = (activation_times(states, self.interval, self.level) for states in (found, truth))
         reached = np.isfinite(theirs)
         gap = np.where(reached, mine, 0) - np.where(reached, theirs, 0)
         return np.sqrt((gap**2).sum(-1) / reached.sum(-1))
 
 
-def activation_times(states: np.ndarray, interval: float) -> np.ndarray:
-    """When the potential first crosses a half, linear between the states, in ms; infinite where it never does."""
+def activation_times(states: np.ndarray, interval: float, level: float) -> np.ndarray:
+    """When the potential first crosses a level, linear between the states, in ms; infinite where it never does."""
     voltage = states[:, :, 0]
-    above = voltage >= LEVEL
+    above = voltage >= level
     first = np.argmax(above, axis=1)
     later = np.maximum(first, 1)
     before, after = (np.take_along_axis(voltage, k[:, None], 1)[:, 0] for k in (later - 1, later))
-    crossing = interval * (later - 1 + (LEVEL - before) / np.where(after > before, after - before, 1))
+    crossing = interval * (later - 1 + (level - before) / np.where(after > before, after - before, 1))
     return np.where(above.any(1), np.where(first > 0, crossing, 0.0), np.inf)

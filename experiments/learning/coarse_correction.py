@@ -14,7 +14,8 @@ from experiments.learning._coarse_figures import cost, curves, images
 from experiments.learning._coarse_problem import FINE, CoarseProblem, Remedy, block_means
 from experiments.learning._coarse_tissue import CoarseTissue
 from experiments.learning._coarse_tumour import CoarseTumour
-from physics import MitchellSchaeffer
+from experiments.learning._coarse_ventricle import CoarseVentricle
+from physics import MitchellSchaeffer, TenTusscher2006
 from twinsim.cli import run_script
 from twinsim.closures import Horizon, train_unrolled
 from twinsim.errors import InputError
@@ -50,17 +51,21 @@ class Config:
     """Growth and invasion of a tumour, or a wave of excitation."""
     seeds: int = 3
     """Trainings from different weights and windows."""
-    members: int = 24
-    """Images to learn from, each with its own tissue, outline and parameters."""
-    tests: int = 8
+    cell: Literal["mitchell_schaeffer", "ten_tusscher_2006"] = "mitchell_schaeffer"
+    """Of the tissue: two variables, or nineteen of the human ventricle."""
+    dimension: Literal[2, 3] = 2
+    """Planes or volumes."""
+    members: int = 0
+    """Images to learn from, each with its own tissue, outline and parameters; the problem's own number where 0, as in the next four."""
+    tests: int = 0
     """Images to be judged on."""
-    voxels: int = 20
+    voxels: int = 0
     """Edge of an image to learn from."""
-    test_voxels: int = 24
+    test_voxels: int = 0
     """Edge of an image to be judged on."""
     volume_voxels: int = 0
-    """Edge of a three-dimensional image that the same networks, trained on planes, are tried on; 0 for none."""
-    timing_voxels: int = 48
+    """Edge of a three-dimensional image that networks trained on planes are tried on; 0 for none."""
+    timing_voxels: int = 0
     """Edge of the image that programs are timed on."""
     horizons: tuple[int, ...] = ()
     """Steps of the solver in a window of the training, growing; the problem's own where none is named, as in the next three."""
@@ -80,14 +85,12 @@ class Config:
 
 def run(config: Config, workspace: Workspace) -> Result:
     """Makes the truth on fine voxels, trains, and judges all coarse schemes on images that none has seen."""
-    check_options(config, RANGES)
-    problem = _problem(config.problem)
+    problem = _problem(config)
     config = _planned(config, problem)
-    steps = _steps(problem, config.test_voxels)
-    flat = (config.voxels, config.voxels, 1)
-    members = _members(problem, config.seed, config.members, flat)
-    tests = _members(problem, config.seed + 1_000_000, config.tests, (config.test_voxels, config.test_voxels, 1))
-    truth = workspace.stage("truth", lambda: np.asarray(_solved(problem, members, FINE, _steps(problem, config.voxels))))
+    steps = problem.steps(config.test_voxels)
+    members = _members(problem, config.seed, config.members, _shape(config, config.voxels))
+    tests = _members(problem, config.seed + 1_000_000, config.tests, _shape(config, config.test_voxels))
+    truth = workspace.stage("truth", lambda: np.asarray(_solved(problem, members, FINE, problem.steps(config.voxels))))
     wanted = workspace.stage("test-truth", lambda: np.asarray(_solved(problem, tests, FINE, steps)))
 
     errors: dict[str, np.ndarray] = {}
@@ -115,7 +118,7 @@ def run(config: Config, workspace: Workspace) -> Result:
 
     bounds = _beyond(problem, tests, models, 10 * max(config.horizons))
     kept = _sum_error(problem, tests, models[0])
-    seconds = _times(config, problem, models[0], (config.timing_voxels, config.timing_voxels, 1))
+    seconds = _times(config, problem, models[0], _shape(config, config.timing_voxels))
     equal = _equal({name: float(values.mean()) for name, values in errors.items()})
     summary: dict[str, Any] = {
         "problem": config.problem,
@@ -147,7 +150,7 @@ def run(config: Config, workspace: Workspace) -> Result:
     first = jax.tree.map(lambda leaf: leaf[:1], tests)
     runs = {"coarse": None, "learned": models[0]}
     states = {"fine": wanted[0], **{name: np.asarray(_solved(problem, first, 1, steps, of))[0] for name, of in runs.items()}}
-    mask = np.asarray(first["mask"])[0, :, :, 0]
+    mask = np.asarray(first["mask"])[0]
     report = Report("Coarse voxels with learned fluxes", f"{config.problem}, {config.seeds} trainings, {config.tests} unseen images")
     report.figure(images(problem, mask, states, steps // 3), "An unseen image: the fine grid, and what the coarse ones miss.", "images")
     report.figure(cost(problem, errors, seconds, learned), "Error on unseen images beside the time of one run.", "cost")
@@ -177,28 +180,29 @@ def run(config: Config, workspace: Workspace) -> Result:
 
 def _planned(config: Config, problem: CoarseProblem) -> Config:
     """The options with the problem's own plan where none is given."""
-    names = ("horizons", "iterations", "learning_rates", "hidden")
+    names = ("horizons", "iterations", "learning_rates", "hidden", "members", "tests", "voxels", "test_voxels", "timing_voxels")
     config = replace(config, **{name: getattr(config, name) or getattr(problem, name) for name in names})
+    check_options(config, RANGES)
     lengths = [len(config.horizons), len(config.iterations), len(config.learning_rates)]
     if len(set(lengths)) != 1:
         got = f"{lengths[0]} horizons, {lengths[1]} iterations and {lengths[2]} learning rates"
         raise InputError(got, "as many of each", "give one number per horizon")
-    if max(config.horizons) >= _steps(problem, config.voxels):
+    if max(config.horizons) >= problem.steps(config.voxels):
         got = f"a horizon of {max(config.horizons)} steps"
-        raise InputError(got, f"fewer than {_steps(problem, config.voxels)}", "shorten --horizons or raise --voxels")
+        raise InputError(got, f"fewer than {problem.steps(config.voxels)}", "shorten --horizons or raise --voxels")
     return config
 
 
-def _problem(name: str) -> CoarseProblem:
-    if name == "tumour":
+def _problem(config: Config) -> CoarseProblem:
+    if config.problem == "tumour":
         return CoarseTumour()
-    cell = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), MitchellSchaeffer.published())
-    return CoarseTissue(cell=cell)
+    human = config.cell == "ten_tusscher_2006"
+    cell = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), (TenTusscher2006 if human else MitchellSchaeffer).published())
+    return (CoarseVentricle if human else CoarseTissue)(cell=cell)
 
 
-def _steps(problem: CoarseProblem, voxels: int) -> int:
-    """Until the front has gone through the image."""
-    return 80 if isinstance(problem, CoarseTumour) else round(4.6 * voxels / problem.interval)
+def _shape(config: Config, edge: int) -> tuple[int, int, int]:
+    return (edge, edge, edge if config.dimension == 3 else 1)
 
 
 def _members(problem: CoarseProblem, seed: int, count: int, shape: tuple[int, int, int]) -> dict[str, jax.Array]:
@@ -215,7 +219,7 @@ def _solved(problem: CoarseProblem, members: Any, refined: int, steps: int, mode
         shape = member["mask"].shape
         restrict = (lambda state: block_means(state, shape, refined)) if refined > 1 else None
         stepper = problem.stepper(member, refined, model, remedy)
-        return problem.rollout(stepper, problem.start(member, refined), steps, refined, restrict)
+        return problem.rollout(stepper, problem.start(member, refined), steps, problem.substeps(refined), restrict)
 
     return jax.lax.map(member, members)
 
@@ -288,7 +292,7 @@ def _times(config: Config, problem: CoarseProblem, model: Any, shape: tuple[int,
 
         def program(arrays: Any, rest: Any = rest, refined: int = refined) -> jax.Array:
             stepper, state = eqx.combine(arrays, rest)
-            return _advanced(stepper, state, problem.interval / refined, 20 * refined)
+            return _advanced(stepper, state, problem.interval / problem.substeps(refined), 20 * problem.substeps(refined))
 
         compiled = jax.jit(program).lower(arrays).compile()
         found[name] = best(lambda compiled=compiled, arrays=arrays: jax.block_until_ready(compiled(arrays)), config.repeats)
@@ -310,7 +314,7 @@ def _volume(config: Config, problem: CoarseProblem, models: list[Any]) -> dict[s
     """The networks of planes in three dimensions: errors of one image, and times."""
     shape = (config.volume_voxels, config.volume_voxels, config.volume_voxels)
     members = _members(problem, config.seed + 3_000_000, 1, shape)
-    steps = _steps(problem, config.volume_voxels)
+    steps = problem.steps(config.volume_voxels)
     wanted = np.asarray(_solved(problem, members, FINE, steps))
     errors = {_name(r): float(problem.errors(np.asarray(_solved(problem, members, r, steps)), wanted).mean()) for r in (1, 2, 3)}
     learned = [problem.errors(np.asarray(_solved(problem, members, 1, steps, model)), wanted).mean() for model in models]

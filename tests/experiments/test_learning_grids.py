@@ -1,5 +1,7 @@
 """Coarse grids with learned fluxes, and neural operators, at toy size."""
 
+from dataclasses import replace
+
 import pytest
 
 from experiments.learning import coarse_correction, operators
@@ -24,6 +26,18 @@ def test_learned_fluxes_beat_the_coarse_grid_they_correct(tmp_path):
     assert summary["sum_lost_by_fluxes_relative"] < 1e-6
     assert summary["rollout_smallest_value"] > -0.05 and summary["rollout_largest_value"] < 1.05
     assert summary["error_3_times_finer_ms"] < summary["error_2_times_finer_ms"] < summary["error_coarse_ms"]
+
+
+@pytest.mark.slow
+def test_learned_fluxes_beat_the_coarse_grid_in_a_volume_of_ventricular_cells(tmp_path):
+    toy = replace(
+        TOY, cell="ten_tusscher_2006", dimension=3, members=2, voxels=8, test_voxels=8, timing_voxels=8, horizons=(5,), iterations=(60,),
+        learning_rates=(2e-2,),
+    )  # fmt: skip
+    summary = run_experiment("learning/coarse_correction", toy, RunOptions(out=tmp_path / "out"), progress=False)
+    assert summary["error_learned_over_coarse"] < 0.8
+    assert summary["sum_lost_by_fluxes_relative"] < 1e-6
+    assert summary["rollout_smallest_value"] > -0.1 and summary["rollout_largest_value"] < 1.2
 
 
 @pytest.mark.slow

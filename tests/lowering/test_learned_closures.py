@@ -14,6 +14,8 @@ from physics import (
     GROWTH_OUTPUTS,
     CorrectedDiffusion,
     CorrectedInvasion,
+    CorrectedTissue,
+    TenTusscher2006,
     Variable,
 )
 from solvers import Diffusion, VoxelGrid
@@ -45,6 +47,21 @@ def test_training_through_a_corrected_grid_lowers():
 
 
 @pytest.mark.slow
+def test_training_through_corrected_ventricular_tissue_lowers():
+    with jax.enable_x64(False):
+        cell = TenTusscher2006.published()
+        grid = VoxelGrid(np.ones((3, 3, 3), bool), 0.6)
+        state = jnp.broadcast_to(cell.initial_state()[:, None], (19, grid.size))
+        closure = PerceptronClosure.create(0, FACE_INPUTS, FACE_OUTPUTS)
+
+        def loss(closure):
+            fluxes = CorrectedDiffusion(Diffusion(grid, 1.0, 0.1), jnp.ones(grid.size), closure, jnp.asarray(0.1), 3)
+            stepper = CorrectedTissue(cell.stepper(), fluxes, jnp.asarray(-85.0), jnp.asarray(120.0), 2)
+            return jnp.sum(unroll(stepper, state, 0.2, 2)[:, 0] ** 2)
+
+        lowered(loss, closure)
+
+
 def test_neural_operators_lower():
     with jax.enable_x64(False):
         fields = jnp.ones((2, 3, 8, 8))
