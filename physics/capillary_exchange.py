@@ -93,7 +93,7 @@ class CapillaryExchange(eqx.Module):
         """The field; a solve that does not converge is a status.
 
         Args:
-            max_steps: Of Newton's method. Some 15 to 25 with the loose linear steps.
+            max_steps: Of Newton's method. Some 10 to 25 with the loose linear steps.
             max_iterations: Of conjugate gradients, per step.
 
         Raises:
@@ -112,8 +112,13 @@ class CapillaryExchange(eqx.Module):
     def _check(self) -> None:
         parts = {name: getattr(self, name) for name in ("exchange", "supply", "demand", "uptake", "half_pressure")}
         for name, values in parts.items():
-            if values.shape != (self.grid.size,) and not (name == "half_pressure" and values.shape == ()):
-                raise ValueError(f"got {name} of shape {values.shape}; expected {(self.grid.size,)}; do: flatten it with grid.cells")
+            shape, dtype = jnp.shape(values), jnp.result_type(values)
+            if shape != (self.grid.size,) and not (name == "half_pressure" and shape == ()):
+                raise ValueError(f"got {name} of shape {shape}; expected {(self.grid.size,)}; do: flatten it with grid.cells")
+            if (own := jnp.result_type(self.supply)).name not in TOLERANCES or jnp.result_type(values, self.supply) != own:
+                raise ValueError(
+                    f"got {name} of {dtype.name} with supply of {own.name}; expected float32 or float64 for all; do: convert with astype"
+                )
             if isinstance(values, Tracer):
                 continue
             low, high = float(np.min(np.asarray(values))), float(np.max(np.asarray(values)))
@@ -125,6 +130,8 @@ class CapillaryExchange(eqx.Module):
                 raise ValueError(f"got no {name} anywhere; expected a capillary with oxygen or drug in it; do: give the tissue capillaries")
             if name == "half_pressure" and low == 0:
                 raise ValueError("got a half pressure of 0; expected one above 0; do: use KroghCylinder for consumption of order zero")
+        if jnp.shape(self.diffusivity) != ():
+            raise ValueError(f"got a diffusivity of shape {jnp.shape(self.diffusivity)}; expected one number; do: take one for all voxels")
         if not isinstance(self.diffusivity, Tracer) and not 0 < float(np.asarray(self.diffusivity)) < np.inf:
             raise ValueError(f"got a diffusivity of {float(self.diffusivity):g}; expected one above 0; do: check its sign and unit")
 
@@ -152,7 +159,11 @@ def oxygen_exchange(
         half_pressure: $P_{50}$, mmHg.
         lumen: $(a/b)^2$: what of the disc of exchange is blood and consumes nothing.
         periodic: As the bed's.
+
+    Raises:
+        ValueError: A bed of another grid, pressures that are not one per piece or negative, or a lumen outside of 0 to 1.
     """
+    _check_blood(grid, bed, blood_pressure, coefficient, lumen)
     tissue = jnp.maximum(1 - lumen * bed.gathered(jnp.ones(())), 0) * grid.cells(jnp.ones(grid.shape))
     exchange, supply = coefficient * bed.gathered(jnp.ones(())), coefficient * bed.gathered(blood_pressure)
     return CapillaryExchange(
@@ -171,9 +182,22 @@ def drug_exchange(
     periodic: tuple[bool, bool, bool] = (False, False, False),
 ) -> CapillaryExchange:
     """A drug or tracer of constant concentration in the blood that cells take up at a rate of first order; arguments as for oxygen."""
+    _check_blood(grid, bed, concentration, coefficient, lumen)
     tissue = jnp.maximum(1 - lumen * bed.gathered(jnp.ones(())), 0) * grid.cells(jnp.ones(grid.shape))
     exchange, supply = coefficient * bed.gathered(jnp.ones(())), coefficient * bed.gathered(concentration)
     return CapillaryExchange(grid, jnp.asarray(diffusivity, float), exchange, supply, 0 * tissue, jnp.ones(()), uptake * tissue, periodic)
+
+
+def _check_blood(grid: VoxelGrid, bed: CapillaryBed, blood: Array, coefficient: Scalar, lumen: float) -> None:
+    if bed.cells != grid.size:
+        raise ValueError(f"got capillaries on {bed.cells} voxels; expected {grid.size}; do: make the bed on the same grid")
+    if jnp.shape(coefficient) != ():
+        raise ValueError(f"got a coefficient of shape {jnp.shape(coefficient)}; expected one number; do: solve each on its own or use vmap")
+    if not isinstance(lumen, Tracer) and not 0 <= lumen <= 1:
+        raise ValueError(f"got a lumen of {lumen:g}; expected (a/b)^2, 0 to 1; do: divide the capillary's radius by that of exchange")
+    # One that is negative may hide beside a positive one in the same voxel.
+    if not isinstance(blood, Tracer) and bool((np.asarray(blood) < 0).any()):
+        raise ValueError(f"got {np.min(np.asarray(blood)):g} in the blood; expected numbers not below zero; do: check the sign")
 
 
 @eqx.filter_jit

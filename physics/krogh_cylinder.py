@@ -2,7 +2,9 @@
 
 import equinox as eqx
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
+from jax.core import Tracer
 from jaxtyping import Array, Float
 
 from solvers.shapes import Index
@@ -30,6 +32,9 @@ class KroghCylinder(eqx.Module):
     change along the capillary and no exchange with neighbours. Fails where capillaries lie at random: the mean spacing says too much
     oxygen (see ``oncology/oxygen_exchange``). Good values: $a$ 0.0025 to 0.01 mm, $R$ 0.02 to 0.2 mm.
 
+    Raises:
+        ValueError: On construction, of numbers that are not finite or outside of these bounds. Traced values pass.
+
     Source: Krogh 1919, J Physiol 52, 409 (with Erlang's formula); resistance in the blood: Hellums 1977, Microvasc Res 13, 131.
     """
 
@@ -39,6 +44,34 @@ class KroghCylinder(eqx.Module):
     krogh_diffusivity: Scalars
     resistance: Scalars
     blood_pressure: Scalars
+
+    def __check_init__(self) -> None:
+        """What is traced passes: it is the host that refuses."""
+        for name, zero in (
+            ("capillary_mm", False),
+            ("tissue_mm", False),
+            ("demand", False),
+            ("krogh_diffusivity", False),
+            ("resistance", True),
+            ("blood_pressure", True),
+        ):
+            value = getattr(self, name)
+            if isinstance(value, Tracer):
+                continue
+            numbers = np.asarray(value)
+            if not (np.isfinite(numbers) & ((numbers >= 0) if zero else (numbers > 0))).all():
+                raise ValueError(
+                    f"got {name} between {numbers.min():g} and {numbers.max():g}; expected finite numbers "
+                    f"{'not below' if zero else 'above'} zero; do: check sign and unit"
+                )
+        if isinstance(self.capillary_mm, Tracer) or isinstance(self.tissue_mm, Tracer):
+            return
+        narrow = np.asarray(self.tissue_mm) - np.asarray(self.capillary_mm)
+        if not (narrow > 0).all():
+            raise ValueError(
+                f"got tissue_mm {narrow.min() + 0.0:g} mm more than capillary_mm; expected a radius larger than the capillary's; "
+                "do: give both in mm"
+            )
 
     def lethal_radius(self) -> Scalars:
         r"""$R_l$ in mm, by halving; $a$ where the blood has no oxygen. Derivatives are those of the implicit function."""
@@ -67,9 +100,9 @@ class KroghCylinder(eqx.Module):
         return jnp.minimum(self.tissue_mm, self.lethal_radius())
 
     def pressure(self, radius_mm: Float[Array, "*members"]) -> Scalars:
-        """$P(r)$ in mmHg for $r$ between $a$ and $R$."""
+        """$P(r)$ in mmHg for $r$ between $a$ and $R$; nearer or farther, that at the wall or at $R$."""
         supplied = self.supplied_radius()
-        r = jnp.minimum(radius_mm, supplied)
+        r = jnp.where(radius_mm < self.capillary_mm, self.capillary_mm, jnp.minimum(radius_mm, supplied))
         per, a2 = self.demand / self.krogh_diffusivity, self.capillary_mm**2
         return self._wall(supplied) - per * supplied**2 / 2 * jnp.log(r / self.capillary_mm) + per / 4 * (r**2 - a2)
 

@@ -8,7 +8,7 @@ import pytest
 
 from experiments.oncology import _oxygen_windows as windows
 from experiments.oncology import oxygen_exchange
-from twinsim.closures.oxygen_exchange import Oxygenation, OxygenLaw, Voxels
+from twinsim.closures.oxygen_exchange import Oxygenation, OxygenLaw, Voxels, mixed_pressure
 from twinsim.errors import InputError
 from twinsim.experiment import RunOptions, run_experiment
 from twinsim.workspace import Workspace
@@ -75,3 +75,31 @@ def test_bad_options_are_refused_in_one_line(change, message):
     with pytest.raises(InputError, match=message) as caught:
         oxygen_exchange.run(replace(CONFIG, **change), Workspace(None, progress=False))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"blood_pressure": 0.0}, "blood_pressure 0 in voxel 0"),
+        ({"demand": float("nan")}, "demand nan"),
+        ({"mean_distance": 0.0}, "mean_distance 0"),
+        ({"density": -1.0}, "density -1"),
+    ],
+)
+def test_voxels_that_would_be_a_silent_nan_are_refused(change, message):
+    voxels = known(3)
+    with pytest.raises(InputError, match=message):
+        voxels._replace(**{name: jnp.full(3, value) for name, value in change.items()}).features()
+    with pytest.raises(InputError, match="shape"):
+        voxels._replace(demand=jnp.ones(2)).features()
+
+
+def test_without_capillaries_nothing_is_delivered_and_a_truth_that_no_law_gives_is_refused():
+    voxels = known(3)
+    none = mixed_pressure(jnp.asarray(1e-6), jnp.asarray(1.0), voxels._replace(density=jnp.zeros(3)), windows.TISSUE)
+    assert float(none.max()) < 1e-6 and float(none.min()) >= 0
+    nothing = Oxygenation(jnp.zeros(3), jnp.zeros(3), jnp.ones(3), jnp.ones(3))
+    with pytest.raises(InputError, match="no law gives"):
+        OxygenLaw.create(0, windows.TISSUE, voxels, nothing)
+    with pytest.raises(InputError, match="resistance 0"):
+        OxygenLaw.create(0, windows.TISSUE._replace(resistance=0.0), voxels, nothing)

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from physics import SECOMB_2004, capillary_bed, exchange_coefficient, oxygen_exchange
+from physics import SECOMB_2004, KroghCylinder, capillary_bed, exchange_coefficient, oxygen_exchange
 from solvers import SimulationError, VoxelGrid
 from tests.problems import number, slitted_mask
 
@@ -16,6 +16,9 @@ MASK = slitted_mask((10, 9, 8))
 GRID = VoxelGrid(MASK, H)
 PLACES = np.array([[0.0453, 0.0207, 0.0411], [0.0751, 0.0507, 0.0313]])
 ENDS = np.array([[0.0559, 0.0702, 0.0457], [0.0813, 0.0609, 0.0611]])
+
+SECTION = VoxelGrid(np.ones((10, 9, 1), bool), H)
+BED = capillary_bed(GRID, PLACES, ENDS, 0.0075)
 
 
 def problem(blood=(40.0, 20.0), demand=M0, grid=GRID, places=PLACES, ends=ENDS):
@@ -79,6 +82,25 @@ def test_too_few_steps_are_a_status():
         (lambda: capillary_bed(GRID, PLACES, ENDS, 0.005), "three quarters"),
         (lambda: exchange_coefficient(0.0, D, A), "resistance"),
         (lambda: exchange_coefficient(K, D, A, A / 2), "radii"),
+        (lambda: exchange_coefficient(K, D, A, float("inf")), "radii"),
+        (lambda: exchange_coefficient(float("inf"), D, A), "resistance of inf"),
+        (lambda: exchange_coefficient(K, -D, A, 2 * A), "diffusivity of"),
+        (lambda: exchange_coefficient(-K / 100, D, A, 2 * A), "resistance of"),
+        (lambda: capillary_bed(GRID, PLACES[:, :2], ENDS[:, :2], 0.0075), "shape"),
+        (lambda: capillary_bed(GRID, PLACES, ENDS, float("nan")), "radius of nan"),
+        (lambda: capillary_bed(GRID, PLACES, ENDS, 7.5), "radius of 7.5"),
+        (lambda: capillary_bed(GRID, PLACES, 1000 * ENDS, 0.0075), "in mm"),
+        (lambda: capillary_bed(GRID, PLACES, PLACES + np.array([0, 0, 1e-6]), 0.0075), "join it"),
+        (lambda: capillary_bed(SECTION, PLACES * [1, 1, 0], PLACES * [1, 1, 0] + np.array([0, 0, 1.0]), 0.0075), "cut it at the faces"),
+        (lambda: problem(blood=(40.0, 30.0, 20.0)), "for 2 capillaries"),
+        (lambda: problem(blood=(40.0,)), "for 2 capillaries"),
+        (lambda: problem(blood=(40.0, -1.0)), "in the blood"),
+        (lambda: oxygen_exchange(SECTION, BED, number(40.0), number(1e-3), number(D), number(M0), number(P50)), "on 720 voxels"),
+        (lambda: oxygen_exchange(GRID, BED, number(40.0), number(1e-3), number(D), number(M0), number(P50), 4.0), "lumen"),
+        (lambda: eqx.tree_at(lambda p: p.supply, problem(), problem().supply.astype(jnp.float32)).solve(), "with supply of float32"),
+        (lambda: KroghCylinder(*map(number, (A, A, M0, D, K, 60.0))), "tissue_mm"),
+        (lambda: KroghCylinder(*map(number, (A, 0.05, 0.0, D, K, 60.0))), "demand"),
+        (lambda: KroghCylinder(*map(number, (A, 0.05, M0, D, K, float("nan")))), "blood_pressure"),
         (lambda: eqx.tree_at(lambda p: p.half_pressure, problem(), number(0.0)).solve(), "half pressure of 0"),
         (lambda: eqx.tree_at(lambda p: p.diffusivity, problem(), number(-D)).solve(), "diffusivity"),
         (lambda: eqx.tree_at(lambda p: p.uptake, problem(), jnp.zeros(3)).solve(), "shape"),

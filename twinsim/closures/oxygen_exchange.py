@@ -5,11 +5,14 @@ from typing import NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, Float
 
 from physics import CapillaryExchange, ExchangeSolution, Variable
 from solvers import VoxelGrid
 from twinsim.closures.perceptron import PerceptronClosure
+from twinsim.errors import InputError
 
 INPUTS = (
     Variable("logarithm_of_density", "1"),
@@ -21,6 +24,7 @@ INPUTS = (
 )
 OUTPUTS = tuple(Variable(name, "1") for name in ("transfer", "half_pressure", "enhancement", "hypoxia"))
 FEWEST = 1.0  # capillaries per mm²: below it the network is asked for this many
+NONE = 1e-9  # capillaries per mm² that deliver nothing, without a division by zero
 
 
 class Voxels(NamedTuple):
@@ -45,6 +49,7 @@ class Voxels(NamedTuple):
     def features(self) -> Float[Array, "inputs voxels"]:
         """What the network sees; distances over those of capillaries at random, $1/2\\sqrt n$ and $1/\\sqrt{\\pi n}$."""
         n = jnp.maximum(self.density, FEWEST)
+        check_voxels(self)
         return jnp.stack(
             [
                 jnp.log(n),
@@ -97,8 +102,23 @@ class OxygenLaw(eqx.Module):
 
     @classmethod
     def create(cls, seed: int, tissue: Tissue, voxels: Voxels, truth: Oxygenation, hidden: tuple[int, ...] = (24, 24)) -> "OxygenLaw":
-        """An untrained one with the scales of samples."""
+        """An untrained one with the scales of samples.
+
+        Raises:
+            InputError: Voxels or a tissue that cannot be, or a truth that no law gives (nothing consumed, not finite).
+        """
+        for name, value, least in zip(Tissue._fields, tissue, (0, 0, 0, 1, 0), strict=True):
+            if not least < value < np.inf:
+                raise InputError(f"a tissue of {name} {value:g}", f"a finite number above {least}", "check its unit")
+        check_voxels(voxels)
         targets = jnp.stack(cls._inverse(tissue, voxels, truth))
+        if not isinstance(targets, Tracer) and not bool(jnp.isfinite(targets).all()):
+            number = int(jnp.argmin(jnp.isfinite(targets).all(axis=0)))
+            raise InputError(
+                f"a truth of voxel {number} that no law gives",
+                "finite numbers, 0 < share, 1 < enhancement, pressure below that in the blood",
+                "leave out voxels without capillaries",
+            )
         return cls(
             PerceptronClosure.create(seed, INPUTS, OUTPUTS, samples=(voxels.features(), targets), hidden=hidden, activation="silu"), tissue
         )
@@ -115,9 +135,14 @@ class OxygenLaw(eqx.Module):
         )
 
     def __call__(self, voxels: Voxels) -> Oxygenation:
-        """Voxels on their own."""
+        """Voxels on their own; without capillaries they are hypoxic.
+
+        Raises:
+            InputError: From :func:`check_voxels`.
+        """
         transfer, half, effect, hypoxia = self.coefficients(voxels)
         pressure = mixed_pressure(transfer, half, voxels, self.tissue)
+        hypoxia = jnp.where(voxels.density > 0, hypoxia, 1.0)
         return Oxygenation(pressure / (pressure + half), pressure, self._enhanced(pressure, effect), hypoxia)
 
     def solve(self, grid: VoxelGrid, diffusivity: float, voxels: Voxels) -> tuple[Oxygenation, ExchangeSolution]:
@@ -155,6 +180,31 @@ class OxygenLaw(eqx.Module):
         return jnp.log(through / (1 - through)), half, effect, jnp.log(hypoxia / (1 - hypoxia))
 
 
+def check_voxels(voxels: Voxels) -> None:
+    """Refuses what would be a silent NaN; traced values pass.
+
+    Raises:
+        InputError: Columns of different lengths, numbers that are not finite or negative, or zero where a logarithm is taken.
+    """
+    shape = jnp.shape(voxels.density)
+    for name, values in zip(Voxels._fields, voxels, strict=True):
+        if len(shape) != 1 or jnp.shape(values) != shape:
+            raise InputError(
+                f"{name} of shape {jnp.shape(values)} with density of shape {shape}", "one number per voxel", "flatten all six"
+            )
+        if isinstance(values, Tracer):
+            continue
+        numbers, zero = np.asarray(values), name in ("density", "variation")
+        fine = np.isfinite(numbers) & ((numbers >= 0) if zero else (numbers > 0))
+        if not fine.all():
+            number = int(np.argmin(fine))
+            raise InputError(
+                f"{name} {numbers[number]:g} in voxel {number}",
+                f"a finite number {'not below' if zero else 'above'} 0",
+                "check its sign and unit, leave out voxels without tissue",
+            )
+
+
 def tissue_share(voxels: Voxels, tissue: Tissue) -> Array:
     r"""$\tau=1-n\pi a^2$."""
     return jnp.maximum(1 - jnp.pi * tissue.radius**2 * voxels.density, 0)
@@ -163,6 +213,6 @@ def tissue_share(voxels: Voxels, tissue: Tissue) -> Array:
 def mixed_pressure(transfer: Array, half: Array, voxels: Voxels, tissue: Tissue) -> Array:
     r"""The root of $n\kappa(P_c-P)(P+p)=M_0\tau P$ between 0 and $P_c$."""
     blood = voxels.blood_pressure
-    b = voxels.demand * tissue_share(voxels, tissue) / (jnp.maximum(voxels.density, FEWEST) * transfer) + half - blood
+    b = voxels.demand * tissue_share(voxels, tissue) / (jnp.maximum(voxels.density, NONE) * transfer) + half - blood
     root = jnp.sqrt(b**2 + 4 * blood * half)
     return jnp.where(b > 0, 2 * blood * half / (jnp.abs(b) + root), (root - b) / 2)
