@@ -140,10 +140,10 @@ def oxygen_exchange(
     grid: VoxelGrid,
     bed: CapillaryBed,
     blood_pressure: Float[Array, "*pieces"],
-    coefficient: Scalar,
-    diffusivity: Scalar,
-    demand: Scalar,
-    half_pressure: Scalar,
+    coefficient: Scalar | float,
+    diffusivity: Scalar | float,
+    demand: Scalar | float,
+    half_pressure: Scalar | float,
     lumen: float = 0.0,
     periodic: tuple[bool, bool, bool] = (False, False, False),
 ) -> CapillaryExchange:
@@ -175,9 +175,9 @@ def drug_exchange(
     grid: VoxelGrid,
     bed: CapillaryBed,
     concentration: Float[Array, "*pieces"],
-    coefficient: Scalar,
-    diffusivity: Scalar,
-    uptake: Scalar,
+    coefficient: Scalar | float,
+    diffusivity: Scalar | float,
+    uptake: Scalar | float,
     lumen: float = 0.0,
     periodic: tuple[bool, bool, bool] = (False, False, False),
 ) -> CapillaryExchange:
@@ -188,7 +188,7 @@ def drug_exchange(
     return CapillaryExchange(grid, jnp.asarray(diffusivity, float), exchange, supply, 0 * tissue, jnp.ones(()), uptake * tissue, periodic)
 
 
-def _check_blood(grid: VoxelGrid, bed: CapillaryBed, blood: Array, coefficient: Scalar, lumen: float) -> None:
+def _check_blood(grid: VoxelGrid, bed: CapillaryBed, blood: Array, coefficient: Scalar | float, lumen: float) -> None:
     if bed.cells != grid.size:
         raise ValueError(f"got capillaries on {bed.cells} voxels; expected {grid.size}; do: make the bed on the same grid")
     if jnp.shape(coefficient) != ():
