@@ -85,7 +85,7 @@ def _inverse_heat(seed: int) -> tuple[dict[str, Any], dict[str, Any]]:
 
     from experiments.learning import _inverse_heat as problem
 
-    data, x = problem.make_data(seed, 3, 12, 0.02), np.linspace(0, 1, 101)  # what `case` draws
+    data, x = problem.make_data(seed, problem.MODES, problem.SITES, problem.NOISE), np.linspace(0, 1, 101)
     arrays = {"places": data.places, "values": data.values, "points": x, "truth": problem.diffusivity(data.theta, x)}
     return arrays, {"middle": problem.MIDDLE, "modes": len(data.theta), "waves": problem.WAVES}
 

@@ -163,9 +163,7 @@ def oxygen_exchange(
     Raises:
         ValueError: A bed of another grid, pressures that are not one per piece or negative, or a lumen outside of 0 to 1.
     """
-    _check_blood(grid, bed, blood_pressure, coefficient, lumen)
-    tissue = jnp.maximum(1 - lumen * bed.gathered(jnp.ones(())), 0) * grid.cells(jnp.ones(grid.shape))
-    exchange, supply = coefficient * bed.gathered(jnp.ones(())), coefficient * bed.gathered(blood_pressure)
+    tissue, exchange, supply = _placed(grid, bed, blood_pressure, coefficient, lumen)
     return CapillaryExchange(
         grid, jnp.asarray(diffusivity, float), exchange, supply, demand * tissue, jnp.asarray(half_pressure, float), 0 * tissue, periodic
     )
@@ -182,13 +180,12 @@ def drug_exchange(
     periodic: tuple[bool, bool, bool] = (False, False, False),
 ) -> CapillaryExchange:
     """A drug or tracer of constant concentration in the blood that cells take up at a rate of first order; arguments as for oxygen."""
-    _check_blood(grid, bed, concentration, coefficient, lumen)
-    tissue = jnp.maximum(1 - lumen * bed.gathered(jnp.ones(())), 0) * grid.cells(jnp.ones(grid.shape))
-    exchange, supply = coefficient * bed.gathered(jnp.ones(())), coefficient * bed.gathered(concentration)
+    tissue, exchange, supply = _placed(grid, bed, concentration, coefficient, lumen)
     return CapillaryExchange(grid, jnp.asarray(diffusivity, float), exchange, supply, 0 * tissue, jnp.ones(()), uptake * tissue, periodic)
 
 
-def _check_blood(grid: VoxelGrid, bed: CapillaryBed, blood: Array, coefficient: Scalar | float, lumen: float) -> None:
+def _placed(grid: VoxelGrid, bed: CapillaryBed, blood: Array, coefficient: Scalar | float, lumen: float) -> tuple[Cells, Cells, Cells]:
+    """The share of tissue, the exchange and the supply of every voxel."""
     if bed.cells != grid.size:
         raise ValueError(f"got capillaries on {bed.cells} voxels; expected {grid.size}; do: make the bed on the same grid")
     if jnp.shape(coefficient) != ():
@@ -198,6 +195,9 @@ def _check_blood(grid: VoxelGrid, bed: CapillaryBed, blood: Array, coefficient: 
     # One that is negative may hide beside a positive one in the same voxel.
     if not isinstance(blood, Tracer) and bool((np.asarray(blood) < 0).any()):
         raise ValueError(f"got {np.min(np.asarray(blood)):g} in the blood; expected numbers not below zero; do: check the sign")
+    within = bed.gathered(jnp.ones(()))
+    tissue = jnp.maximum(1 - lumen * within, 0) * grid.cells(jnp.ones(grid.shape))
+    return tissue, coefficient * within, coefficient * bed.gathered(blood)
 
 
 @eqx.filter_jit

@@ -34,6 +34,7 @@ RISE = 0.05
 CELLS, STEP, LARGEST = 64, 0.02, 8.0  # of the inversion by the solver; the largest diffusivity over the middle that it is stable for
 NORMAL_90 = 1.6449
 BENT = (0,)
+MODES, SITES, NOISE = 3, 12, 0.02  # unknown coefficients, places of samples, errors over the root mean square
 WAVES = ((1.0, 0.6), (3.0, 0.4))  # half periods and amplitudes of the start
 
 
@@ -143,7 +144,9 @@ def _prior(model: RodModel, point: Float[Array, ""]) -> Float[Array, " modes"]:
     return model.z * point
 
 
-def case(seed: int, width: int = 12, layers: int = 2, scale: float = 1.0, modes: int = 3, sites: int = 12, noise: float = 0.02) -> Case:
+def case(
+    seed: int, width: int = 12, layers: int = 2, scale: float = 1.0, modes: int = MODES, sites: int = SITES, noise: float = NOISE
+) -> Case:
     """A hidden diffusivity and a network with it; ``scale`` multiplies the iterations."""
     data = make_data(seed, modes, sites, noise)
     network = SmoothPerceptron((-1.0, 0.0), (1.0, 1.0), (width,) * layers, key=jax.random.key(seed), steepness=(1.5, 1.0))
@@ -204,7 +207,7 @@ def by_solver(data: Data, iterations: int = 8) -> tuple[np.ndarray, np.ndarray]:
     return np.asarray(found.z), np.linalg.inv(np.asarray(found.curvature))
 
 
-def levels(seeds: Sequence[int] = (0,), modes: int = 3, sites: int = 12, noise: float = 0.02) -> tuple[Level, ...]:
+def levels(seeds: Sequence[int] = (0,), modes: int = MODES, sites: int = SITES, noise: float = NOISE) -> tuple[Level, ...]:
     """The same data through the solver, medians over the seeds; one level, since the error is that of the data."""
     x = np.linspace(0, 1, 101)
 

@@ -12,7 +12,7 @@ from scipy.spatial import cKDTree
 from physics import OXYGEN_EFFECT, SECOMB_2004, CapillaryExchange, KroghCylinder, capillary_bed, exchange_coefficient, oxygen_exchange
 from solvers import VoxelGrid
 from twinsim.closures import train
-from twinsim.closures.oxygen_exchange import Oxygenation, OxygenLaw, Tissue, Voxels, mixed_pressure
+from twinsim.closures.oxygen_exchange import Oxygenation, OxygenLaw, Tissue, Voxels, enhancement_ratio, mixed_pressure
 from twinsim.workspace import Workspace
 
 TUMOUR = {name: SECOMB_2004[name].value for name in SECOMB_2004}
@@ -84,8 +84,8 @@ def placed(grid: VoxelGrid, places: np.ndarray, blood: np.ndarray, demand: float
 def means(field: np.ndarray, demand: np.ndarray) -> np.ndarray:
     """Share, mean pressure, mean enhancement and hypoxic fraction over the last axis, weighted by tissue."""
     weight = demand / demand.sum(axis=-1, keepdims=True)
-    m, k = TISSUE.greatest, TISSUE.effect_pressure
-    parts = (field / (field + TISSUE.half_pressure), field, (m * field + k) / (field + k), field < HYPOXIC)
+    enhanced = enhancement_ratio(field, TISSUE.greatest, TISSUE.effect_pressure)
+    parts = (field / (field + TISSUE.half_pressure), field, enhanced, field < HYPOXIC)
     return np.stack([(part * weight).sum(axis=-1) for part in parts])
 
 
@@ -165,8 +165,7 @@ def _krogh(cylinder: KroghCylinder) -> tuple[jax.Array, ...]:
     inner = cylinder.capillary_mm**2
     r = jnp.sqrt(inner[None] + rings[:, None] * (cylinder.tissue_mm**2 - inner)[None])
     pressure = jnp.maximum(jax.vmap(cylinder.pressure)(r), 0)
-    m, k = TISSUE.greatest, TISSUE.effect_pressure
-    enhanced = ((m * pressure + k) / (pressure + k)).mean(axis=0)
+    enhanced = enhancement_ratio(pressure, TISSUE.greatest, TISSUE.effect_pressure).mean(axis=0)
     return cylinder.share(), cylinder.mean_pressure(), enhanced, cylinder.fraction_below(HYPOXIC)
 
 

@@ -79,6 +79,7 @@ class Config:
 def run(config: Config, workspace: Workspace) -> Result:
     """Windows, networks on them, and one tumour by its capillaries and by each law."""
     _check(config)
+    tumour = workspace.stage("tumour", lambda: _tumour(config))  # first: one without capillaries is refused, and costs no training
     known, unseen = workspace.stage(
         "windows",
         lambda: (
@@ -97,7 +98,6 @@ def run(config: Config, workspace: Workspace) -> Result:
     found |= windows.by_laws(unseen.known, unseen.areas, unseen.blood, transfer)
     summary |= _scored("unseen", found, truth, config.seeds)
     summary["network_falls_with_blood_pressure_percent"] = _falling(models[0], unseen.known)
-    tumour = workspace.stage("tumour", lambda: _tumour(config))
     coarse, spent = _coarse(config, models, tumour, transfer)
     summary |= _scored("tumour", coarse, tumour["truth"], config.seeds) | spent
     summary |= _whole(coarse, tumour, config.seeds)

@@ -1,6 +1,6 @@
 """What capillaries of any arrangement deliver to a voxel of tissue: a mass transfer and a half pressure, from a small network."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -141,9 +141,7 @@ class OxygenLaw(eqx.Module):
             InputError: From :func:`check_voxels`.
         """
         transfer, half, effect, hypoxia = self.coefficients(voxels)
-        pressure = mixed_pressure(transfer, half, voxels, self.tissue)
-        hypoxia = jnp.where(voxels.density > 0, hypoxia, 1.0)
-        return Oxygenation(pressure / (pressure + half), pressure, self._enhanced(pressure, effect), hypoxia)
+        return self._oxygenation(mixed_pressure(transfer, half, voxels, self.tissue), half, effect, hypoxia, voxels)
 
     def solve(self, grid: VoxelGrid, diffusivity: float, voxels: Voxels) -> tuple[Oxygenation, ExchangeSolution]:
         """Voxels that exchange with their neighbours: :class:`physics.CapillaryExchange` with the law's numbers."""
@@ -160,12 +158,11 @@ class OxygenLaw(eqx.Module):
             (False, False, False),
         )
         solution = problem.solve()
-        pressure = solution.field
-        hypoxia = jnp.where(voxels.density > 0, hypoxia, 1.0)
-        return Oxygenation(pressure / (pressure + half), pressure, self._enhanced(pressure, effect), hypoxia), solution
+        return self._oxygenation(solution.field, half, effect, hypoxia, voxels), solution
 
-    def _enhanced(self, pressure: Array, effect: Array) -> Array:
-        return (self.tissue.greatest * pressure + effect) / (pressure + effect)
+    def _oxygenation(self, pressure: Array, half: Array, effect: Array, hypoxia: Array, voxels: Voxels) -> Oxygenation:
+        enhancement = enhancement_ratio(pressure, self.tissue.greatest, effect)
+        return Oxygenation(pressure / (pressure + half), pressure, enhancement, jnp.where(voxels.density > 0, hypoxia, 1.0))
 
     @staticmethod
     def _inverse(tissue: Tissue, voxels: Voxels, truth: Oxygenation) -> tuple[Array, Array, Array, Array]:
@@ -203,6 +200,11 @@ def check_voxels(voxels: Voxels) -> None:
                 f"a finite number {'not below' if zero else 'above'} 0",
                 "check its sign and unit, leave out voxels without tissue",
             )
+
+
+def enhancement_ratio(pressure: Any, greatest: float, effect_pressure: Any) -> Any:
+    r"""The oxygen enhancement ratio $(mP+K)/(P+K)$ of radiation, of NumPy's or JAX's arrays (Alper and Howard-Flanders 1956)."""
+    return (greatest * pressure + effect_pressure) / (pressure + effect_pressure)
 
 
 def tissue_share(voxels: Voxels, tissue: Tissue) -> Array:
