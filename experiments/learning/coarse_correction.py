@@ -27,6 +27,7 @@ from twinsim.workspace import Workspace
 
 RANGES = {
     "seeds": (1, 20),
+    "dimension": (2, 3),
     "members": (2, 1000),
     "tests": (2, 1000),
     "voxels": (8, 128),
