@@ -142,7 +142,7 @@ def _activation(report: Report, config: "Config", sheet: slab.Sheet, courses: di
         axes.set_xlabel("mm")
     report.figure(
         figure,
-        f"A wave from the lower left corner through {sheet.muscle.size} voxels, and through {truth.size} with effective tensors.",
+        f"The first sheet: a wave from its lower left corner through {sheet.muscle.size} voxels, and {truth.size} with effective tensors.",
         "activation",
         alt="Pattern, activation resolved and coarse, and their difference",
     )

@@ -24,6 +24,7 @@ RANGES = {
     "steps": (10, 100000),
     "batch": (8, 4096),
     "seeds": (1, 20),
+    "sheets": (1, 20),
     "length_mm": (1.6, 40.0),
     "width_mm": (0.8, 40.0),
     "most_fibrosis": (0.0, 0.38),
@@ -52,24 +53,26 @@ class Config:
     """Windows per step."""
     seeds: int = 3
     """Networks, from seed on."""
-    length_mm: float = 6.4
-    """Of the sheet, in mm; a multiple of 0.8."""
-    width_mm: float = 3.2
-    """Of the sheet, in mm; a multiple of 0.8."""
+    sheets: int = 3
+    """Sheets of tissue, from seed on; the networks take turns at them."""
+    length_mm: float = 12.8
+    """Of a sheet, in mm; a multiple of 0.8."""
+    width_mm: float = 6.4
+    """Of a sheet, in mm; a multiple of 0.8."""
     most_fibrosis: float = 0.3
-    """Fraction of fibrosis in the middle of the sheet."""
+    """Fraction of fibrosis in the middle of a sheet."""
     septa: float = 0.3
-    """Fraction of side faces in the sheet that collagen blocks."""
+    """Fraction of side faces in a sheet that collagen blocks."""
     coarse_mm: float = 0.2
     """Coarse voxels, in mm; 0.8 divided by a whole number."""
     dt_ms: float = 0.02
     """Steps of the resolved sheet, in ms."""
     coarse_dt_ms: float = 0.05
     """Steps of the coarse sheet, in ms."""
-    until_ms: float = 45.0
+    until_ms: float = 80.0
     """End of the simulation, in ms."""
     seed: int = 0
-    """Of tissues, networks and the sheet."""
+    """Of tissues, networks and sheets."""
     save_closure: str = ""
     """Folder for the network of the first seed, which ``twinsim.closures.pattern_conductivity`` reads."""
     precision: Literal["float32", "float64"] = "float64"
@@ -77,7 +80,7 @@ class Config:
 
 
 def run(config: Config, workspace: Workspace) -> Result:
-    """Cell problems, networks on them, and one sheet three ways."""
+    """Cell problems, networks on them, and sheets four ways."""
     _check(config)
     known, unseen = workspace.stage(
         "cell-problems",
@@ -105,8 +108,12 @@ def run(config: Config, workspace: Workspace) -> Result:
     summary |= _cost(config, models[0], unseen)
     scores = {name: structures.errors(tensors, unseen) for name, tensors in found.items()}
     summary |= _scored(scores, unseen, config.seeds)
-    sheet, courses = workspace.stage("sheet", lambda: _sheet(config, workspace, models[0]))
-    summary |= _compared(config, sheet, courses)
+    sheets = [
+        workspace.stage(f"sheet-{number}", lambda k=number: _sheet(config, workspace, config.seed + k, models[k % len(models)]))
+        for number in range(config.sheets)
+    ]
+    summary |= _over_sheets([_compared(config, *one) for one in sheets])
+    sheet, courses = sheets[0]
     for note in notes:
         workspace.message(f"note: {note}")
     report = report_of(config, summary, unseen, found, scores, sheet, courses, notes)
@@ -172,15 +179,15 @@ def _scored(scores: dict[str, dict[str, np.ndarray]], unseen: structures.Windows
     return summary
 
 
-def _sheet(config: Config, workspace: Workspace, model: Any) -> tuple[slab.Sheet, dict[str, slab.Course]]:
+def _sheet(config: Config, workspace: Workspace, seed: int, model: Any) -> tuple[slab.Sheet, dict[str, slab.Course]]:
     """The resolved sheet, and the coarse one with tensors of cell problems, of the network, and of a law that knows the fraction only."""
-    sheet = slab.drawn_sheet((config.length_mm, config.width_mm), config.most_fibrosis, config.septa, config.seed)
+    sheet = slab.drawn_sheet((config.length_mm, config.width_mm), config.most_fibrosis, config.septa, seed)
     cells = structures.cut(sheet.faces)
     winding = np.stack([structures.winding_directions(cell) for cell in cells])
     fraction = 1 - structures.cut(sheet.muscle.astype(float)).mean(axis=(1, 2))
     ends = slab.CELL_LENGTH / (slab.CELL_LENGTH - 1 + 1 / slab.END_JUNCTIONS)
     healthy = np.diag([ends, slab.SIDE_JUNCTIONS])
-    with workspace.progress(4, "sheets", "runs") as bar:
+    with workspace.progress(4, f"sheet {seed}", "runs") as bar:
         tensors: dict[str, np.ndarray] = {}
         tensors["cell_problems"] = structures.solved(cells)
         tensors["network"] = structures.predicted(model, structures.looked_at(cells, config.iterations), winding)
@@ -191,6 +198,23 @@ def _sheet(config: Config, workspace: Workspace, model: Any) -> tuple[slab.Sheet
             courses[name] = slab.coarse(values, sheet, config.coarse_mm, config.coarse_dt_ms, config.until_ms, config.precision)
             bar.advance(1)
     return sheet, courses
+
+
+def _over_sheets(each: list[dict[str, Any]]) -> dict[str, Any]:
+    """Means over the sheets, of errors the largest and of gains the least as well; sums of voxels that were not activated."""
+    summary: dict[str, Any] = {"sheets": len(each)}
+    for key in each[0]:
+        values = [one[key] for one in each]
+        if key.endswith("_voxels"):
+            summary[key] = sum(values) if "not_activated" in key else values[0]
+            continue
+        known = [value for value in values if value is not None]  # a sheet that is not activated at all has no error
+        summary[key] = finite_or_none(np.mean(known) if len(known) == len(each) else np.nan)
+        if "_error_" in key:
+            summary[f"{key}_largest"] = finite_or_none(max(known) if len(known) == len(each) else np.nan)
+        elif key.endswith("_times_less_time"):
+            summary[f"{key}_least"] = min(values)
+    return summary
 
 
 def _compared(config: Config, sheet: slab.Sheet, courses: dict[str, slab.Course]) -> dict[str, Any]:

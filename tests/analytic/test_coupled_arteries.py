@@ -85,7 +85,7 @@ def entering_power(model, state):
 
 
 @pytest.mark.parametrize("total", [True, False])
-@pytest.mark.quick(1)
+@pytest.mark.slow
 def test_power_leaves_the_circuit_and_enters_the_artery(total):
     """With total pressure at the port they are one; with static pressure the artery receives its kinetic part for nothing. The far end is
     closed and nothing rubs: what entered is the artery's energy, but for what limited slopes lose."""

@@ -30,6 +30,7 @@ def test_every_step_hears_what_was_sent_a_delay_ago(start, longest, block, steps
     assert found.status == Status.SUCCESS
 
 
+@pytest.mark.slow
 def test_a_march_goes_on_from_its_history(start):
     edges = delayed_edges(*network(NODES, 20), block=8)
     whole = delayed_march(toy(NODES), edges, start, 50)
@@ -49,6 +50,7 @@ def test_what_is_saved(start, every, mean):
     np.testing.assert_allclose(found.states, all_of_them.mean(axis=1) if mean else all_of_them[:, -1], rtol=0, atol=1e-14)
 
 
+@pytest.mark.slow
 def test_members_along_the_last_axis_are_marches_of_their_own(start):
     edges = delayed_edges(*network(NODES, 20), block=8)
     states = start[..., None] * jnp.asarray([[[1.0, 0.5, -0.3, 0.8]]])

@@ -117,6 +117,7 @@ def test_a_sphere_of_another_conductivity_in_a_uniform_field(inside, anisotropic
     assert found[-1] < 0.01
 
 
+@pytest.mark.slow
 def test_the_hierarchy_and_components_serve_every_right_hand_side():
     """Eigenfunctions of the ball's voxels: what the operator makes of a field is solved back to it."""
     (x, y, z), spacing = centred(14, 1.1)

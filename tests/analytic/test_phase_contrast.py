@@ -133,6 +133,7 @@ def test_projection_leaves_no_divergence_and_is_orthogonal():
     assert abs(moved) < 1e-7 * sum(float(jnp.vdot(a, a)) for a in faces)
 
 
+@pytest.mark.slow
 def test_gradient_is_minus_the_transpose_of_the_divergence():
     space = ball()
     keys = jax.random.split(jax.random.key(2), 4)
@@ -143,6 +144,7 @@ def test_gradient_is_minus_the_transpose_of_the_divergence():
     assert left == pytest.approx(right, rel=1e-12)
 
 
+@pytest.mark.slow
 def test_a_solid_rotation_stays_and_what_leaves_a_source_is_its_volume():
     space = ball()
     x, y, _ = np.meshgrid(*[np.arange(n) * h for n, h in zip((12, 11, 10), (1.0, 0.8, 1.25), strict=True)], indexing="ij")

@@ -45,6 +45,7 @@ def test_fibres_are_unit_and_sheets_perpendicular(heart, ruled):
     assert ruled.transmural.min() >= 0 and ruled.transmural.max() <= 1
 
 
+@pytest.mark.slow
 def test_they_are_near_those_of_the_analytic_heart(heart, ruled):
     """Not the same: the analytic heart takes its axis for the long direction, the rule the slope of a Laplace solution."""
     mask = np.asarray(heart.grid.mask) & (heart.positions()[..., 2] > -40)

@@ -43,6 +43,7 @@ def surface_potential(cosine, moment, depth):
     return moment / (4 * np.pi * SIGMA * RADIUS**2) * total
 
 
+@pytest.mark.slow
 def test_dipoles_in_a_sphere_seen_by_reciprocity():
     """The potential between electrode and ground of a dipole p is p times the slope of the electrode's field; order about one."""
     errors = []

@@ -31,6 +31,7 @@ def test_the_squid_conducts_as_published_and_by_the_root_of_the_diameter():
     assert cold[VELOCITY] == pytest.approx(12.31, rel=0.01) and cold["peak_mv"] > result.summary["peak_mv"]
 
 
+@pytest.mark.slow
 def test_no_spike_travels_in_the_heat():
     hot = axon.run(dataclasses.replace(TOY, temperature_c=38.0, threshold="both"), Workspace(progress=False))
     assert hot.summary[VELOCITY] is None and "no spike travels" in hot.notes[0]

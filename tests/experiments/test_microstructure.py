@@ -33,7 +33,7 @@ def test_coarse_activation_is_the_mean_of_the_muscle_that_is_activated():
 
 @pytest.mark.slow
 def test_a_sheet_at_coarse_voxels_is_activated_as_the_resolved_one(tmp_path):
-    config = replace(CONFIG, patterns=60, unseen_patterns=16, steps=150, seeds=1, length_mm=6.4, width_mm=3.2, until_ms=45.0)
+    config = replace(CONFIG, patterns=60, unseen_patterns=16, steps=150, seeds=1, sheets=1, length_mm=6.4, width_mm=3.2, until_ms=45.0)
     summary = run_experiment("cardiac/microstructure", config, RunOptions(out=tmp_path / "run"), progress=False)
     assert summary["cell_problems_activation_error_median_percent"] < 3
     assert summary["network_activation_error_median_percent"] < summary["law_activation_error_median_percent"]

@@ -92,6 +92,7 @@ def test_repolarisation_times_at_two_levels():
     check_voxels_and_factors(seen, SLAB.shape)
 
 
+@pytest.mark.slow
 def test_forward_and_reverse_mode_agree():
     record = times_of("mitchell_schaeffer", SHEET, IN_PLANE)
 

@@ -53,12 +53,14 @@ def test_reverse_mode_against_central_differences(name, value, gradient):
     assert float(jnp.sum(gradient[name] * direction)) == pytest.approx(expected, rel=1e-6)
 
 
+@pytest.mark.slow
 def test_forward_mode_agrees(gradient):
     direction = {name: jnp.asarray(noise(part.shape, 9, -0.5, 0.5)) for name, part in POINT.items()}
     _, forward = jax.jit(lambda point, along: jax.jvp(objective, (point,), (along,)))(POINT, direction)
     assert float(forward) == pytest.approx(sum(float(jnp.sum(gradient[name] * direction[name])) for name in POINT), rel=1e-9)
 
 
+@pytest.mark.slow
 def test_the_gradient_of_the_activated_volume_with_respect_to_currents():
     """By superposition, no solve at all; the measure is piecewise smooth, so the step is small."""
     x = np.stack(np.meshgrid(*(np.arange(n) - (n - 1) / 2 for n in (14, 14, 14)), indexing="ij"))

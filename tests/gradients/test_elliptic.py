@@ -118,6 +118,7 @@ def test_a_tensor_operator():
     assert float(jnp.sum(found * change)) == pytest.approx(central(quick_jit(potential), tensor, change, 1e-5), rel=1e-6)
 
 
+@pytest.mark.slow
 def test_gradients_of_a_batch_are_those_of_its_members():
     operator = Diffusion(GRID, INPUTS["coefficient"])
     preconditioner = multigrid(operator, 0.2)

@@ -63,7 +63,7 @@ def test_second_derivatives():
 
 
 @pytest.mark.parametrize("batched", [(None, 0), (0, None), (0, 0), (None, 1)])
-@pytest.mark.quick(1)
+@pytest.mark.slow
 def test_batches(batched):
     faces = jax.tree.map(lambda face: jnp.stack([face, 2 * face, face**2]), FACES) if batched[0] == 0 else FACES
     field = {None: FIELD, 0: noise((3, 60), 4), 1: noise((60, 3), 4)}[batched[1]]

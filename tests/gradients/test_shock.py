@@ -36,6 +36,7 @@ def test_gradient_of_the_remaining_activity_against_central_differences():
         assert gradient[patch, interval] == pytest.approx(difference, rel=1e-6)
 
 
+@pytest.mark.slow
 def test_a_batch_of_shocks_is_each_shock():
     sheet, state = turning()
     shocks = Defibrillation(sheet, np.asarray(state), 2, 4.0, 1, 20.0)

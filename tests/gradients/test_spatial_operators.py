@@ -1,5 +1,7 @@
 """Reverse mode against central differences for everything that the spatial operators are built from."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -22,8 +24,16 @@ GRID = VoxelGrid(slitted_mask((5, 4, 4)), (1.0, 1.3, 0.8))
 FIELD = GRID.cells(noise(GRID.shape, 1))
 OUTSIDE = ~np.asarray(GRID.mask)
 TENSOR = jnp.asarray(np.asarray(random_tensor(GRID.shape, 3)) + 0.5 * np.eye(3))
-DIRECTIONS = MonotoneDiffusion(GRID, TENSOR).directions
-TRANSFER = Transfer(GRID, coarsened(GRID, (1.7, 2.0, 1.5)))
+
+
+@functools.cache
+def directions():
+    return MonotoneDiffusion(GRID, TENSOR).directions
+
+
+@functools.cache
+def transfer():
+    return Transfer(GRID, coarsened(GRID, (1.7, 2.0, 1.5)))
 
 
 SLOW = ("monotone", "walls, tensor")  # minutes of compilation
@@ -65,7 +75,7 @@ PROGRAMS = {
     "loss": (lambda p: jnp.sum(Diffusion(GRID, 0.8, loss=p["loss"]).apply(FIELD) ** 2), {"loss": noise((GRID.size,), 2)}),
     "monotone": (
         lambda p: jnp.sum(
-            MonotoneDiffusion(GRID, (p["t"] + jnp.swapaxes(p["t"], -1, -2)) / 2, 0.7, directions=DIRECTIONS).apply(FIELD) ** 2
+            MonotoneDiffusion(GRID, (p["t"] + jnp.swapaxes(p["t"], -1, -2)) / 2, 0.7, directions=directions()).apply(FIELD) ** 2
         ),
         {"t": TENSOR},
     ),
@@ -95,7 +105,7 @@ PROGRAMS = {
         lambda p: flux_through_plane(GRID, diffusive_flux(GRID, Diffusion(GRID, p["d"]), FIELD), 0, 1),
         {"d": noise(GRID.shape, 2, 0.3, 1.0)},
     ),
-    "transfer": (lambda p: jnp.sum(TRANSFER.prolong(TRANSFER.restrict(p["field"]), "linear") ** 3), {"field": FIELD}),
+    "transfer": (lambda p: jnp.sum(transfer().prolong(transfer().restrict(p["field"]), "linear") ** 3), {"field": FIELD}),
 }
 
 

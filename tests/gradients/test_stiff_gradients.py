@@ -147,7 +147,7 @@ def test_both_modes_agree_with_the_closed_form_for_state_times_and_parameters(de
 
 
 @pytest.mark.parametrize("derivative", ["reverse", "forward"])
-@pytest.mark.quick(1)
+@pytest.mark.slow
 def test_time_and_state_of_an_event_have_their_implicit_derivatives(derivative):
     """y' = -r y from y0 reaches the level c at log(y0/c)/r, where a clock beside it shows the time."""
 

@@ -122,6 +122,7 @@ class TestHigherDerivatives:
     def burden(self, relative):
         return self.problem.final_burden(self.parameters(relative), self.problem.mesh())
 
+    @pytest.mark.slow
     def test_jacobian_under_vmap_equals_a_loop_of_gradients(self):
         members = noise((3, len(self.names)), 5, 0.8, 1.2)
 

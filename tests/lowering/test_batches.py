@@ -77,6 +77,7 @@ def test_a_mask_in_a_batch_with_a_constant_coefficient():
         np.testing.assert_allclose(found, change(mask), atol=1e-15)
 
 
+@pytest.mark.slow
 def test_float32_is_close_to_float64():
     def total(parameters):
         final = PROBLEM.solve(parameters).final

@@ -28,11 +28,11 @@ def smooth_part(cell):
     return jnp.asarray(state), exact
 
 
-ORDERED = ["ten_tusscher_2006_epi", "ten_tusscher_2006_endo", "ohara_rudy_cipa_2017_endo", "mitchell_schaeffer", "aliev_panfilov"]
+ORDERED = ["mitchell_schaeffer", "aliev_panfilov", "ten_tusscher_2006_epi", "ten_tusscher_2006_endo", "ohara_rudy_cipa_2017_endo"]
 
 
 @pytest.mark.parametrize("name", ORDERED)
-@pytest.mark.quick(1)
+@pytest.mark.quick(2)
 def test_order(name):
     cell = CELL_MODELS[name]()
     start, exact = smooth_part(cell)

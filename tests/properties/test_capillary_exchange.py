@@ -35,6 +35,7 @@ def solved():
     return found, solution.field
 
 
+@pytest.mark.slow
 def test_oblique_capillaries_in_a_mask_are_conserved_and_positive(solved):
     found, field = solved
     inside = np.asarray(GRID.mask).reshape(-1)

@@ -29,7 +29,7 @@ def one(trees, row=0):
 
 
 @pytest.mark.parametrize("power", [1, 2])
-@pytest.mark.quick(1)
+@pytest.mark.slow
 def test_whatever_the_weights_mass_inlet_and_windkessels_hold(power):
     trees, model = draw_trees(5, 6, 0.8, False), loud(power)
 

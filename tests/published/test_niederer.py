@@ -22,6 +22,7 @@ def assert_within_two_deviations(summary: dict[str, float], spacing: str) -> Non
         assert abs(summary[name] - mean) < 2 * deviation, (name, summary[name], mean, deviation)
 
 
+@pytest.mark.slow
 def test_second_order_volumes_at_half_a_millimetre_are_among_the_codes():
     assert_within_two_deviations(times(dx_mm=0.5, dt_ms=0.05, scheme="finite_volume"), "0.5")
 

@@ -60,6 +60,7 @@ def solve(rate, rtol, law=oscillator, start=(1.0, 0.0), save=(2.0, 5.0, 20.0), *
     return mesh, simulate(stepper, state, mesh, options.get("jump"))
 
 
+@pytest.mark.slow
 def test_the_error_follows_the_tolerance():
     errors = []
     for rtol in (1e-4, 1e-6, 1e-8, 1e-10):

@@ -239,7 +239,7 @@ def test_early_tensors_fall_to_the_tensor_as_matrices_and_below_those_of_single_
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.quick(1)
+@pytest.mark.slow
 def test_early_tensors_stay_where_they_have_converged(dtype):
     values = RNG.uniform(0.1, 2, 4)
     voxels = jnp.asarray(np.broadcast_to(values[None, :, None], (4, 4, 2)), dtype)

@@ -6,7 +6,10 @@ from pathlib import Path
 import pytest
 
 DOCS = Path(__file__).parents[2] / "docs" / "theory"
-LONG = {"arterial_networks", "bidomain", "inference", "neurons"}  # more than ten seconds each
+LONG = {  # more than five seconds each
+    *("arterial_networks", "bidomain", "brain_networks", "elliptic"),
+    *("inference", "lattice_boltzmann", "neurons", "stiff_kinetics", "time_stepping"),
+}
 PROGRAMS = [
     pytest.param(program, id=f"{page.stem}-{number}", marks=[pytest.mark.slow] * (page.stem in LONG))
     for page in sorted(DOCS.glob("*.md"))

@@ -101,12 +101,14 @@ def width_of_proliferation(twin: GliomaTwin) -> float:
     return float(np.log(high / low) / np.log(prior_high / prior_low))
 
 
+@pytest.mark.slow
 def test_one_scan_leaves_much_of_the_prior_s_width(from_one_scan, calibrated):
     """Its volume still ties rate, growth time and first burden together: some of the prior's width goes, most stays."""
     assert width_of_proliferation(from_one_scan) > 0.5
     assert width_of_proliferation(from_one_scan) > 5 * width_of_proliferation(calibrated)
 
 
+@pytest.mark.slow
 def test_one_scan_leaves_the_speed_of_growth_as_wide_as_the_prior(from_one_scan):
     """The combination that sets how fast the tumour grows keeps its prior spread, and each factor keeps most of its own."""
     (_, widest), _ = from_one_scan.posterior.combinations(("diffusivity_white", "proliferation"))

@@ -75,6 +75,7 @@ def test_small_waves_in_an_endless_tube_travel_at_its_speed():
         assert abs(error) < 1e-3, name
 
 
+@pytest.mark.slow
 def test_large_waves_run_ahead_and_reflections_mislead_all_but_the_foot():
     endless, reflecting = (biases(tube_waves(0.3, 6.0, 0.8, part, cells=200)) for part in (0.0, 0.5))
     assert -0.02 < endless["foot_to_foot"] < 0

@@ -42,6 +42,7 @@ def shares(places, radius):
     return total.reshape(-1)
 
 
+@pytest.mark.slow
 def test_the_hexagonal_array():
     grid, places, bed = hexagonal()
     coefficient = exchange_coefficient(K, D, A, 0.01)

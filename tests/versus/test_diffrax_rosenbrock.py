@@ -33,7 +33,7 @@ def through_diffrax(solver, rates, start=START, field=known.robertson):
 
 
 @pytest.mark.parametrize("method", [RODAS3, RODAS4, RODAS5P], ids=lambda method: method.name)
-@pytest.mark.quick(1)
+@pytest.mark.slow
 def test_robertson_through_diffrax_with_our_method(method):
     from solvers.stiff.diffrax_rosenbrock import RosenbrockSolver
 

@@ -53,6 +53,7 @@ def test_it_moves_as_the_model_of_the_calibration(on):
     np.testing.assert_array_equal(after(state, jnp.asarray(260.0), jnp.asarray(0.0))[0], state)
 
 
+@pytest.mark.slow
 def test_the_evidence_of_a_filter_is_that_of_the_noise_of_the_calibration():
     """With the parameters known the problem is linear, and b and single errors together have the covariance of a cohort."""
     of, z = record(), np.zeros(SIZE)

@@ -38,6 +38,7 @@ def fitted():
     return fit_population(batch, shared=("noise",), diagonal=True, pseudo=1e-6, tolerance=1e-4, steps=200)
 
 
+@pytest.mark.slow
 def test_expectation_maximisation_ends_at_the_marginal_maximum(fitted):
     best = optimize.minimize(marginal, [0, 0, -1, -1, -0.5], method="BFGS").x
     assert fitted.converged

@@ -40,7 +40,7 @@ PROBLEM = InformedProblem(poisson, draw)
 
 
 @pytest.mark.parametrize(("method", "iterations", "error"), [("levenberg-marquardt", 20, 1e-5), ("broyden", 60, 1e-3)])
-@pytest.mark.quick(1)
+@pytest.mark.slow
 def test_a_boundary_value_problem_is_solved(method, iterations, error):
     x = jnp.linspace(0, 1, 50)[:, None]
 

@@ -22,6 +22,7 @@ def assert_is_jet_of(function, jet, point, bent):
 
 
 @pytest.mark.parametrize("bent", [(0, 2), ()])
+@pytest.mark.slow
 def test_a_network_gives_its_derivatives(bent):
     model, point = network(), jnp.array([0.3, 0.1, 2.4])
     assert_is_jet_of(model, model.jet(point, bent), point, bent)
