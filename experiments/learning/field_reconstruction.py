@@ -99,8 +99,8 @@ def run(config: Config, workspace: Workspace) -> Result:
             summary |= _numbers(name, those)
     for rule in RULES:
         summary[f"tikhonov_by_{rule}_error_relative_median"] = finite_or_none(np.median([one.errors[rule] for one in found]))
-    gains = [100 * (1 - one.errors["process"] / one.errors["oracle"]) for one in found]
-    summary["process_gain_over_tikhonov_by_oracle_percent_median"] = finite_or_none(np.median(gains))
+        gains = [100 * (1 - one.errors["process"] / one.errors[rule]) for one in found]
+        summary[f"process_gain_over_tikhonov_by_{rule}_percent_median"] = finite_or_none(np.median(gains))
     summary["process_length_mm_median"], summary["process_spread_median"] = (
         finite_or_none(value) for value in np.median([one.known for one in found], axis=0)
     )

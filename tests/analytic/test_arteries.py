@@ -54,6 +54,7 @@ def test_wave_speed_and_characteristic_impedance():
 
 
 @pytest.mark.parametrize("radius", [1.5e-3, 2e-3, 2.6e-3])
+@pytest.mark.slow
 def test_reflection_and_transmission_at_a_bifurcation(radius):
     """(Y0 - Y1 - Y2)/(Y0 + Y1 + Y2) with admittances, within half a per cent."""
     network = bifurcation(200, radius)

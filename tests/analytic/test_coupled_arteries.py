@@ -130,6 +130,7 @@ def test_a_short_artery_is_not_there():
     assert errors[0] / errors[1] == pytest.approx(2, rel=0.15)
 
 
+@pytest.mark.slow
 def test_second_order_in_time():
     model = driven(pulse(30.0))
     start = model.initial_state()

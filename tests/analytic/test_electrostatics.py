@@ -269,6 +269,7 @@ def test_the_activated_volume_round_a_solved_ball_is_within_two_percent():
     assert found + inside == pytest.approx(4 / 3 * np.pi * radius**3, rel=0.02)
 
 
+@pytest.mark.slow
 def test_the_activating_function_along_a_fibre():
     """A fibre 4 mm from a point of -1 mA: the second difference of -1/(4 pi sigma r), positive at the nearest node."""
     sigma, edge, h = 0.2, 24, 0.5

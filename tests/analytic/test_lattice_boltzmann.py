@@ -52,7 +52,7 @@ def test_one_relaxation_time_moves_the_wall_as_known():
 
 @pytest.mark.parametrize("fraction", [0.1, 0.5, 0.7, 1.0])
 @pytest.mark.parametrize("rule", ["central", "linear"])
-@pytest.mark.quick(1)
+@pytest.mark.slow
 def test_shear_between_moving_walls_is_exact_wherever_they_cut(fraction, rule):
     """Plates half a link or any other part behind the last voxel; the one at the far end moves."""
     flow = channel(D3Q19, TRT(ConstantViscosity(number(VISCOSITY))), 6, fraction, rule, force=None)

@@ -91,6 +91,7 @@ def test_the_steps_have_order_two():
     assert 1.95 < slope < 2.15
 
 
+@pytest.mark.slow
 def test_the_integral_is_exact_on_waves_in_any_number_of_dimensions():
     model = field(spacing=0.5)
     for shape in ((32,), (32, 24), (8, 12, 16)):

@@ -54,6 +54,7 @@ def test_hires_eight_species_with_pivoting_elimination(method):
     assert np.abs(solution.final / known.HIRES_END - 1).max() < 1e-4
 
 
+@pytest.mark.slow
 def test_a_network_of_a_thousand_species_against_the_matrix_exponential():
     matrix, start = known.linear_network(1000)
     structure = Coloured(matrix != 0)

@@ -38,6 +38,7 @@ def test_no_spike_travels_in_the_heat():
     assert "rheobase_ma" not in hot.summary
 
 
+@pytest.mark.slow
 def test_myelinated_fibres_conduct_by_their_diameter():
     thin, thick = (summary(dataclasses.replace(NODES, diameter_um=d, length_mm=3.0 * d))[VELOCITY] for d in (8.0, 16.0))
     assert thick == pytest.approx(2 * thin, rel=1e-6)

@@ -133,7 +133,7 @@ def test_second_derivatives():
 
 
 @pytest.mark.parametrize("batched", [(None, None, 0), (0, 0, 0), (None, 0, 1)])
-@pytest.mark.quick(1)
+@pytest.mark.slow
 def test_batches(batched):
     strides, faces, factor = operands("order 2")
     faces = jax.tree.map(lambda face: jnp.stack([face, face / 2]), faces) if batched[0] == 0 else faces

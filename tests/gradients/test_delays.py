@@ -65,6 +65,7 @@ def test_forward_mode_is_reverse_mode():
     assert float(along) == pytest.approx(sum(float(leaf.sum()) for leaf in jax.tree.leaves(gradient)), rel=1e-12)
 
 
+@pytest.mark.slow
 def test_members_have_gradients_of_their_own():
     loss, parts = problem(20, 8, 16, members=4)
     flat, restore = jax.flatten_util.ravel_pytree(parts)

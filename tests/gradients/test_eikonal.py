@@ -84,6 +84,7 @@ def test_a_later_start_delays_everything_by_as_much_and_a_faster_medium_shortens
     np.testing.assert_allclose(jnp.vdot(gradient[0], point[0]), degree * ran, rtol=1e-10)
 
 
+@pytest.mark.slow
 def test_gradients_of_a_batch_equal_a_loop():
     point = medium("godunov")
     batch = jnp.stack([point, 1.1 * point, point[::-1]])

@@ -50,6 +50,7 @@ def test_reverse_mode():
     agree(jax.vjp(ours, FACES, FIELD)[1](weight), jax.vjp(plain, FACES, FIELD)[1](weight))
 
 
+@pytest.mark.slow
 def test_second_derivatives():
     def energy(f):
         return lambda faces, field: jnp.sum(f(faces, field) ** 3)

@@ -71,6 +71,7 @@ def test_forward_mode_gives_the_same_derivative(gradient):
     assert float(along) == pytest.approx(float(expected), rel=1e-11)
 
 
+@pytest.mark.slow
 def test_two_levels_of_checkpoints_give_the_same_gradient(gradient):
     """A small budget: groups are recomputed too, and nothing changes but memory (which tests/solvers/test_checkpoint_plan.py bounds)."""
     found = quick_jit(jax.grad(lambda p: PROBLEM.final_burden(p, MESH, memory_mib=0.2)))(PARAMETERS)
@@ -135,6 +136,7 @@ class TestHigherDerivatives:
         for jacobian, member in zip(jacobians, members):
             np.testing.assert_allclose(jacobian.sum(axis=0), gradient(member), rtol=1e-10)
 
+    @pytest.mark.slow
     def test_hessian_against_differences_of_gradients(self):
         """Forward over reverse, one row at a time."""
         identity, step = jnp.eye(len(self.names)), 1e-3

@@ -34,6 +34,7 @@ def member(tree, i):
     return jax.tree.map(lambda leaf: leaf[i], tree)
 
 
+@pytest.mark.slow
 def test_a_batch_of_parameters_equals_a_loop(single, batch):
     parameters = members([0.8, 1.0, 1.1])
     together = batch(parameters)

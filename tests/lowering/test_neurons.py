@@ -30,6 +30,7 @@ def test_it_lowers(method):
     assert "custom_call" not in text.replace("@Sharding", "")
 
 
+@pytest.mark.slow
 def test_a_batch_equals_a_loop():
     neuron, factors = forked(), jnp.array([0.8, 1.0, 1.3])
     mesh = neuron.mesh([1.0], 0.1)

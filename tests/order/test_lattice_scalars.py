@@ -20,6 +20,7 @@ def test_a_carried_gaussian_is_of_order_two():
     assert gaussian(24, D3Q19) < 1.5 * errors[1]
 
 
+@pytest.mark.slow
 def test_dispersion_of_taylor_and_aris():
     found, exact = taylor_aris()
     assert found == pytest.approx(exact, rel=2e-3)

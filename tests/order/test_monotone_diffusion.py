@@ -45,6 +45,7 @@ def test_a_tensor_that_turns_is_of_order_two_in_the_mean():
     assert slope(1 / np.array(counts), errors) == pytest.approx(2, abs=0.2)
 
 
+@pytest.mark.slow
 def test_moments_of_an_oblique_heat_kernel_are_exact():
     """One Euler step from a point: mass, centre and a covariance of twice the tensor, in three dimensions and unequal voxels."""
     spacing = (1.0, 1.2, 0.9)

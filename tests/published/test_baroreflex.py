@@ -53,6 +53,7 @@ def test_at_rest_nothing_moves(responses):
     np.testing.assert_allclose(run.period[0], regazzoni_values()["period"], rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_open_loop_gain_of_the_carotid_sinus(responses):
     """2.0 published; ours 2.4 for the mean pressure, and less with pulses, as Ursino found."""
     static, pulsatile = gain(responses, STATIC), gain(responses, PULSATILE)

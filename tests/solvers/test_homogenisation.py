@@ -28,6 +28,7 @@ def checkerboard(count, contrast):
 
 
 @pytest.mark.parametrize("axis", [0, 1])
+@pytest.mark.slow
 def test_layers_are_harmonic_across_and_arithmetic_along(axis):
     values = RNG.uniform(0.1, 2, 8)
     voxels = np.broadcast_to(values[:, None], (8, 8)).copy()

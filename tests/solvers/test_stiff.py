@@ -112,6 +112,7 @@ def test_output_at_any_times_in_any_order_and_beyond_an_event():
     np.testing.assert_allclose(solution.final, 0.2, rtol=1e-7)
 
 
+@pytest.mark.slow
 def test_an_event_that_does_not_happen_changes_nothing():
     plain, watched = (
         integrate_stiff(known.robertson, START, 0.0, 4e2, RATES, absolute_tolerance=1e-12, event=event)

@@ -72,6 +72,7 @@ def test_slopes_agree_with_differences(young):
     assert slopes[PULSE, 0] < 0 < slopes[0, 1]
 
 
+@pytest.mark.slow
 def test_stiffness_alone_raises_the_top_and_lowers_the_bottom(young):
     stiff = jax.jit(stiffened)(young, 0.7 * young.levers[0])
     assert stiff.read[0] > young.read[0] + 2 and stiff.read[1] < young.read[1] - 2

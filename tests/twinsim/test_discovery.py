@@ -115,6 +115,7 @@ def test_a_law_is_found_at_five_per_cent_noise_and_the_solver_makes_it_better():
     assert np.sqrt(((predicted(found.closure, np.array([16.0, 3.0]), beyond) - truth) ** 2).mean() / truth.var()) < 0.3
 
 
+@pytest.mark.slow
 def test_a_missing_term_is_asked_for():
     """Prey that also immigrate, and a first law that does not know it."""
     random, data = np.random.default_rng(4), []

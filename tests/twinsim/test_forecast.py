@@ -42,6 +42,7 @@ def test_samples_spread_as_the_posterior_does(members):
     assert 0.3 < np.sqrt(np.mean(away**2)) < 2.0
 
 
+@pytest.mark.slow
 def test_the_history_leads_from_the_first_scan_to_where_the_forecast_starts(members, arms):
     assert members.history_days[0] == tiny.informed_twin().record.scans[0].day and members.history_days[-1] == 60.0
     assert np.diff(members.history_days).max() <= 10.5

@@ -156,6 +156,7 @@ def test_a_start_that_only_coarse_voxels_can_take_is_made_stable(seen_thrice):
     assert found.posterior.value("diffusivity_white") == pytest.approx(tiny.TRUTH["diffusivity_white"], rel=0.05)
 
 
+@pytest.mark.slow
 def test_the_best_of_several_starts_is_kept(seen_thrice):
     lines = []
     starts = [tiny.Z_TRUTH, np.zeros(len(GLIOMA_PRIORS))]

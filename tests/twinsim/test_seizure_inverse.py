@@ -25,6 +25,7 @@ def model(step: float = 0.1, every: int = 2) -> SeizureModel:
     return SeizureModel(made.weights, made.gain, made.inverse, made.start, step, every)
 
 
+@pytest.mark.slow
 def test_sources_are_of_order_two():
     nothing = jnp.zeros((20, 8))
     fine = model(1 / 1024, 512).sources(X0, VALUES, nothing, jnp.asarray(0.0))

@@ -53,6 +53,7 @@ def test_the_periodic_cycle(name):
     assert max(differences(case, run.states, solver).values()) < 1e-5
 
 
+@pytest.mark.slow
 def test_the_closed_loop():
     """The last of sixty cycles, from the same start."""
     data = CASES["closed loop"]

@@ -58,7 +58,7 @@ def ensemble_error(method, count, seeds=(2,)):
 
 
 @pytest.mark.parametrize("name", ENSEMBLES)
-@pytest.mark.quick(1)
+@pytest.mark.slow
 def test_an_ensemble_converges_to_the_exact_filter(name):
     """With 3200 members the mean is exact to some hundredths of a deviation; importance weights are noisier than Kalman gains."""
     assert ensemble_error(ENSEMBLES[name], 3200) < (0.07 if name == "particles" else 0.045)

@@ -87,6 +87,7 @@ def test_mixing_solves_a_slow_linear_iteration_in_as_many_steps_as_it_has_dimens
     np.testing.assert_allclose(x, limit, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_parameter_that_most_patients_say_nothing_about_still_converges():
     """Thirty of forty patients are read at one time only, so that plain steps forget the slope's error slowly; marginal in closed form."""
     readings = READINGS.copy()

@@ -77,6 +77,7 @@ def test_a_residual_that_ceases_to_be_a_number_keeps_the_model():
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.slow
 def test_points_follow_the_residual():
     pool = jax.random.uniform(jax.random.key(0), (4000, 1))
     sizes = jnp.where(pool[:, 0] > 0.9, 1.0, 0.0)
