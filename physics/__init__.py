@@ -87,6 +87,7 @@ from physics.closure import AnalyticClosure as AnalyticClosure
 from physics.closure import Closure as Closure
 from physics.closure import Variable as Variable
 from physics.closure import check_closure as check_closure
+from physics.cloud_diffusion import CloudDiffusion as CloudDiffusion
 from physics.connectome import Connectome as Connectome
 from physics.connectome import synthetic_connectome as synthetic_connectome
 from physics.corrected_diffusion import FACE_OUTPUTS as FACE_OUTPUTS

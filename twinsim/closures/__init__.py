@@ -3,6 +3,10 @@
 from twinsim.closures.checkpoint import load_closure as load_closure
 from twinsim.closures.checkpoint import read_about as read_about
 from twinsim.closures.checkpoint import save_closure as save_closure
+from twinsim.closures.cloud_conductances import Cloud as Cloud
+from twinsim.closures.cloud_conductances import CloudConductances as CloudConductances
+from twinsim.closures.cloud_conductances import KernelConductances as KernelConductances
+from twinsim.closures.cloud_conductances import cloud_of as cloud_of
 from twinsim.closures.cosine_operator import CosineConvolution as CosineConvolution
 from twinsim.closures.cosine_operator import CosineOperator as CosineOperator
 from twinsim.closures.deep_operator import DeepOperator as DeepOperator
