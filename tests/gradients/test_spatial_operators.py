@@ -28,12 +28,14 @@ TENSOR = jnp.asarray(np.asarray(random_tensor(GRID.shape, 3)) + 0.5 * np.eye(3))
 
 @functools.cache
 def directions():
-    return MonotoneDiffusion(GRID, TENSOR).directions
+    with jax.ensure_compile_time_eval():  # asked for while a program is traced
+        return MonotoneDiffusion(GRID, TENSOR).directions
 
 
 @functools.cache
 def transfer():
-    return Transfer(GRID, coarsened(GRID, (1.7, 2.0, 1.5)))
+    with jax.ensure_compile_time_eval():
+        return Transfer(GRID, coarsened(GRID, (1.7, 2.0, 1.5)))
 
 
 SLOW = ("monotone", "walls, tensor")  # minutes of compilation
