@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float, PyTree
 
 from solvers import Status, Stepper
+from twinsim.closures.learned import network_parameters
 from twinsim.closures.training import Training, train
 from twinsim.errors import InputError
 
@@ -42,6 +43,7 @@ def train_unrolled(
     windows: int = 240,
     batch: int = 6,
     seed: int = 0,
+    trainable: Callable[[Any], PyTree] = network_parameters,
     progress: Callable[[int, int, float], None] | None = None,
 ) -> list[Training]:
     r"""Minimises $\overline{(c(u^n) - c(\hat u^n))^2}\,/\,\overline{c(\hat u^n)^2}$ of windows of the truth, with a growing horizon.
@@ -64,6 +66,7 @@ def train_unrolled(
         windows: Drawn anew for each horizon.
         batch: Windows per iteration.
         seed: Of windows and batches.
+        trainable: See :func:`twinsim.closures.train`; the parameters of a formula have to be named by it.
         progress: See :func:`twinsim.closures.train`.
 
     Returns:
@@ -90,7 +93,7 @@ def train_unrolled(
         done.append(
             train(
                 model, loss, data, steps=horizon.iterations, learning_rate=horizon.learning_rate, batch=min(batch, windows), seed=seed,
-                progress=progress,
+                trainable=trainable, progress=progress,
             )
         )  # fmt: skip
         model = done[-1].model
