@@ -24,7 +24,7 @@ class Given(eqx.Module):
     """
 
     variable: Variable = eqx.field(static=True)
-    value: Array | Callable[[Scalar], Array]
+    value: Array | float | Callable[[Scalar], Array]
 
     def at(self, time: Scalar) -> Array:
         """At a time."""
@@ -115,7 +115,14 @@ class ClosureTerm(Rate):
     def __check_init__(self) -> None:
         if not isinstance(self.closure, Closure):
             raise ValueError(f"got a {type(self.closure).__name__}; expected a Closure; do: wrap a function in AnalyticClosure")
-        known = {one.name: one for one in (*self.layout.variables, *self.layout.clock, *(given.variable for given in self.given))}
+        for what, names in (("reads", self.reads), ("adds_to", self.adds_to)):
+            if isinstance(names, str):
+                raise ValueError(f"got {what}={names!r}; expected a tuple of names; do: give ({names!r},)")
+        everything = (*self.layout.variables, *self.layout.clock, *(given.variable for given in self.given))
+        known = {one.name: one for one in everything}
+        if len(known) < len(everything):
+            twice = next(one.name for one in everything if [other.name for other in everything].count(one.name) > 1)
+            raise ValueError(f"got {twice} twice among what can be read; expected different names; do: rename what is given")
         for name in self.reads:
             if name not in known:
                 raise ValueError(unknown(name, tuple(known), "a component of the state or something given"))
@@ -147,10 +154,15 @@ class ClosureTerm(Rate):
                 part = state[names.index(name)] if stacked else state
             else:
                 part = time
-            if jnp.broadcast_shapes(part.shape, places) != places:
+            behind = places[len(places) - part.ndim :]
+            if part.ndim > len(places) or any(own not in (1, n) for own, n in zip(part.shape, behind, strict=True)):
                 raise ValueError(f"got {name} of shape {part.shape}; expected {places} or less; do: give one number, or one per place")
             parts.append(jnp.broadcast_to(part.astype(state.dtype), places))
         values = jnp.stack(parts) if parts else jnp.zeros((0, *places), state.dtype)
+        if self.active is not None:
+            # Images hold anything outside of the mask, where a law may have no value: its derivative would be NaN although it adds zero.
+            safe = 0 if self.image is not None else jnp.broadcast_to(values[..., jnp.argmax(self.active)][..., None], values.shape)
+            values = jnp.where(jnp.broadcast_to(self.active, values.shape), values, safe)
         return values if self.image is None else values.reshape(*values.shape[:-1], *self.image)
 
     def evaluate(self, state: Array, time: Scalar) -> State:

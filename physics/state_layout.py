@@ -54,6 +54,8 @@ class StateLayout:
             ValueError: No such component, or an exchange between components of different units, or of one with itself.
         """
         ends = (target,) if isinstance(target, str) else target
+        if len(ends) not in (1, 2):
+            raise ValueError(f"got {target} to add to; expected a component, or a pair that exchanges; do: name one or two")
         units = [self.variables[self.place(end)].unit for end in ends]
         if len(ends) == 2 and (ends[0] == ends[1] or units[0] != units[1]):
             raise ValueError(

@@ -34,7 +34,7 @@ from physics.androgen_deprivation_hirata import HIRATA2010, HirataTanaka
 from physics.closed_loop import closed_loop, filled, regazzoni_values
 from physics.neural_field import ExponentialKernel
 from solvers import Diffusion, Status, VoxelGrid, simulate, time_mesh
-from tests.problems import number
+from tests.problems import number, quick_jit
 from twinsim.closures import (
     EnsembleClosure,
     GaussianProcessClosure,
@@ -250,7 +250,7 @@ def closure_of(kind: str, slot: Slot) -> Closure:
     if kind == "gaussian process":
         return GaussianProcessClosure.of(inputs, outputs, (given, wanted))
     if kind == "graph":
-        return GraphClosure.create(0, inputs, outputs, connectome_weights(), samples=(given, wanted), width=4, rounds=2)
+        return GraphClosure.create(0, inputs, outputs, connectome_weights(), samples=(given, wanted), width=3, rounds=1)
     if kind in ("cosine", "deep"):
         images = tuple(part.T[:, :, None, None] for part in (given, wanted))
         modes = 3 if kind == "cosine" else 1
@@ -288,7 +288,8 @@ def outcome(slot: Slot, equation: Any, state: jax.Array, steps: int = 3) -> jax.
 
 def extrapolated(slot: Slot, equation: Any, state: jax.Array, steps: int = 3) -> np.ndarray:
     """The codes observed on the way."""
-    solution = simulate(equation.stepper(), state, time_mesh(0.0, [steps * slot.length], slot.length), observe=equation.examine)
+    mesh = time_mesh(0.0, [steps * slot.length], slot.length)
+    solution = quick_jit(lambda state: simulate(equation.stepper(), state, mesh, observe=equation.examine))(state)
     assert int(solution.status) == Status.SUCCESS
     return np.asarray(solution.observations)
 

@@ -29,12 +29,6 @@ def logistic(parameters: tuple[Array, ...], values: Values) -> Rates:
     return rate * (1 - values[:1])
 
 
-def generalised_logistic(parameters: tuple[Array, ...], values: Values) -> Rates:
-    """$\\rho(1-u^\\nu)$ (Richards)."""
-    rate, power = parameters
-    return rate * (1 - jnp.maximum(values[:1], 1e-9) ** power)
-
-
 def gompertz(parameters: tuple[Array, ...], values: Values) -> Rates:
     """$-\\rho\\ln u$, held below a density of 1e-4."""
     (rate,) = parameters
@@ -54,6 +48,12 @@ def oxygen_limited(parameters: tuple[Array, ...], values: Values) -> Rates:
     return rate * (1 - values[:1]) * values[1:] / (values[1:] + half)
 
 
+def oxygen_and_death(parameters: tuple[Array, ...], values: Values) -> Rates:
+    """$\\rho(1-u)\\,p/(p+K)-\\delta$: the same with a death that does not know of oxygen."""
+    rate, half, death = parameters
+    return oxygen_limited((rate, half), values) - death
+
+
 def hypoxia(parameters: tuple[Array, ...], values: Values) -> Rates:
     """$\\rho(1-u)s-\\delta(1-s)$, $s=p^2/(p^2+K^2)$: cells without oxygen die."""
     rate, death, half = parameters
@@ -63,10 +63,10 @@ def hypoxia(parameters: tuple[Array, ...], values: Values) -> Rates:
 
 LAWS = {
     "logistic": (logistic, (0.05,)),
-    "generalised logistic": (generalised_logistic, (0.05, 1.0)),
     "gompertz": (gompertz, (0.02,)),
     "allee": (allee, (0.05, 0.05, 0.1)),
     "oxygen-limited": (oxygen_limited, (0.05, 5.0)),
+    "oxygen-limited with death": (oxygen_and_death, (0.05, 5.0, 0.01)),
     "hypoxia": (hypoxia, (0.05, 0.02, 8.0)),
 }
 """Formulas and where their fit begins; every parameter is above zero."""

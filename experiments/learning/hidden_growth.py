@@ -178,11 +178,14 @@ def _trained(config: Config, closure: Any, members: dict[str, Array], data: np.n
     """A network or a formula after training from the starts, first on half of the snapshots, then on all; and its last loss."""
     half = max(1, config.snapshots // 2)
     loss = np.inf
-    trainable = network_parameters if isinstance(closure, PerceptronClosure) else (lambda one: jax.tree.map(eqx.is_inexact_array, one))
-    plan = ((half, config.iterations * 2 // 3, config.learning_rate), (config.snapshots, config.iterations // 3, config.learning_rate / 3))
-    for steps, iterations, rate in plan:
+    network = isinstance(closure, PerceptronClosure)
+    trainable = network_parameters if network else (lambda one: jax.tree.map(eqx.is_inexact_array, one))
+    # A formula has few numbers, which may be far from where they begin: half of the iterations, three times as fast.
+    total, rate = (config.iterations, config.learning_rate) if network else (config.iterations // 2, 3 * config.learning_rate)
+    plan = ((half, total * 2 // 3, rate), (config.snapshots, total // 3, rate / 3))
+    for steps, iterations, first_rate in plan:
         # As many states as steps and one: every window begins with the known start.
-        states, horizon = jnp.asarray(data[:, : steps + 1]), [Horizon(steps, max(1, iterations), rate)]
+        states, horizon = jnp.asarray(data[:, : steps + 1]), [Horizon(steps, max(1, iterations), first_rate)]
         done = train_unrolled(
             closure, lambda one, member: problem.equation_of(one, member).stepper(), members, states, problem.INTERVAL_DAYS, horizon,
             windows=4 * config.members, batch=min(6, config.members), seed=config.seed + number, trainable=trainable,

@@ -15,7 +15,7 @@ PAIRS = [
 ]  # fmt: skip
 
 
-@pytest.mark.quick(3)
+@pytest.mark.quick(2)
 @pytest.mark.parametrize(("name", "kind"), PAIRS)
 def test_training_through_an_equation_with_a_closure_lowers(name, kind):
     with jax.enable_x64(False):

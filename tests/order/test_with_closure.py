@@ -31,6 +31,11 @@ def solved(rate, state, span):
     return jnp.asarray(found.y[:, -1]).reshape(shape)
 
 
+def after(equation, state, length, steps):
+    """The last state of some steps."""
+    return quick_jit(lambda state: unroll(equation.stepper(), state, length, steps)[-1])(state)
+
+
 def test_a_tumour_keeps_order_two():
     slot = SLOTS["tumour"]()
     equation = with_closure(slot, closure_of("perceptron", slot))
@@ -60,6 +65,7 @@ def test_a_drug_keeps_order_four():
     assert stepper.order == 4
 
 
+@pytest.mark.slow
 def test_a_ventricular_cell_with_a_closure_on_current_and_gate_keeps_order_two():
     cell = TenTusscher2006.published()
     inputs = (Variable("voltage", "mV"), Variable("gain", "1"))
@@ -121,9 +127,9 @@ def test_a_closed_loop_keeps_order_two_where_a_split_step_has_order_one():
 def test_an_exchange_and_a_flux_keep_sums_and_the_mask():
     slot = SLOTS["loop"]()
     equation = with_closure(slot, closure_of("perceptron", slot))
-    after = unroll(equation.stepper(), slot.state(), 0.004, 50)[-1]
+    last = after(equation, slot.state(), 0.004, 50)
     count = len(slot.equation.names)
-    np.testing.assert_allclose(after[:count].sum(), slot.state()[:count].sum(), rtol=1e-13)
+    np.testing.assert_allclose(last[:count].sum(), slot.state()[:count].sum(), rtol=1e-13)
 
     tumour = SLOTS["tumour"]()
     layout, grid = tumour.equation.layout(), tumour.keywords["grid"]
@@ -140,11 +146,30 @@ def test_an_exchange_and_a_flux_keep_sums_and_the_mask():
         law=lambda p, x: p + 0 * x, parameters=number(0.7), inputs=layout.variables, outputs=(layout.rate_variable("density"),)
     )
     fed = WithClosure.of(tumour.equation, creating, reads=("density",), adds_to=("density",), grid=grid)
-    grown = unroll(fed.stepper(), tumour.state(), 1.0, 5)
-    assert not np.asarray(grown)[:, inactive].any()
+    grown = after(fed, tumour.state(), 1.0, 5)
+    assert not np.asarray(grown)[inactive].any()
     relative = AnalyticClosure(
         law=lambda p, x: p + 0 * x, parameters=number(-0.5), inputs=layout.variables, outputs=(layout.rate_variable("density", True),)
     )
     dying = WithClosure.of(tumour.equation, relative, reads=("density",), adds_to=("density",), grid=grid, relative=True)
-    assert (np.asarray(unroll(dying.stepper(), tumour.state(), 1.0, 30)) >= 0).all()
-    assert not np.asarray(unroll(dying.stepper(), jnp.zeros_like(tumour.state()), 1.0, 3)).any()
+    assert (np.asarray(after(dying, tumour.state(), 1.0, 30)) >= 0).all()
+    assert not np.asarray(after(dying, jnp.zeros_like(tumour.state()), 1.0, 30)).any()
+
+
+def test_what_is_given_may_be_anything_outside_of_the_mask():
+    slot = SLOTS["tumour"]()
+    grid = slot.keywords["grid"]
+    oxygen = jnp.where(grid.mask, 2.0, jnp.nan).reshape(-1)
+    variables = (Variable("density", "1"), Variable("oxygen", "mmHg"))
+    law = lambda p, x: p * jnp.log(x[1:] + x[:1])  # noqa: E731
+
+    def final(parameter):
+        closure = AnalyticClosure(law=law, parameters=parameter, inputs=variables, outputs=(Variable("density_rate", "1/day"),))
+        equation = WithClosure.of(
+            slot.equation, closure, reads=("density", "oxygen"), adds_to=("density",), grid=grid, given=(Given(variables[1], oxygen),)
+        )  # fmt: skip
+        return unroll(equation.stepper(), slot.state(), 0.5, 2)[-1].sum()
+
+    value, slope_of = quick_jit(jax.value_and_grad(final))(number(0.02))
+    assert jnp.isfinite(value)
+    assert jnp.isfinite(slope_of)
