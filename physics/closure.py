@@ -89,22 +89,18 @@ class BoundedClosure(Closure):
     closure: Closure
     low: tuple[float, ...] = eqx.field(static=True)
     high: tuple[float, ...] = eqx.field(static=True)
+    inputs: tuple[Variable, ...] = eqx.field(static=True)
+    outputs: tuple[Variable, ...] = eqx.field(static=True)
+
+    def __init__(self, closure: Closure, low: tuple[float, ...], high: tuple[float, ...]) -> None:
+        self.closure, self.low, self.high = closure, low, high
+        self.inputs, self.outputs = closure.inputs, closure.outputs
 
     def __check_init__(self) -> None:
         count, pairs = len(self.closure.outputs), list(zip(self.low, self.high, strict=False))
         if not len(self.low) == len(self.high) == count or not all(-math.inf < low < high < math.inf for low, high in pairs):
             got = f"bounds from {self.low} to {self.high}"
             raise ValueError(f"got {got}; expected {count} finite pairs, low < high; do: give a number per output on either side")
-
-    @property
-    def inputs(self) -> tuple[Variable, ...]:
-        """As the closure's."""
-        return self.closure.inputs
-
-    @property
-    def outputs(self) -> tuple[Variable, ...]:
-        """As the closure's."""
-        return self.closure.outputs
 
     def __call__(self, values: Float[Array, "inputs *places"]) -> Float[Array, "outputs *places"]:
         free = self.closure(values)

@@ -78,16 +78,12 @@ class Positive(Closure):
 
     name: str = eqx.field(static=True)
     logs: Float[Array, " parameters"]
+    inputs: tuple[Variable, ...] = eqx.field(static=True)
+    outputs: tuple[Variable, ...] = eqx.field(static=True)
 
-    @property
-    def inputs(self) -> tuple[Variable, ...]:
-        """Density and oxygen."""
-        return READS
-
-    @property
-    def outputs(self) -> tuple[Variable, ...]:
-        """Growth."""
-        return RATE
+    def __init__(self, name: str, logs: Float[Array, " parameters"]) -> None:
+        self.name, self.logs = name, logs
+        self.inputs, self.outputs = READS, RATE
 
     def __call__(self, values: Values) -> Rates:
         return LAWS[self.name][0](tuple(jnp.exp(self.logs)), values)

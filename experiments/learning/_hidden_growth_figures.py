@@ -1,5 +1,7 @@
 """Pictures of hidden laws of growth."""
 
+from collections.abc import Sequence
+
 import jax.numpy as jnp
 import numpy as np
 from matplotlib.figure import Figure
@@ -18,7 +20,7 @@ NAMES = {
 COLOURS = {"learned": VERMILION, "ensemble": GREEN, "analytic": BLUE, "form_known": SOFT, "truth": INK}
 
 
-def laws(truth: Closure, learned: list[Closure], formulas: list[dict[str, Closure]]) -> Figure:
+def laws(truth: Closure, learned: Sequence[Closure], formulas: list[dict[str, Closure]]) -> Figure:
     """Growth per cell over density at three levels of oxygen."""
     figure = new_figure(2.8)
     density = jnp.linspace(0.01, 1.0, 60)

@@ -1,5 +1,6 @@
 """A law of growth that nobody wrote down, learned inside of the solver from noisy images of tumours, and tried on others for longer."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any, Literal
@@ -80,7 +81,7 @@ def run(config: Config, workspace: Workspace) -> Result:
     seen = np.asarray(problem.courses(truth, members, config.snapshots, problem.FINER)[0])
     wanted = np.asarray(problem.courses(truth, tests, long, problem.FINER)[0])
 
-    learned: list[Closure] = []
+    learned: list[PerceptronClosure] = []
     formulas: list[dict[str, Closure]] = []
     seconds: list[float] = []
     for number in range(config.seeds):
@@ -110,7 +111,7 @@ def run(config: Config, workspace: Workspace) -> Result:
 
     ranged = jnp.asarray(_inputs(seen[:, :: max(1, config.snapshots // 8)], members))
     ensemble = EnsembleClosure.of(learned, ranged)
-    schemes: dict[str, list[Closure]] = {
+    schemes: dict[str, Sequence[Closure]] = {
         "learned": learned,
         "ensemble": [ensemble],
         "analytic": [one["analytic"] for one in formulas],

@@ -47,7 +47,7 @@ class EnsembleClosure(Closure):
         if seen is None:
             return made
         trusted = made.spread(seen).reshape(len(made.outputs), -1).max(axis=1)
-        return cls(made.members, made.inputs, made.outputs, trusted)
+        return cls(members=made.members, inputs=made.inputs, outputs=made.outputs, trusted_spread=trusted)
 
     def each(self, values: Float[Array, "inputs *places"]) -> Float[Array, "members outputs *places"]:
         """What every member says."""

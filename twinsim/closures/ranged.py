@@ -1,5 +1,6 @@
 """A law of any kind that knows where it was found."""
 
+import equinox as eqx
 from jaxtyping import Array, Float, Int
 
 from physics import Closure, Variable
@@ -12,20 +13,18 @@ class RangedClosure(Closure):
     Attributes:
         closure: What it computes.
         found_on: The inputs of the data, ``TrainingRange.of(inputs)``.
+        inputs: As the closure's.
+        outputs: As the closure's.
     """
 
     closure: Closure
     found_on: TrainingRange
+    inputs: tuple[Variable, ...] = eqx.field(static=True)
+    outputs: tuple[Variable, ...] = eqx.field(static=True)
 
-    @property
-    def inputs(self) -> tuple[Variable, ...]:
-        """As the closure's."""
-        return self.closure.inputs
-
-    @property
-    def outputs(self) -> tuple[Variable, ...]:
-        """As the closure's."""
-        return self.closure.outputs
+    def __init__(self, closure: Closure, found_on: TrainingRange) -> None:
+        self.closure, self.found_on = closure, found_on
+        self.inputs, self.outputs = closure.inputs, closure.outputs
 
     def __call__(self, values: Float[Array, "inputs *places"]) -> Float[Array, "outputs *places"]:
         return self.closure(values)
