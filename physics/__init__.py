@@ -84,9 +84,12 @@ from physics.circuit_waveform import constant as constant
 from physics.circuit_waveform import fourier as fourier
 from physics.circuit_waveform import waveform as waveform
 from physics.closure import AnalyticClosure as AnalyticClosure
+from physics.closure import BoundedClosure as BoundedClosure
 from physics.closure import Closure as Closure
 from physics.closure import Variable as Variable
 from physics.closure import check_closure as check_closure
+from physics.closure_term import ClosureTerm as ClosureTerm
+from physics.closure_term import Given as Given
 from physics.cloud_diffusion import CloudDiffusion as CloudDiffusion
 from physics.connectome import Connectome as Connectome
 from physics.connectome import synthetic_connectome as synthetic_connectome
@@ -272,6 +275,7 @@ from physics.radiotherapy import doses_of_equal_effect as doses_of_equal_effect
 from physics.radiotherapy import surviving_fraction as surviving_fraction
 from physics.ranvier_axon import ranvier_axon as ranvier_axon
 from physics.ranvier_axon import ranvier_shape as ranvier_shape
+from physics.rate_equation import RateEquation as RateEquation
 from physics.reaction_eikonal import electrocardiogram_of_activation as electrocardiogram_of_activation
 from physics.reaction_eikonal import squared_velocity as squared_velocity
 from physics.rule_fibres import Surroundings as Surroundings
@@ -297,6 +301,7 @@ from physics.spiking_network import SpikingState as SpikingState
 from physics.spiking_network import lorentzian_cells as lorentzian_cells
 from physics.spline import spline_coefficients as spline_coefficients
 from physics.spline import spline_values as spline_values
+from physics.state_layout import StateLayout as StateLayout
 from physics.stimulation_limits import LARGEST_DENSITY as LARGEST_DENSITY
 from physics.stimulation_limits import SHANNON_K as SHANNON_K
 from physics.stimulation_limits import charge_density as charge_density
@@ -333,3 +338,6 @@ from physics.voxel_neural_field import VoxelNeuralField as VoxelNeuralField
 from physics.voxel_segment import SegmentState as SegmentState
 from physics.voxel_segment import VoxelSegment as VoxelSegment
 from physics.voxel_segment import voxel_segment as voxel_segment
+from physics.with_closure import NeuralMassWithClosure as NeuralMassWithClosure
+from physics.with_closure import WithClosure as WithClosure
+from physics.with_closure import with_term as with_term

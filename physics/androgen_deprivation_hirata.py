@@ -67,6 +67,20 @@ class HirataTanaka(eqx.Module):
         zero = jnp.zeros_like(days)
         return _matrices([[b11, b12, zero], [zero, b22, zero], [zero, zero, b33]])
 
+    def rate(self, cells: Float[Array, "3 *batch"], treated: Scalar) -> Float[Array, "3 *batch"]:
+        r"""$\dot x$, ng/mL/day, for :class:`physics.RateEquation`; ``treated`` is one while therapy acts and zero after it."""
+        x1, x2, x3 = cells
+        from_2 = 0.0 if self.transfer_32_on is None else self.transfer_32_on
+        on = jnp.stack(
+            [
+                -self.decay_1_on * x1,
+                self.transfer_21_on * x1 - self.decay_2_on * x2,
+                self.transfer_31_on * x1 + from_2 * x2 + self.growth_3_on * x3,
+            ]
+        )
+        off = jnp.stack([self.growth_1_off * x1 + self.transfer_12_off * x2, self.growth_2_off * x2, self.growth_3_off * x3])
+        return treated * on + (1 - treated) * off
+
     def _on(self, days: Intervals) -> tuple[Intervals, ...]:
         """Entries 11, 21, 22, 31, 32 and 33 of the matrices of therapy."""
         first, second, third = -self.decay_1_on, -self.decay_2_on, self.growth_3_on

@@ -8,7 +8,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from physics.cell_state import RANGES, SCALED_VOLTAGE, CellState, examine_cells
+from physics.closure import Variable
 from physics.equation import Equation
+from physics.state_layout import StateLayout
 from solvers import GatedRate, MarkovChain, RushLarsen, Stepper
 
 Scalar = Float[Array, ""]
@@ -120,6 +122,10 @@ class CellModel(Equation):
     def stepper(self) -> Stepper:
         """Second-order Rush-Larsen, without a stimulus."""
         return self.paced(None)
+
+    def layout(self) -> StateLayout:
+        """See :class:`physics.Equation`."""
+        return StateLayout(tuple(map(Variable, self.names, self.units)), self.time_unit)
 
     def paced(self, stimulus: Stimulus | None, accuracy: Literal[1, 2] = 2) -> RushLarsen:
         """Rush-Larsen for the cell under a stimulus.

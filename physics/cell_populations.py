@@ -6,7 +6,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from physics.closure import Variable
 from physics.equation import Equation
+from physics.state_layout import StateLayout
 from solvers import ExplicitRungeKutta, Rate, Stepper
 from solvers.shapes import Scalar
 
@@ -108,6 +110,10 @@ class CellPopulations(Equation):
     def stepper(self) -> Stepper:
         """The classical Runge-Kutta method of order four, in the logarithms."""
         return ExplicitRungeKutta(LogRate(self))
+
+    def layout(self) -> StateLayout:
+        """See :class:`physics.Equation`; ``log_density_0`` and so on."""
+        return StateLayout(tuple(Variable(f"log_density_{i}", "1") for i in range(self.growth.shape[0])), "day")
 
 
 class LogRate(Rate):

@@ -1,11 +1,14 @@
 """What an equation leaves open: a function of the local state, given by a law, a network, an operator or a fit."""
 
+import math
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import equinox as eqx
-from jaxtyping import Array, Float
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,16 @@ class Closure(eqx.Module):
     def __call__(self, values: Float[Array, "inputs *places"]) -> Float[Array, "outputs *places"]:
         """What the equation asks for."""
 
+    def examine(self, values: Float[Array, "inputs *places"], margin: float = 1.1) -> Int[Array, "*places"]:
+        """``Status.EXTRAPOLATED`` where the closure is asked outside of what it was made from; a formula without a range never is.
+
+        Args:
+            values: As handed over.
+            margin: How far beyond, in extents of what was seen.
+        """
+        del margin
+        return jnp.zeros(values.shape[1:], int)
+
 
 class AnalyticClosure(Closure):
     """A closure that is a formula.
@@ -57,6 +70,46 @@ class AnalyticClosure(Closure):
 
     def __call__(self, values: Float[Array, "inputs *places"]) -> Float[Array, "outputs *places"]:
         return self.law(self.parameters, values)
+
+
+class BoundedClosure(Closure):
+    r"""A closure kept between bounds, whatever it has learned: $a + (b-a)\,\sigma\bigl(4(y-m)/(b-a)\bigr)$, $m=(a+b)/2$.
+
+    It is $y$ with slope one in the middle; $a=0$ makes a rate that only adds, $b=0$ one that only takes away.
+
+    Args:
+        closure: $y$, of any kind.
+        low: $a$ of each output, in its unit.
+        high: $b$ of each output.
+
+    Raises:
+        ValueError: Not one finite pair per output, or a low bound that is not below the high one.
+    """
+
+    closure: Closure
+    low: tuple[float, ...] = eqx.field(static=True)
+    high: tuple[float, ...] = eqx.field(static=True)
+    inputs: tuple[Variable, ...] = eqx.field(static=True)
+    outputs: tuple[Variable, ...] = eqx.field(static=True)
+
+    def __init__(self, closure: Closure, low: tuple[float, ...], high: tuple[float, ...]) -> None:
+        self.closure, self.low, self.high = closure, low, high
+        self.inputs, self.outputs = closure.inputs, closure.outputs
+
+    def __check_init__(self) -> None:
+        count, pairs = len(self.closure.outputs), list(zip(self.low, self.high, strict=False))
+        if not len(self.low) == len(self.high) == count or not all(-math.inf < low < high < math.inf for low, high in pairs):
+            got = f"bounds from {self.low} to {self.high}"
+            raise ValueError(f"got {got}; expected {count} finite pairs, low < high; do: give a number per output on either side")
+
+    def __call__(self, values: Float[Array, "inputs *places"]) -> Float[Array, "outputs *places"]:
+        free = self.closure(values)
+        low, high = (jnp.asarray(bound, free.dtype).reshape(-1, *[1] * (free.ndim - 1)) for bound in (self.low, self.high))
+        return low + (high - low) * jax.nn.sigmoid(4 * (free - (low + high) / 2) / (high - low))
+
+    def examine(self, values: Float[Array, "inputs *places"], margin: float = 1.1) -> Int[Array, "*places"]:
+        """As the closure's."""
+        return self.closure.examine(values, margin)
 
 
 def check_closure(closure: Closure, inputs: tuple[Variable, ...], outputs: tuple[Variable, ...]) -> None:

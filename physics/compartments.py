@@ -9,7 +9,9 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float
 
+from physics.closure import Variable
 from physics.equation import Equation
+from physics.state_layout import StateLayout
 from solvers.rows import apart, join_rows
 from solvers.shapes import Scalar
 from solvers.stepper import Stepper
@@ -50,6 +52,11 @@ class Compartments(Equation):
     def stepper(self) -> "StaggeredLoop":
         """See :class:`physics.equation.Equation`; one beat per second."""
         return StaggeredLoop(self, jnp.arange(2.0))
+
+    def layout(self) -> StateLayout:
+        """See :class:`physics.equation.Equation`; rates are per second, times are in beats."""
+        volumes, flows = (tuple(Variable(name, unit) for name in names) for names, unit in ((self.names, "mL"), (self.flows, "mL/s")))
+        return StateLayout(volumes + flows, "s", clock_unit="1")
 
     def elastance(self, since: Array, period: Array) -> Float[Array, "compartments *batch"]:
         """mmHg/mL, so long (s) after the beginning of a beat that takes ``period``; members of a batch may differ in both."""

@@ -4,6 +4,7 @@ from abc import abstractmethod
 
 import equinox as eqx
 
+from physics.state_layout import StateLayout
 from solvers import Stepper
 
 
@@ -16,3 +17,14 @@ class Equation(eqx.Module):
     @abstractmethod
     def stepper(self) -> Stepper:
         """The method that suits the equation, with the equation's parameters inside."""
+
+    def layout(self) -> StateLayout:
+        """Names and units of the state, for terms that are added from outside (:class:`physics.WithClosure`).
+
+        Raises:
+            ValueError: The equation has not named them, e.g. since its unknowns obey constraints that a term would break.
+        """
+        raise ValueError(
+            f"got a {type(self).__name__}, which doesn't name its components for terms from outside; expected an equation with a layout; "
+            "do: write its rates as a RateEquation"
+        )

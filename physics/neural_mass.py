@@ -6,6 +6,9 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from physics.closure import Variable
+from physics.state_layout import StateLayout
+
 Scalar = Float[Array, ""]
 PerRegion = Float[Array, "#*regions"]
 Variables = Float[Array, "variables *regions"]
@@ -41,6 +44,10 @@ class NeuralMass(eqx.Module):
     @abstractmethod
     def rates(self, state: Variables, coupling: Coupled) -> Variables:
         """Change per ms of every variable."""
+
+    def layout(self) -> StateLayout:
+        """Names and units, as of :class:`physics.Equation`; a mass is not told the time."""
+        return StateLayout(tuple(map(Variable, self.names, self.units)), "ms", clock_unit=None)
 
     def heard(self, state: Variables) -> Coupled:
         """What others hear of a state: its coupled variables."""

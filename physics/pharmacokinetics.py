@@ -31,6 +31,12 @@ class OneCompartment(eqx.Module):
         after = jnp.maximum(times, 0.0)
         return dose * self.absorption / self.volume * exponential_difference(self.elimination, self.absorption, after)
 
+    def rate(self, state: Float[Array, "2 *batch"]) -> Float[Array, "2 *batch"]:
+        r"""$(\dot A, \dot C)$, for :class:`physics.RateEquation`: where a term is added there is no closed form."""
+        amount, concentration = state
+        absorbed = self.absorption * amount
+        return jnp.stack([-absorbed, absorbed / self.volume - self.elimination * concentration])
+
 
 def exponential_difference(a: Scalar, b: Scalar, t: Array) -> Array:
     r"""$\dfrac{e^{-at}-e^{-bt}}{b-a}$, also where $a$ and $b$ are equal or nearly so ($t\,e^{-at}$ there)."""

@@ -6,9 +6,11 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from physics.chemotherapy import Chemotherapy
+from physics.closure import Variable
 from physics.equation import Equation
 from physics.logistic_log_kill import LogisticLogKill
 from physics.radiotherapy import LinearQuadratic
+from physics.state_layout import StateLayout
 from solvers import Diffusion, ExactFlow, RungeKuttaChebyshev2, Stepper, Strang, VoxelGrid
 from solvers.shapes import Cells, Scalar, Volume
 
@@ -42,6 +44,10 @@ class ProliferationInvasion(Equation):
         """Strang splitting: exact reaction with drug, stabilised explicit diffusion."""
         reaction = ExactFlow(LogisticLogKill(self.proliferation, self.chemotherapy))
         return Strang(reaction, RungeKuttaChebyshev2(self.diffusion, self.stages))
+
+    def layout(self) -> StateLayout:
+        """See :class:`physics.Equation`."""
+        return StateLayout((Variable("density", "1"),), "day", stacked=False, box=self.diffusion.shape)
 
 
 def tissue_diffusion(

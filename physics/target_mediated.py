@@ -3,8 +3,10 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from physics.closure import Variable
 from physics.equation import Equation
 from physics.parameters import Parameter, ParameterSet
+from physics.state_layout import StateLayout
 from solvers import ExplicitRungeKutta, Rate, Stepper
 from solvers.shapes import Scalar
 
@@ -74,6 +76,10 @@ class TargetMediatedDisposition(Equation):
     def stepper(self) -> Stepper:
         """The classical Runge-Kutta method of order four."""
         return ExplicitRungeKutta(TargetMediatedRate(self))
+
+    def layout(self) -> StateLayout:
+        """See :class:`physics.Equation`."""
+        return StateLayout(tuple(Variable(name, "mg/L") for name in ("drug", "target", "complex")), "h")
 
 
 class TargetMediatedRate(Rate):

@@ -14,6 +14,7 @@ from twinsim.closures.ensemble import EnsembleClosure as EnsembleClosure
 from twinsim.closures.gaussian_process import GaussianProcess as GaussianProcess
 from twinsim.closures.gaussian_process import Hyperparameters as Hyperparameters
 from twinsim.closures.gaussian_process_closure import GaussianProcessClosure as GaussianProcessClosure
+from twinsim.closures.graph_closure import GraphClosure as GraphClosure
 from twinsim.closures.graph_flow import GraphFlow as GraphFlow
 from twinsim.closures.graph_network import GraphNetwork as GraphNetwork
 from twinsim.closures.ionic import ionic_closure as ionic_closure
@@ -26,6 +27,7 @@ from twinsim.closures.pattern_conductivity import pattern_conductivity as patter
 from twinsim.closures.pattern_conductivity import save_pattern_conductivity as save_pattern_conductivity
 from twinsim.closures.perceptron import Perceptron as Perceptron
 from twinsim.closures.perceptron import PerceptronClosure as PerceptronClosure
+from twinsim.closures.ranged import RangedClosure as RangedClosure
 from twinsim.closures.scaling import Standardisation as Standardisation
 from twinsim.closures.scaling import TrainingRange as TrainingRange
 from twinsim.closures.training import Training as Training

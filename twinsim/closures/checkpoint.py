@@ -11,6 +11,7 @@ import numpy as np
 from physics import Variable
 from twinsim._version import __version__
 from twinsim.closures.gaussian_process_closure import GaussianProcessClosure
+from twinsim.closures.graph_closure import GraphClosure
 from twinsim.closures.graph_flow import GraphFlow
 from twinsim.closures.learned import KeptModel
 from twinsim.closures.operator_closure import OperatorClosure
@@ -18,7 +19,9 @@ from twinsim.closures.perceptron import PerceptronClosure
 from twinsim.errors import InputError, near_misses
 
 FORMAT = 1
-KINDS: dict[str, type[KeptModel]] = {model.kind: model for model in (PerceptronClosure, OperatorClosure, GaussianProcessClosure, GraphFlow)}
+KINDS: dict[str, type[KeptModel]] = {
+    model.kind: model for model in (PerceptronClosure, OperatorClosure, GaussianProcessClosure, GraphClosure, GraphFlow)
+}
 
 
 def save_closure(folder: str | Path, closure: KeptModel, provenance: dict[str, Any]) -> Path:

@@ -66,7 +66,7 @@ def train_unrolled(
         windows: Drawn anew for each horizon.
         batch: Windows per iteration.
         seed: Of windows and batches.
-        trainable: See :func:`twinsim.closures.train`.
+        trainable: See :func:`twinsim.closures.train`; the parameters of a formula have to be named by it.
         progress: See :func:`twinsim.closures.train`.
 
     Returns:
