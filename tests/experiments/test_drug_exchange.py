@@ -1,0 +1,89 @@
+"""A drug from capillaries to voxels at toy size."""
+
+from dataclasses import replace
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from experiments.oncology import _drug_windows as windows
+from experiments.oncology import drug_exchange
+from tests.problems import quick_jit
+from twinsim.closures import train
+from twinsim.closures.drug_exchange import DrugLaw
+from twinsim.errors import InputError
+from twinsim.experiment import RunOptions, run_experiment
+from twinsim.workspace import Workspace
+
+CONFIG = drug_exchange.Config()
+
+
+@pytest.fixture(scope="module")
+def toy():
+    """Four windows of 0.1 mm in eight steps."""
+    return windows.drawn(4, 0.1, "bolus", 8, (0.5, 2.0), 3)
+
+
+def test_windows_are_of_both_drugs_and_laws_are_near_them(toy):
+    """Between none and the plasma, and a cylinder of each capillary is no worse than half."""
+    assert toy.truth.shape == (4, 8, 2) and list(toy.drug) == [0, 1, 0, 1]
+    assert float(toy.truth.min()) >= 0
+    mesh, times = windows.mesh_of("bolus", 8)
+    found = windows.per_capillary(toy.known, toy.plasma, toy.areas, mesh)
+    assert windows.errors(found, np.asarray(toy.truth), times)[:, 1].mean() < 0.5
+    assert windows.weights(times).sum() == pytest.approx(1 - times[0] / 2)
+
+
+def test_training_lowers_the_loss_and_the_error(toy):
+    mesh, times = windows.mesh_of("bolus", 8)
+    model = DrugLaw.create(1, toy.known, windows.RADIUS)
+    loss = windows.loss_of(mesh, times)
+    data = toy.known, toy.plasma, toy.truth
+    run = train(model, loss, data, steps=25, learning_rate=2e-2, chunk=25)
+    assert run.status == 0 and run.losses[-1] < 0.7 * run.losses[0]
+    plasma = windows.Courses(toy.plasma)
+
+    @quick_jit
+    def means(model):
+        return windows.means_of(model.zones(toy.known, plasma), mesh)
+
+    before, after = (windows.errors(np.asarray(means(one)), np.asarray(toy.truth), times).mean() for one in (model, run.model))
+    assert after < 0.8 * before
+
+
+def test_the_schedules_give_the_same_dose_and_end_together():
+    for schedule in windows.SCHEDULES:
+        mesh, times = windows.mesh_of(schedule, 12)
+        assert times[-1] == pytest.approx(1) and (np.diff(times) > 0).all()
+        assert float(mesh.length.sum()) == pytest.approx(1)
+        assert float(windows.course("antibody", schedule, 2.0).doses.amount.sum()) == pytest.approx(3.8)
+    late = windows.course("doxorubicin", "infusion", 1.0)(jnp.asarray(0.2))
+    assert float(late) > 10 * float(windows.course("doxorubicin", "bolus", 1.0)(jnp.asarray(0.2)))
+
+
+@pytest.mark.slow
+def test_a_small_tumour(tmp_path):
+    small = {"windows": 16, "unseen_windows": 4, "steps": 60, "seeds": 1, "time_steps": 16}
+    config = replace(CONFIG, **small, window_mm=0.4, tumour_mm=0.8, voxel_mm=0.4, save_closure=str(tmp_path / "law"))
+    summary = run_experiment("oncology/drug_exchange", config, RunOptions(out=tmp_path / "run"), progress=False)
+    network, mixed = (summary[f"infusion_doxorubicin_{law}_taken_up_error_percent"] for law in ("network", "well_mixed"))
+    assert network < mixed
+    assert summary["tumour_doxorubicin_delivered_less_held"] < 1e-10 and summary["tumour_antibody_delivered_less_held"] < 1e-10
+    assert (tmp_path / "law" / "_CHECKPOINT_METADATA").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"windows": 2}, "8"),
+        ({"dose": -1.0}, "dose"),
+        ({"voxel_mm": 0.255}, "multiple of 0.01"),
+        ({"tumour_mm": 3.5}, "multiple of 1"),
+        ({"core_density": float("nan")}, "core-density"),
+        ({"save_closure": __file__}, "which is a file"),
+    ],
+)
+def test_bad_options_are_refused_in_one_line(change, message):
+    with pytest.raises(InputError, match=message) as caught:
+        drug_exchange.run(replace(CONFIG, **change), Workspace(None, progress=False))
+    assert "\n" not in str(caught.value)
