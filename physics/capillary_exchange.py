@@ -207,14 +207,14 @@ def _solve(problem: CapillaryExchange, max_steps: int, max_iterations: int, gues
     def unbalanced(field: Cells) -> Cells:
         return laplacian.apply(field) + held.delivery(field) - held.consumption(field)
 
-    def step(field: Cells, right: Cells, tolerance: float) -> Cells:
+    def step(field: Cells, right: Cells, tolerance: Scalar | float) -> Cells:
         """What Newton's method adds. What conjugate gradients say of it is not asked: the balance decides, below."""
         slope = held.demand * held.half_pressure / (field + held.half_pressure) ** 2
         operator = held.operator(held.exchange + slope + held.uptake)
         solved = solve_elliptic(
             operator,
             right,
-            preconditioner=Jacobi(-operator.diagonal()) if diagonal else multigrid(operator, dtype=jnp.float32),
+            preconditioner=Jacobi(-operator.diagonal(), patience=500) if diagonal else multigrid(operator, dtype=jnp.float32),
             components=whole,
             tolerance=tolerance,
             max_iterations=max_iterations,
@@ -226,8 +226,10 @@ def _solve(problem: CapillaryExchange, max_steps: int, max_iterations: int, gues
         return (count < max_steps) & (residual > TOLERANCES[dtype.name])
 
     def newton(carry: tuple[Cells, Cells, Scalar, Int[Array, ""]]) -> tuple[Cells, Cells, Scalar, Int[Array, ""]]:
-        field, right, _, count = carry
-        field = jnp.maximum(field + step(field, right, INNER), 0)  # zero is below the solution, so the larger of both is below it as well
+        field, right, residual, count = carry
+        # Errors by the diagonal are rough: less accurate steps cost more of them than they save.
+        loose = jnp.clip(INNER * residual, POLISH[dtype.name], 0.1 * INNER) if diagonal else INNER
+        field = jnp.maximum(field + step(field, right, loose), 0)  # zero is below the solution, so the larger of both is below it as well
         right = unbalanced(field)
         return field, right, jnp.linalg.norm(right) / scale, count + 1
 

@@ -62,13 +62,14 @@ class TwoCompartment(eqx.Module):
         return fast, out * back / fast
 
     def concentration(self, times: Times, doses: Doses) -> Times:
-        """Concentration in plasma at times, amount per L; an injection counts from its very time on."""
+        """Concentration in plasma at times, amount per L; an injection counts just after its time, so that a step may end at it."""
         fast, slow = self.rates()
         back = self.exchange / self.peripheral
         first = (fast - back) / (fast - slow) / self.volume
         since = times[..., None] - doses.start
         came, gone = jnp.maximum(since, 0), jnp.maximum(since - doses.duration, 0)
-        given, long = (since >= 0).astype(came.dtype), doses.duration > 0
+        rounding = 100 * jnp.finfo(came.dtype).eps * jnp.abs(times[..., None])
+        given, long = (since > rounding).astype(came.dtype), doses.duration > 0
         length = jnp.where(long, doses.duration, 1)
 
         def part(rate: Scalar) -> Array:

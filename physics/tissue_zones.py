@@ -3,11 +3,12 @@
 from collections.abc import Callable
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-from physics.drug_transport import BOUND, DELIVERED, FREE, LOST, STAGE, Binding
+from physics.drug_transport import BOUND, DELIVERED, FREE, LOST, STAGE, Binding, second_stage
 from solvers import Diffusion, Rate, Stepper, VoxelGrid
 from solvers.shapes import Scalar
 
@@ -59,17 +60,18 @@ class TissueZones(Stepper):
         if not self.second_order:
             return jnp.where(active, self._stage(state, state[FREE], time + length, safe), state)
         middle = self._stage(state, state[FREE], time + STAGE * length, STAGE * safe)
-        begun = state + (1 - STAGE) / STAGE * (middle - state)
-        return jnp.where(active, self._stage(begun, middle[FREE], time + length, STAGE * safe), state)
+        begun, part = second_stage(state, middle, self._cells().sites, (0, 1))
+        return jnp.where(active, self._stage(begun, middle[FREE], time + length, part * safe), state)
 
     def amount(self, state: Float[Array, "*saved 4 zones voxels"]) -> Float[Array, "*saved voxels"]:
         """What is in each voxel, per volume of it."""
-        per = self.binding.space * state[..., FREE, :, :] + state[..., BOUND, :, :] + state[..., LOST, :, :]
-        return jnp.sum(self.volume * per, axis=-2)
+        volume = self.volume[(None,) * (state.ndim - 3)]
+        per = self._cells().space[(None,) * (state.ndim - 3)] * state[..., FREE, :, :] + state[..., BOUND, :, :] + state[..., LOST, :, :]
+        return jnp.sum(volume * per, axis=-2)
 
     def means(self, state: Float[Array, "*saved 4 zones voxels"]) -> Float[Array, "*saved 2 voxels"]:
         """Mean free concentration, and mean taken up (bound and lost), over the tissue of each voxel."""
-        weight = self.volume / jnp.sum(self.volume, axis=0)
+        weight = (self.volume / jnp.sum(self.volume, axis=0, keepdims=True))[(None,) * (state.ndim - 3)]
         return jnp.stack(
             [
                 jnp.sum(weight * state[..., FREE, :, :], axis=-2),
@@ -78,8 +80,12 @@ class TissueZones(Stepper):
             axis=-2,
         )
 
-    def _stage(self, begun: Array, guess: Array, time: Scalar, length: Scalar) -> Array:
-        of, volume = self.binding, self.volume
+    def _cells(self) -> Binding:
+        """One row per zone, or one for all."""
+        return jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, self.wall.shape)[None], self.binding)
+
+    def _stage(self, begun: Array, guess: Array, time: Scalar, length: Array) -> Array:
+        of, volume, length = self._cells(), self.volume, jnp.broadcast_to(length, self.wall.shape)[None]
         demand, half, release = of.implicit(begun[BOUND], length)
         plasma = jnp.broadcast_to(self.plasma(time), self.wall.shape)
         stored = volume * of.space / length
@@ -90,7 +96,7 @@ class TissueZones(Stepper):
         local = stored.at[0].add(self.wall)
         linear = local + above + jnp.concatenate([closed, self.between])
 
-        def step(free: Array, held: bool) -> Array:
+        def step(free: Array, *, held: bool) -> Array:
             """The next iterate; with its Jacobian held it is a map whose derivative is that of the implicit function."""
             keep = lax.stop_gradient if held else lambda part: part
             chain = self.between * jnp.diff(free, axis=0)
@@ -101,19 +107,19 @@ class TissueZones(Stepper):
 
         def goes_on(carry: tuple[Array, Array, Array]) -> Array:
             _, moved, count = carry
-            return moved & (count < STEPS)
+            return moved.any() & (count < STEPS)
 
         def newton(carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
             free, _, count = carry
-            after = jnp.maximum(step(free, False), 0)
-            moved = jnp.abs(after - free) > TOLERANCES[free.dtype.name] * (jnp.max(after, axis=0) + 1e-30)
-            return after, moved.any(), count + 1
+            after = jnp.maximum(step(free, held=False), 0)
+            moved = jnp.abs(after - free) > TOLERANCES[free.dtype.name] * (jnp.max(after, axis=0, keepdims=True) + 1e-30)
+            return after, moved.any(axis=0, keepdims=True), count + 1
 
-        begin = jnp.maximum(lax.stop_gradient(guess), 0), jnp.asarray(True), jnp.zeros((), int)
+        begin = jnp.maximum(lax.stop_gradient(guess), 0), jnp.ones_like(length, bool), jnp.zeros((), int)
         free, moved, _ = lax.while_loop(goes_on, lambda carry: lax.stop_gradient(newton(carry)), begin)
-        free = jnp.where(moved, jnp.nan, step(lax.stop_gradient(free), True))
+        free = jnp.where(moved, jnp.nan, step(lax.stop_gradient(free), held=True))
         bound = of.bound(free, begun[BOUND], length)
-        delivered = begun[DELIVERED].at[0].add(length * self.wall * (plasma - free[0]))
+        delivered = begun[DELIVERED].at[0].add(length[0] * self.wall * (plasma - free[0]))
         return jnp.stack([free, bound, begun[LOST] + length * of.loss * bound, delivered])
 
 
@@ -155,33 +161,33 @@ def lateral_diffusion(grid: VoxelGrid, zones: TissueZones, diffusivity: Scalar |
     count = zones.volume.shape[0]
     stack = VoxelGrid(jnp.repeat(jnp.asarray(grid.mask), count, axis=2), grid.spacing)
     along = (zones.volume.T * diffusivity).reshape(stack.shape)
-    return LateralDiffusion(Diffusion(stack, (along, along, 0 * along)), zones.volume * zones.binding.space)
+    space = jnp.broadcast_to(zones.binding.space, zones.wall.shape)
+    return LateralDiffusion(Diffusion(stack, (along, along, 0 * along)), zones.volume * space[None])
 
 
 def krogh_rings(
-    share: Float[Array, "zones *voxels"],
+    share: Float[Array, "zones _"],
     density: Float[Array, " voxels"],
     capillary_mm: float,
-    diffusivity: Float[Array, "*voxels"],
-    resistance: Float[Array, "*voxels"],
+    diffusivity: Float[Array, " voxels"],
+    resistance: Float[Array, " voxels"],
 ) -> tuple[Array, Array]:
-    r"""$w$ and $g_i$ of rings round capillaries that have $1/n$ of a section each; of order two in the rings' width.
+    r"""$w$ and $g_i$ of rings round capillaries that have $1/n$ of a section each; of order two once rings are thinner than their radius.
 
     Args:
-        share: Of the tissue in each ring, from the capillary outward; they add up to one.
+        share: Of the tissue in each ring, from the capillary outward, ``(zones, 1)`` or for each voxel; they add up to one.
         density: $n>0$, 1/mm².
         capillary_mm: $a$.
         diffusivity: $\varepsilon D$, mm²/s.
         resistance: $K$, s/mm².
     """
-    share = share if share.ndim == 2 else share[:, None]
     inner = capillary_mm**2
-    outer = 1 / (jnp.pi * density)
+    ring = jnp.maximum(1 / (jnp.pi * density) - inner, 1e-3 * inner)
     middle = jnp.cumsum(share, axis=0) - share / 2
-    square = inner + middle * jnp.maximum(outer - inner, 1e-3 * inner)
+    square = inner + middle * ring[None]
     conductance = 4 * jnp.pi * density * diffusivity
     wall = density / (resistance + jnp.log(square[0] / inner) / (4 * jnp.pi * diffusivity))
-    return wall, conductance / jnp.log(square[1:] / square[:-1])
+    return wall, conductance[None] / jnp.log(square[1:] / square[:-1])
 
 
 def _tridiagonal(diagonal: Array, off: Array, right: Array) -> Array:

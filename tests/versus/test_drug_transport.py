@@ -89,7 +89,7 @@ def test_voxels_at_order_two_in_time_and_balanced(reference):
     np.testing.assert_allclose(states[-1], reference, atol=3e-4)
     for state in states:
         assert float(problem.amount(state).sum()) == pytest.approx(float(state[3].sum()), rel=1e-10)
-        assert float(state[:3].min()) >= 0 and float(state[1].max()) <= 1.5
+        assert float(state[:3].min()) > -1e-12 and float(state[1].max()) <= 1.5
 
 
 def test_one_voxel_is_one_zone_and_first_order_is_first_order():
@@ -112,7 +112,7 @@ def test_one_voxel_is_one_zone_and_first_order_is_first_order():
 
 def rings(count, uptake, diffusivity, resistance, density):
     share = jnp.full((count, 1), 1 / count)
-    wall, between = krogh_rings(share, jnp.full(1, density), 0.005, number(diffusivity), number(resistance))
+    wall, between = krogh_rings(share, jnp.full(1, density), 0.005, jnp.full(1, diffusivity), jnp.full(1, resistance))
     # So many sites and so little drug that uptake is of first order, all of it lost.
     cells = Binding(number(0.4), number(uptake * 1e-6), number(0.0), number(1e3), number(1e6))
     return TissueZones(share * (1 - np.pi * density * 0.005**2), wall, between, cells, lambda _: jnp.ones(()))
@@ -120,7 +120,7 @@ def rings(count, uptake, diffusivity, resistance, density):
 
 def test_rings_against_the_closed_form_of_a_cylinder_at_order_two():
     """Steady, of first order: modified Bessel functions, with the wall's resistance and no flux at the outer radius."""
-    uptake, diffusivity, resistance, density = 0.05, 4.7e-5, 1.2e4, 60.0
+    uptake, diffusivity, resistance, density = 0.5, 4.7e-5, 1.2e4, 1500.0
     outer, rate = 1 / np.sqrt(np.pi * density), np.sqrt(uptake / diffusivity)
     shape = [iv(0, rate * 0.005) + iv(1, rate * outer) / kv(1, rate * outer) * kv(0, rate * 0.005)]
     steep = rate * (iv(1, rate * 0.005) - iv(1, rate * outer) / kv(1, rate * outer) * kv(1, rate * 0.005))
@@ -129,7 +129,8 @@ def test_rings_against_the_closed_form_of_a_cylinder_at_order_two():
     counts, errors = np.array([8, 12, 18, 27]), []
     for count in counts:
         zones = rings(int(count), uptake, diffusivity, resistance, density)
-        state = quick_jit(partial(zones.advance, time=jnp.zeros(()), length=number(1e9)))(zones.start())
+        with jax.disable_jit():  # a few small steps, and a program per count
+            state = zones.advance(zones.start(), jnp.zeros(()), number(1e9))
         delivered = float(zones.wall[0] * (1 - state[0, 0, 0]))
         errors.append(abs(delivered - exact) / exact)
     assert slope(1 / counts, errors) == pytest.approx(2, abs=0.2) and errors[-1] < 2e-3
@@ -171,7 +172,7 @@ def test_plasma_of_two_compartments(drug):
     for begin, end, infused, dose in ((0, 2, 0.0, 0.0), (2, 7, 0.8, 0.0), (7, 9, 0.0, 0.0), (9, 40, 0.0, 2.0)):
         state = state + np.array([dose / v[0], 0])
         inside = times[(times > begin) & (times <= end)]
-        run = solve_ivp(partial(rate, infused), (begin, end), state, method="LSODA", t_eval=[*inside, end], rtol=1e-10, atol=1e-13)
+        run = solve_ivp(partial(rate, infused), (begin, end), state, method="LSODA", t_eval=sorted({*inside, end}), rtol=1e-10, atol=1e-13)
         exact.extend(run.y[0][: len(inside)])
         state = run.y[:, -1]
     found = TwoCompartment(*map(number, v)).concentration(jnp.asarray(times), doses)

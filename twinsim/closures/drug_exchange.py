@@ -130,21 +130,25 @@ class DrugLaw(eqx.Module):
         through = wall * voxels.resistance / density  # of what the wall alone lets through
         wall = voxels.density / voxels.resistance * jax.nn.sigmoid(jnp.log(through / (1 - through)) + said[count])
         tissue = jnp.maximum(1 - jnp.pi * self.capillary_mm**2 * voxels.density, 1e-3)
-        volume = tissue * jax.nn.softmax(jnp.log(rings) + said[:count], axis=0)
+        volume = tissue[None] * jax.nn.softmax(jnp.log(rings) + said[:count], axis=0)
         return TissueZones(volume, wall, between * jnp.exp(said[count + 1 :]), voxels.binding(), plasma)
 
 
 def krogh_zones(voxels: DrugVoxels, plasma: Callable[[Scalar], Array], capillary_mm: float, rings: int = 12) -> TissueZones:
-    """The law that learns nothing: a Krogh cylinder of each voxel's mean spacing, of rings of equal volume; one is well mixed tissue.
+    """The law that learns nothing: a Krogh cylinder of each voxel's mean spacing; one ring is well mixed tissue.
+
+    Radii of the rings are a geometric series.
 
     With one ring the exchange is the wall's own, density over resistance: the two-compartment law that is in use.
     """
     tissue = jnp.maximum(1 - jnp.pi * capillary_mm**2 * voxels.density, 1e-3)
     density = jnp.maximum(voxels.density, FEWEST)
-    share = jnp.full((rings, 1), 1 / rings)
+    span = jnp.maximum(1 / (jnp.pi * density * capillary_mm**2), 1.001)
+    edges = span[None] ** (jnp.arange(rings + 1)[:, None] / rings)
+    share = jnp.diff(edges, axis=0) / (span - 1)[None]
     wall, between = krogh_rings(share, density, capillary_mm, voxels.diffusivity, voxels.resistance)
     wall = jnp.where(voxels.density > 0, wall, 0.0) if rings > 1 else voxels.density / voxels.resistance
-    return TissueZones(jnp.broadcast_to(share * tissue, (rings, tissue.shape[0])), wall, between, voxels.binding(), plasma)
+    return TissueZones(share * tissue[None], wall, between, voxels.binding(), plasma)
 
 
 def save_drug_law(folder: str | Path, closure: DrugLaw, provenance: dict[str, Any]) -> Path:
