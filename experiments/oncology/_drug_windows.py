@@ -38,6 +38,7 @@ DRUGS: dict[str, tuple[ParameterSet, float]] = {"doxorubicin": (DOXORUBICIN, 48.
 SCHEDULES = {"bolus": ((0.0,), 0.0), "infusion": ((0.0,), 0.25), "fractions": ((0.0, 0.2, 0.4, 0.6), 0.0)}
 """Starts of doses and their duration, of the horizon; the drug is divided among them."""
 RINGS = 8
+MOST = max(len(starts) for starts, _ in SCHEDULES.values())
 
 
 class Courses(eqx.Module):
@@ -64,11 +65,10 @@ def mesh_of(schedule: str, steps: int) -> tuple[TimeMesh, np.ndarray]:
     """Steps that grow from the start of each dose and from the end of an infusion, and the times at their ends."""
     starts, duration = SCHEDULES[schedule]
     marks = sorted({*starts, 1.0, *((duration,) if duration else ())})
+    shares = np.array_split(np.arange(steps), len(marks) - 1)  # as many in all for each schedule, so that one program serves all
     times: list[float] = []
-    for begin, end in pairwise(marks):
-        count = steps if len(marks) == 2 else max(round(1.6 * steps / (len(marks) - 1)), 4)
-        grown = np.geomspace(1e-4 / (end - begin), 1, count)
-        times.extend(begin + (end - begin) * grown)
+    for (begin, end), share in zip(pairwise(marks), shares, strict=True):
+        times.extend(begin + (end - begin) * np.geomspace(1e-4 / (end - begin), 1, len(share)))
     return time_mesh(0.0, [1.0], 1.0, breakpoints=times[:-1]), np.array(times)
 
 
@@ -77,9 +77,10 @@ def course(drug: str, schedule: str, amount: float) -> PlasmaCourse:
     parameters, hours = DRUGS[drug]
     of = {name: parameters[name].value for name in parameters}
     starts, duration = SCHEDULES[schedule]
-    each = np.full(len(starts), amount * of["dose"] / len(starts))
+    none = (0.0,) * (MOST - len(starts))
+    each = np.array([amount * of["dose"] / len(starts)] * len(starts) + [*none])
     kinetics = TwoCompartment(*(jnp.asarray(v) for v in (of["volume"], of["clearance"] * hours, of["peripheral"], of["exchange"] * hours)))
-    doses = Doses(jnp.asarray(starts), jnp.full(len(starts), duration), jnp.asarray(each))
+    doses = Doses(jnp.asarray([*starts, *none]), jnp.full(MOST, duration), jnp.asarray(each))
     return PlasmaCourse(kinetics, doses, jnp.asarray(of["free"]))
 
 
@@ -103,6 +104,18 @@ def resolved(side: float, places: np.ndarray, numbers: tuple[float, ...], plasma
     return drug_transport(grid, across(grid, places, around), coefficient, jnp.asarray(diffusivity), cells, plasma, LUMEN, around)
 
 
+def _like(problem: DrugTransport, side: float, places: np.ndarray, numbers: tuple[float, ...], plasma: PlasmaCourse) -> DrugTransport:
+    """A window as another one, by NumPy: each number of capillaries would be a program of its own."""
+    grid = problem.problem.grid
+    diffusivity, resistance, *binding = numbers
+    bed = across(grid, places, problem.problem.periodic)
+    within = np.bincount(np.asarray(bed.voxel), np.asarray(bed.fraction), minlength=grid.size)
+    exchange = _coefficient(jnp.asarray(resistance), jnp.asarray(diffusivity)) * jnp.asarray(within)
+    cells = Binding(*(jnp.asarray(value) for value in binding))
+    parts = exchange, exchange, jnp.asarray(diffusivity), jnp.asarray(np.maximum(1 - LUMEN * within, 0)), cells, plasma
+    return eqx.tree_at(_varying, problem, parts)
+
+
 @jax.jit
 def _coefficient(resistance: Array, diffusivity: Array) -> Array:
     return exchange_coefficient(resistance, diffusivity, RADIUS, EXCHANGE)
@@ -120,15 +133,19 @@ def drawn(count: int, side: float, schedule: str, steps: int, doses: tuple[float
         distance, area = distances(places, side, side)
         rows.append((len(places) / side**2, distance.mean(), np.sqrt((distance**2).mean()), *numbers))
         areas.append(area)
-        problems.append(resolved(side, places, numbers, course(drug, schedule, amount), True))
+        plasma = course(drug, schedule, amount)
+        if problems:
+            problems.append(_like(problems[0], side, places, numbers, plasma))
+        else:
+            problems.append(resolved(side, places, numbers, plasma, True))
     mesh, _ = mesh_of(schedule, steps)
-    runs = [_means(eqx.tree_at(_varying, problems[0], _varying(problem)), mesh) for problem in problems]  # one program for all
+    runs = [_means(problem, mesh) for problem in problems]
     if max(int(status) for _, status in runs):
         raise RuntimeError("got windows that did not converge; expected none; do: take more steps")
     truth = jnp.stack([means for means, _ in runs])
-    plasma = jax.tree.map(lambda *parts: jnp.stack(parts), *[problem.plasma for problem in problems])
+    plasmas = jax.tree.map(lambda *parts: jnp.asarray(np.stack(parts)), *[problem.plasma for problem in problems])
     known = DrugVoxels(*(jnp.asarray(column) for column in np.array(rows).T))
-    return Windows(known, plasma, truth, np.arange(count) % len(DRUGS), tuple(areas))
+    return Windows(known, plasmas, truth, np.arange(count) % len(DRUGS), tuple(areas))
 
 
 @eqx.filter_jit
@@ -160,14 +177,12 @@ def weights(times: np.ndarray) -> np.ndarray:
     return (gaps + np.r_[gaps[1:], 0.0]) / 2
 
 
-def trained(windows: Windows, schedule: str, resolution: int, seed: int, steps: int, workspace: Workspace) -> tuple[DrugLaw, str]:
-    """A network on windows, through all steps of time."""
-    mesh, times = mesh_of(schedule, resolution)
+def trained(windows: Windows, loss: Callable[..., Array], seed: int, steps: int, workspace: Workspace) -> tuple[DrugLaw, str]:
+    """A network on windows, through all steps of time; one loss for all seeds, so that they share a program."""
     data = windows.known, windows.plasma, windows.truth
-    loss = loss_of(mesh, times)
-    batch = min(48, len(windows.areas))
-    run = train(DrugLaw.create(seed, windows.known, RADIUS), loss, data, steps=steps, batch=batch, learning_rate=1e-2, seed=seed)
-    workspace.message(f"seed {seed}: {run.message}")
+    batch = min(32, len(windows.areas))
+    run = train(DrugLaw.create(seed, windows.known, RADIUS), loss, data, steps=steps, batch=batch, learning_rate=1e-2, chunk=50, seed=seed)
+    workspace.message(f"seed {seed}: {run.message}, loss {run.losses[0]:.3f} to {run.losses[-1]:.3f}")
     return run.model, "" if run.status == 0 else run.message
 
 
@@ -202,9 +217,8 @@ def per_capillary(known: DrugVoxels, plasma: PlasmaCourse, areas: tuple[np.ndarr
     room = (1 << (len(owner) - 1).bit_length()) - len(owner)  # padded by copies of the last, so that few programs serve all
     taken, owner = np.arange(len(owner)), np.r_[owner, np.full(room, owner[-1])]
     density = jnp.asarray(1 / np.r_[area, np.full(room, area[-1])])
-    each = DrugVoxels(density, *(part[owner] for part in known[1:]))
-    zones = krogh_zones(each, Courses(jax.tree.map(lambda leaf: leaf[owner], plasma)), RADIUS, RINGS)
-    found = np.asarray(_compiled(zones, mesh))[taken]
+    rest, members = jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf)[owner]), (tuple(known[1:]), plasma))
+    found = np.asarray(_rings(DrugVoxels(density, *rest), Courses(members), mesh))[taken]
     owner, weight = owner[taken], area - np.pi * RADIUS**2
     total = np.zeros((len(areas), *found.shape[1:]))
     np.add.at(total, owner, weight[:, None, None] * found)
@@ -212,16 +226,27 @@ def per_capillary(known: DrugVoxels, plasma: PlasmaCourse, areas: tuple[np.ndarr
 
 
 @eqx.filter_jit
+def _rings(known: DrugVoxels, plasma: Courses, mesh: TimeMesh) -> Array:
+    return means_of(krogh_zones(known, plasma, RADIUS, RINGS), mesh)
+
+
+@eqx.filter_jit
 def _compiled(zones: TissueZones, mesh: TimeMesh) -> Array:
     return means_of(zones, mesh)
+
+
+@eqx.filter_jit
+def _zones(model: DrugLaw | None, known: DrugVoxels, plasma: Callable[[Array], Array]) -> dict[str, TissueZones]:
+    """All at once: each of their many small operations would be a program."""
+    return by_laws(known, plasma) if model is None else {"network": model.zones(known, plasma)}
 
 
 def judged(models: list[DrugLaw], windows: Windows, schedule: str, steps: int) -> dict[str, np.ndarray]:
     """Means over time by each law, ``(window, time, 2)``."""
     mesh, _ = mesh_of(schedule, steps)
     plasma = Courses(windows.plasma)
-    found = {f"network_{n}": np.asarray(_compiled(model.zones(windows.known, plasma), mesh)) for n, model in enumerate(models)}
-    found |= {name: np.asarray(_compiled(zones, mesh)) for name, zones in by_laws(windows.known, plasma).items()}
+    laws = {f"network_{n}": _zones(model, windows.known, plasma)["network"] for n, model in enumerate(models)}
+    found = {name: np.asarray(_compiled(zones, mesh)) for name, zones in (laws | _zones(None, windows.known, plasma)).items()}
     return found | {"krogh_per_capillary": per_capillary(windows.known, windows.plasma, windows.areas, mesh)}
 
 

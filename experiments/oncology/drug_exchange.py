@@ -13,9 +13,10 @@ import xarray as xr
 
 from experiments.oncology import _drug_windows as windows
 from experiments.oncology._capillary_windows import H, blocks, check_multiples, coarse_voxels, distances, square, tumour_places
-from experiments.oncology._drug_figures import MEASURES, report_of
-from physics import TissueZones, lateral_diffusion
+from experiments.oncology._drug_figures import LAWS, MEASURES, report_of
+from physics import DrugTransport, TissueZones, lateral_diffusion
 from solvers import RungeKuttaChebyshev2, Strang, TimeMesh, VoxelGrid, simulate, stages_for
+from solvers.status import raise_for_status
 from twinsim.cli import run_script
 from twinsim.closures.drug_exchange import DrugLaw, DrugVoxels, save_drug_law
 from twinsim.errors import InputError
@@ -54,7 +55,7 @@ class Config:
     """Of training, per seed."""
     seeds: int = 3
     """Networks, from seed on."""
-    time_steps: int = 40
+    time_steps: int = 48
     """From an injection to the horizon, growing."""
     window_mm: float = 0.8
     """Edge of a window, in mm; a multiple of 0.01."""
@@ -88,9 +89,8 @@ def run(config: Config, workspace: Workspace) -> Result:
         lambda: {name: _windows(config, config.unseen_windows, *which, 1 + k) for k, (name, which) in enumerate(UNSEEN.items())},
     )
     began = time.perf_counter()
-    trained = [
-        windows.trained(known, "bolus", config.time_steps, config.seed + number, config.steps, workspace) for number in range(config.seeds)
-    ]
+    loss = windows.loss_of(*windows.mesh_of("bolus", config.time_steps))
+    trained = [windows.trained(known, loss, config.seed + number, config.steps, workspace) for number in range(config.seeds)]
     summary: dict[str, Any] = {"training_seconds_per_seed": (time.perf_counter() - began) / config.seeds}
     models, notes = [model for model, _ in trained], [note for _, note in trained if note]
     if config.save_closure:
@@ -105,12 +105,18 @@ def run(config: Config, workspace: Workspace) -> Result:
         for number, drug in enumerate(windows.DRUGS):
             ours = judged[name].drug == number
             summary |= _scored(f"{name}_{drug}", {law: rows[ours] for law, rows in scores[name].items()}, config.seeds)
+            workspace.message(f"{name}, {drug}: " + _told(summary, f"{name}_{drug}"))
         shown[name] = (times, truth, found)
     tumours = {drug: workspace.stage(f"tumour_{drug}", lambda drug=drug: _tumour(config, drug, places)) for drug in windows.DRUGS}
     for drug, tumour in tumours.items():
-        summary |= _by_laws(config, drug, models, tumour)
+        summary |= _by_laws(config, drug, models, tumour, workspace)
     report = report_of(config, summary, shown, judged, tumours, notes)
     return Result(summary, report, _dataset(config, judged, scores, tumours), notes=notes)
+
+
+def _told(summary: dict[str, Any], where: str) -> str:
+    """Error of what is taken up, by each law."""
+    return ", ".join(f"{law} {summary[f'{where}_{law}_taken_up_error_percent']:.2f} %" for law in LAWS)
 
 
 def _windows(config: Config, count: int, schedule: str, factor: float, number: int) -> windows.Windows:
@@ -140,27 +146,23 @@ def _tumour(config: Config, drug: str, places: np.ndarray) -> dict[str, Any]:
     tissue = blocks(np.asarray(problem.tissue), side, voxel)
     weight, coarse = tissue / tissue.sum(axis=1, keepdims=True), tissue.shape[0]
 
-    def observed(_: jax.Array, state: jax.Array) -> jax.Array:
-        return jnp.sum(blocks(windows.seen(state), side, voxel) * weight, axis=-1)
-
-    solve = jax.jit(lambda dose: simulate(_with(problem, dose), problem.start(), mesh, observe=observed))
-    solution = jax.block_until_ready(solve(problem.plasma.doses.amount))
-    solution.raise_for_status()
+    run = _resolved.lower(problem, mesh, jnp.asarray(weight), side, voxel).compile()
     began = time.perf_counter()
-    solution = jax.block_until_ready(solve(problem.plasma.doses.amount))
+    final, seen, status = jax.block_until_ready(run(problem, mesh, jnp.asarray(weight), side, voxel))
     seconds = time.perf_counter() - began
+    raise_for_status(status)
     began = time.perf_counter()
     distance, area = distances(places, side)
     lying = coarse_voxels(places, distance, side, voxel)
     looking = time.perf_counter() - began
-    held, delivered = float(problem.amount(solution.final).sum()), float(solution.final[3].sum())
+    held, delivered = float(problem.amount(final).sum()), float(final[3].sum())
     known = DrugVoxels(
         *(jnp.asarray(column, float) for column in (lying.density, lying.mean_distance, lying.square_distance)),
         *(jnp.full(coarse, number) for number in numbers),
     )
     return {
-        "field": np.asarray(windows.seen(solution.final)).reshape(2, *square(side).shape[:2]),
-        "truth": np.moveaxis(np.asarray(solution.observations), -1, 0),
+        "field": np.asarray(windows.seen(final)).reshape(2, *square(side).shape[:2]),
+        "truth": np.moveaxis(np.asarray(seen), -1, 0),
         "times": times,
         "known": known,
         "areas": tuple(area[lying.label == number] for number in range(coarse)),
@@ -171,11 +173,18 @@ def _tumour(config: Config, drug: str, places: np.ndarray) -> dict[str, Any]:
     }
 
 
-def _with(problem: Any, dose: jax.Array) -> Any:
-    return eqx.tree_at(lambda p: p.plasma.doses.amount, problem, dose)
+@eqx.filter_jit
+def _resolved(problem: DrugTransport, mesh: TimeMesh, weight: jax.Array, side: float, voxel: float) -> tuple[jax.Array, ...]:
+    """The last state, the coarse voxels' means after every step, and the status."""
+
+    def observed(_: jax.Array, state: jax.Array) -> jax.Array:
+        return jnp.sum(blocks(windows.seen(state), side, voxel) * weight[None], axis=-1)
+
+    solution = simulate(problem, problem.start(), mesh, observe=observed)
+    return solution.final, solution.observations, solution.status
 
 
-def _by_laws(config: Config, drug: str, models: list[DrugLaw], tumour: dict[str, Any]) -> dict[str, Any]:
+def _by_laws(config: Config, drug: str, models: list[DrugLaw], tumour: dict[str, Any], workspace: Workspace) -> dict[str, Any]:
     """Each coarse voxel by each law, with diffusion between voxels, but for cylinders of each capillary; networks timed."""
     known: DrugVoxels = tumour["known"]
     mesh, times = windows.mesh_of(config.schedule, config.time_steps)
@@ -187,21 +196,22 @@ def _by_laws(config: Config, drug: str, models: list[DrugLaw], tumour: dict[str,
     laws |= windows.by_laws(known, plasma)
     found: dict[str, np.ndarray] = {}
     seconds = 0.0
+    sideways = {name: lateral_diffusion(grid, zones, known.diffusivity[0]) for name, zones in laws.items()}
+    stages = stages_for(1.05 * longest / 2 * max(float(one.spectral_bound()) for one in sideways.values()))
     for name, zones in laws.items():
-        sideways = lateral_diffusion(grid, zones, known.diffusivity[0])
-        stages = stages_for(1.05 * longest / 2 * float(sideways.spectral_bound()))
-        stepper = Strang(RungeKuttaChebyshev2(sideways, stages), zones)
+        stepper = Strang(RungeKuttaChebyshev2(sideways[name], stages), zones)
         found[name] = np.asarray(_solved(stepper, mesh))
         if name == "network_0":
             began = time.perf_counter()
             for _ in range(3):
                 jax.block_until_ready(_solved(stepper, mesh))
             seconds = (time.perf_counter() - began) / 3
-    many = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (count**2, *leaf.shape)), plasma)
+    many = jax.tree.map(lambda leaf: np.broadcast_to(np.asarray(leaf), (count**2, *leaf.shape)), plasma)
     found["krogh_per_capillary"] = windows.per_capillary(known, many, tumour["areas"], mesh)
     tumour["by"] = found
     rows = {law: windows.errors(values, tumour["truth"], times) for law, values in found.items()}
     summary = _scored(f"tumour_{drug}", rows, config.seeds)
+    workspace.message(f"tumour, {drug}: " + _told(summary, f"tumour_{drug}"))
     whole = tumour["truth"].mean(axis=0)
     for k, measure in enumerate(("free", "taken_up")):
         summary[f"tumour_{drug}_{measure}_at_the_end_umol_per_l"] = float(whole[-1, k])

@@ -95,7 +95,7 @@ def run(config: Config, workspace: Workspace) -> Result:
     found = {f"network_{n}": np.stack([np.asarray(part) for part in model(unseen.known)]) for n, model in enumerate(models)}
     found |= windows.by_laws(unseen.known, unseen.areas, unseen.blood, transfer)
     summary |= _scored("unseen", found, truth, config.seeds)
-    summary["network_falls_with_blood_pressure_percent"] = _falling(models[0], unseen.known)
+    summary |= _wrong_way(models, unseen.known)
     coarse, spent = _coarse(config, models, tumour, transfer)
     summary |= _scored("tumour", coarse, tumour["truth"], config.seeds) | spent
     summary |= _whole(coarse, tumour, config.seeds)
@@ -119,12 +119,18 @@ def _scored(where: str, found: dict[str, np.ndarray], truth: np.ndarray, seeds: 
     return summary
 
 
-def _falling(model: OxygenLaw, known: Voxels) -> float:
-    """Of unseen windows, where 5 % more pressure in the blood gives less in the tissue, less consumed, or more of it hypoxic."""
-    more = model(known._replace(blood_pressure=1.05 * known.blood_pressure))
-    before = model(known)
-    wrong = (more.pressure < before.pressure) | (more.share < before.share) | (more.hypoxia > before.hypoxia + 1e-6)
-    return 100 * float(jnp.mean(wrong))
+def _wrong_way(models: list[OxygenLaw], known: Voxels, by: float = 1.05) -> dict[str, float]:
+    """Of unseen windows and all networks: where more pressure in the blood gives less in the tissue, less consumed, or more of it hypoxic;
+    and where more demand gives more pressure, less consumed in all, or less of it hypoxic. Neither holds by construction."""
+    wrong: dict[str, list[float]] = {"blood_pressure": [], "demand": []}
+    for model in models:
+        before, richer = model(known), model(known._replace(blood_pressure=by * known.blood_pressure))
+        falls = (richer.pressure < before.pressure) | (richer.share < before.share) | (richer.hypoxia > before.hypoxia + 1e-6)
+        wrong["blood_pressure"].append(100 * float(jnp.mean(falls)))
+        hungrier = model(known._replace(demand=by * known.demand))
+        rises = (hungrier.pressure > before.pressure) | (by * hungrier.share < before.share) | (hungrier.hypoxia < before.hypoxia - 1e-6)
+        wrong["demand"].append(100 * float(jnp.mean(rises)))
+    return {f"network_goes_wrong_with_{name}_percent": float(np.mean(values)) for name, values in wrong.items()}
 
 
 def _tumour(config: Config) -> dict[str, Any]:
