@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -66,6 +67,7 @@ class TwoCompartment(eqx.Module):
         fast, slow = self.rates()
         back = self.exchange / self.peripheral
         first = (fast - back) / (fast - slow) / self.volume
+        doses = jax.tree.map(lambda leaf: leaf[(None,) * times.ndim], doses)
         since = times[..., None] - doses.start
         came, gone = jnp.maximum(since, 0), jnp.maximum(since - doses.duration, 0)
         rounding = 100 * jnp.finfo(came.dtype).eps * jnp.abs(times[..., None])

@@ -73,7 +73,7 @@ def solve_elliptic(
     preconditioner: Preconditioner | None = None,
     components: Components | None = None,
     start: Cells | None = None,
-    tolerance: float | None = None,
+    tolerance: Scalar | float | None = None,
     max_iterations: int = 200,
 ) -> EllipticSolution:
     r"""Solves $(\sigma - L)\,u = b$ by conjugate gradients with a multigrid preconditioner.

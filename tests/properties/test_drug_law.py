@@ -62,7 +62,7 @@ def test_an_untrained_law_keeps_all_bounds(course):
     np.testing.assert_allclose(zones.amount(states), states[:, 3].sum(axis=1), rtol=1e-10)
     highest = float(jax.vmap(PLASMA)(jnp.linspace(0, 4800, 500)).max())
     assert float(states[:, :3].min()) >= 0 and float(states[:, 0].max()) <= highest
-    assert bool(jnp.all(states[:, 1] <= VOXELS.sites))
+    assert bool(jnp.all(states[:, 1] <= VOXELS.sites[None, None]))
 
 
 def test_more_in_the_plasma_is_nowhere_less_at_any_time(course):
@@ -78,7 +78,7 @@ def test_nothing_moves_in_equilibrium_and_the_flux_points_down(course):
     blood = jax.vmap(PLASMA)(400.0 * (1 + jnp.arange(12.0)))
     flux = jnp.diff(states[:, 3, 0], axis=0) / 400.0
     down = blood[1:, None] - states[1:, 0, 0]
-    np.testing.assert_allclose(flux, zones.wall * down, rtol=1e-7, atol=1e-12 * float(jnp.abs(flux).max()))
+    np.testing.assert_allclose(flux, zones.wall[None] * down, rtol=1e-7, atol=1e-12 * float(jnp.abs(flux).max()))
     cells = Binding(zones.binding.space, zones.binding.on, zones.binding.off, 0 * zones.binding.loss, zones.binding.sites)
     still = eqx.tree_at(lambda z: (z.binding, z.plasma), zones, (cells, lambda _: number(0.7)))
     held = cells.on * 0.7 * cells.sites / (cells.on * 0.7 + cells.off)
