@@ -141,8 +141,9 @@ class LateralDiffusion(Rate):
         return jnp.zeros_like(state).at[FREE].set(change)
 
     def spectral_bound(self) -> Scalar:
-        """Of the operator over the least capacity."""
-        return self.operator.spectral_bound() / jnp.min(self.capacity)
+        """Gershgorin's, each zone with its own capacity."""
+        diagonal = self.operator.diagonal().reshape(self.capacity.shape[::-1]).T
+        return jnp.max(-2 * diagonal / self.capacity)
 
 
 def lateral_diffusion(grid: VoxelGrid, zones: TissueZones, diffusivity: Scalar | float) -> LateralDiffusion:

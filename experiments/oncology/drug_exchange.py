@@ -47,19 +47,19 @@ DOSES = (0.5, 2.0)
 class Config:
     """Options; sections across capillaries of 10 um diameter, voxels of 10 um; doxorubicin over 48 h and an antibody over a week."""
 
-    windows: int = 96
+    windows: int = 48
     """Random windows with an injection to learn from, every other one with the other drug."""
-    unseen_windows: int = 24
+    unseen_windows: int = 12
     """Random windows to judge by, of each schedule."""
-    steps: int = 400
+    steps: int = 150
     """Of training, per seed."""
     seeds: int = 3
     """Networks, from seed on."""
-    time_steps: int = 48
+    time_steps: int = 32
     """From an injection to the horizon, growing."""
-    window_mm: float = 0.8
+    window_mm: float = 0.6
     """Edge of a window, in mm; a multiple of 0.01."""
-    tumour_mm: float = 4.0
+    tumour_mm: float = 3.0
     """Edge of the tumour's section, in mm; a multiple of voxel-mm."""
     voxel_mm: float = 1.0
     """Coarse voxels, in mm; a multiple of 0.01."""
