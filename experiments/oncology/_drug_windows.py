@@ -194,8 +194,8 @@ def loss_of(mesh: TimeMesh, times: np.ndarray) -> Callable[..., Array]:
     def loss(model: DrugLaw, batch: tuple[DrugVoxels, PlasmaCourse, Array]) -> Array:
         known, plasma, truth = batch
         wrong = means_of(model.zones(known, Courses(plasma)), mesh) - truth
-        apart = jnp.sum(weight[:, None] * wrong**2, axis=1) / jnp.sum(weight[:, None] * truth**2, axis=1)
-        exposure = (jnp.sum(late[:, None] * wrong, axis=1) / jnp.sum(late[:, None] * truth, axis=1)) ** 2
+        apart = jnp.sum(weight[None, :, None] * wrong**2, axis=1) / jnp.sum(weight[None, :, None] * truth**2, axis=1)
+        exposure = (jnp.sum(late[None, :, None] * wrong, axis=1) / jnp.sum(late[None, :, None] * truth, axis=1)) ** 2
         return jnp.mean(jnp.sqrt(apart + 1e-6) + jnp.sqrt(exposure + 1e-6))
 
     return loss
