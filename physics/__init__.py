@@ -116,6 +116,11 @@ from physics.drug_block import HergBinding as HergBinding
 from physics.drug_block import PoreBlock as PoreBlock
 from physics.drug_block import net_current as net_current
 from physics.drug_block import open_share as open_share
+from physics.drug_parameters import ANTIBODY as ANTIBODY
+from physics.drug_parameters import DOXORUBICIN as DOXORUBICIN
+from physics.drug_transport import Binding as Binding
+from physics.drug_transport import DrugTransport as DrugTransport
+from physics.drug_transport import drug_transport as drug_transport
 from physics.eeg_sphere import average_reference as average_reference
 from physics.eeg_sphere import sphere_lead_field as sphere_lead_field
 from physics.effective_conductivity import effective_conductivity as effective_conductivity
@@ -253,6 +258,9 @@ from physics.perturbational_complexity import PerturbationalComplexity as Pertur
 from physics.perturbational_complexity import perturbational_complexity as perturbational_complexity
 from physics.pharmacokinetics import OneCompartment as OneCompartment
 from physics.pharmacokinetics_transit import TransitCompartment as TransitCompartment
+from physics.pharmacokinetics_two_compartment import Doses as Doses
+from physics.pharmacokinetics_two_compartment import PlasmaCourse as PlasmaCourse
+from physics.pharmacokinetics_two_compartment import TwoCompartment as TwoCompartment
 from physics.phase_singularities import Singularities as Singularities
 from physics.phase_singularities import phase as phase
 from physics.phase_singularities import phase_singularities as phase_singularities
@@ -322,6 +330,10 @@ from physics.tissue_parameters import niederer_diffusivities as niederer_diffusi
 from physics.tissue_parameters import tissue_diffusivity as tissue_diffusivity
 from physics.tissue_stimulus import TissueStimulus as TissueStimulus
 from physics.tissue_stimulus import box_fraction as box_fraction
+from physics.tissue_zones import LateralDiffusion as LateralDiffusion
+from physics.tissue_zones import TissueZones as TissueZones
+from physics.tissue_zones import krogh_rings as krogh_rings
+from physics.tissue_zones import lateral_diffusion as lateral_diffusion
 from physics.tor_ord_parameters import TOR_ORD_2019_ENDO as TOR_ORD_2019_ENDO
 from physics.tor_ord_parameters import TOR_ORD_2019_EPI as TOR_ORD_2019_EPI
 from physics.tor_ord_parameters import TOR_ORD_2019_MID as TOR_ORD_2019_MID

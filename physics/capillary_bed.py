@@ -4,11 +4,11 @@ import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jax.core import Tracer
 from jax.scipy.special import i0e, i1e
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int
 
+from physics.number_checks import check_numbers
 from solvers import VoxelGrid
 from solvers.shapes import Cells, Scalar
 
@@ -169,15 +169,12 @@ def exchange_coefficient(resistance: ArrayLike, diffusivity: ArrayLike, radius_m
         raise ValueError(
             f"got radii {radius_mm:g} and {wide:g} mm; expected 0 < capillary <= exchange; do: give the exchange the larger radius"
         )
-    for name, given, least in (("resistance", resistance, "not below"), ("diffusivity", diffusivity, "above")):
-        if not isinstance(given, Tracer):
-            numbers = np.asarray(given, float)
-            if not (np.isfinite(numbers) & ((numbers >= 0) if least == "not below" else (numbers > 0))).all():
-                raise ValueError(f"got a {name} of {given}; expected finite numbers {least} 0; do: check sign and unit")
+    check_numbers("resistance", resistance, zero=True)
+    check_numbers("diffusivity", diffusivity)
     diffusivity = jnp.asarray(diffusivity, float)
     total = jnp.asarray(resistance, float) * diffusivity + float(np.log(wide / radius_mm) / (2 * np.pi))
-    if not isinstance(total, Tracer) and not bool(jnp.all(total > 0)):
-        raise ValueError(f"got a resistance of {resistance}; expected one above 0; do: check its sign and unit")
+    if wide == radius_mm:
+        check_numbers("resistance", resistance)
     goal = 1 / (2 * jnp.pi * total)
 
     def value(s: Array) -> Array:

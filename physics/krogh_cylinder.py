@@ -7,6 +7,7 @@ from jax import lax
 from jax.core import Tracer
 from jaxtyping import Array, Float
 
+from physics.number_checks import check_numbers
 from solvers.shapes import Index
 
 Scalars = Float[Array, "*members"]
@@ -55,15 +56,7 @@ class KroghCylinder(eqx.Module):
             ("resistance", True),
             ("blood_pressure", True),
         ):
-            value = getattr(self, name)
-            if isinstance(value, Tracer):
-                continue
-            numbers = np.asarray(value)
-            if not (np.isfinite(numbers) & ((numbers >= 0) if zero else (numbers > 0))).all():
-                raise ValueError(
-                    f"got {name} between {numbers.min():g} and {numbers.max():g}; expected finite numbers "
-                    f"{'not below' if zero else 'above'} zero; do: check sign and unit"
-                )
+            check_numbers(name, getattr(self, name), zero)
         if isinstance(self.capillary_mm, Tracer) or isinstance(self.tissue_mm, Tracer):
             return
         narrow = np.asarray(self.tissue_mm) - np.asarray(self.capillary_mm)

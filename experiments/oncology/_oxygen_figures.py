@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from experiments.oncology._capillary_windows import H
 from twinsim.figure_style import BLUE, SOFT, VERMILION, new_figure, quiet
 from twinsim.report import Report
 
@@ -17,7 +18,8 @@ LAWS = {
     "fitted_transfer": "one fitted transfer",
     "well_mixed": "well mixed",
 }
-SHOWN = (("share", "percent"), ("pressure", "mmHg"), ("enhancement", "1"), ("hypoxia", "percent"))
+MEASURES = {"share": ("percent", 100.0), "pressure": ("mmHg", 1.0), "enhancement": ("1", 1.0), "hypoxia": ("percent", 100.0)}
+"""Unit and factor of each."""
 LABELS = ("share of demand (%)", "mean PO$_2$ (mmHg)", "mean enhancement ratio", "below 10 mmHg (%)")
 
 
@@ -38,7 +40,9 @@ def report_of(
     _scatter(report, truth, found)
     columns = ["Law", "share (%)", "mean PO2 (mmHg)", "mean enhancement ratio", "below 10 mmHg (%)"]
     for where, words in (("unseen", "Mean absolute error on unseen windows"), ("tumour", "Mean absolute error over voxels of the tumour")):
-        rows = [[label, *(_words(summary[f"{where}_{name}_{m}_error_{u}"]) for m, u in SHOWN)] for name, label in LAWS.items()]
+        rows = [
+            [label, *(_words(summary[f"{where}_{name}_{m}_error_{u}"]) for m, (u, _) in MEASURES.items())] for name, label in LAWS.items()
+        ]
         report.table(columns, rows, words)
     report.table(["Quantity", "Value"], [[name, _words(value)] for name, value in summary.items()])
     return report
@@ -53,7 +57,7 @@ def _maps(report: Report, config: "Config", tumour: dict[str, Any], coarse: dict
     mean, said = (values[1].reshape(count, count) for values in (tumour["truth"], coarse["network_0"]))
     most = float(max(mean.max(), said.max()))
     shown = (
-        (tumour["field"], f"resolved, {1000 * 0.01:.0f} um", top),
+        (tumour["field"], f"resolved, {1000 * H:.0f} um", top),
         (mean, f"its means, {config.voxel_mm:g} mm", most),
         (said, f"effective law, {config.voxel_mm:g} mm", most),
     )
@@ -73,8 +77,7 @@ def _maps(report: Report, config: "Config", tumour: dict[str, Any], coarse: dict
 
 def _scatter(report: Report, truth: np.ndarray, found: dict[str, np.ndarray]) -> None:
     figure = new_figure(5.4)
-    for k, (axes, label) in enumerate(zip(figure.subplots(2, 2).flat, LABELS, strict=True)):
-        factor = 100.0 if k in (0, 3) else 1.0
+    for k, (axes, label, (_, factor)) in enumerate(zip(figure.subplots(2, 2).flat, LABELS, MEASURES.values(), strict=True)):
         for name, colour, words in (("krogh_mean_spacing", BLUE, LAWS["krogh_mean_spacing"]), ("network_0", VERMILION, "network")):
             axes.plot(factor * truth[k], factor * found[name][k], "o", color=colour, markersize=2.5, label=words)
         ends = np.array([factor * truth[k].min(), factor * truth[k].max()])

@@ -7,9 +7,9 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from scipy.spatial import cKDTree
 
-from physics import OXYGEN_EFFECT, SECOMB_2004, CapillaryExchange, KroghCylinder, capillary_bed, exchange_coefficient, oxygen_exchange
+from experiments.oncology._capillary_windows import EXCHANGE, across, distances, random_places, square
+from physics import OXYGEN_EFFECT, SECOMB_2004, CapillaryExchange, KroghCylinder, exchange_coefficient, oxygen_exchange
 from solvers import VoxelGrid
 from twinsim.closures import train
 from twinsim.closures.oxygen_exchange import Oxygenation, OxygenLaw, Tissue, Voxels, enhancement_ratio, mixed_pressure
@@ -20,8 +20,6 @@ DIFFUSIVITY, RADIUS = TUMOUR["krogh_diffusivity"], TUMOUR["capillary_radius"]
 TISSUE = Tissue(
     RADIUS, TUMOUR["resistance"], TUMOUR["half_pressure"], OXYGEN_EFFECT["greatest"].value, OXYGEN_EFFECT["half_pressure"].value
 )
-H = 0.01  # mm
-EXCHANGE = 0.01  # mm: radius of the disc in which a capillary exchanges
 LUMEN = (RADIUS / EXCHANGE) ** 2
 HYPOXIC = 10.0  # mmHg
 
@@ -35,27 +33,6 @@ class Windows(NamedTuple):
     blood: tuple[np.ndarray, ...]
 
 
-def places_of(count: int, style: float, side: float, rng: np.random.Generator) -> np.ndarray:
-    """Capillaries in a square: regular (style below -1/3, the best of several candidates), at random, or in clusters (above 1/3)."""
-    if style > 1 / 3:
-        parents = rng.uniform(0, side, (max(round(count / rng.uniform(3, 12)), 1), 2))
-        return (parents[rng.integers(len(parents), size=count)] + rng.normal(0, rng.uniform(0.03, 0.12), (count, 2))) % side
-    if style > -1 / 3:
-        return rng.uniform(0, side, (count, 2))
-    chosen = [rng.uniform(0, side, 2)]
-    for _ in range(count - 1):
-        candidates = rng.uniform(0, side, (8, 2))
-        apart = np.abs(candidates[:, None] - np.array(chosen)[None])
-        apart = np.minimum(apart, side - apart)
-        chosen.append(candidates[np.argmax((apart**2).sum(-1).min(axis=1))])
-    return np.array(chosen)
-
-
-def square(side: float, h: float = H) -> VoxelGrid:
-    """A section of one voxel's thickness."""
-    return VoxelGrid(np.ones((round(side / h), round(side / h), 1), bool), h)
-
-
 @lru_cache(maxsize=1)
 def _coefficient() -> float:
     """The same for all windows; its iteration would compile anew for each."""
@@ -65,8 +42,7 @@ def _coefficient() -> float:
 def placed(grid: VoxelGrid, places: np.ndarray, blood: np.ndarray, demand: float, periodic: bool) -> CapillaryExchange:
     """The resolved problem of capillaries across a section."""
     around = (periodic, periodic, False)
-    starts = np.c_[places, np.zeros(len(places))]
-    bed = capillary_bed(grid, starts, starts + np.array([0, 0, grid.spacing[2]]), EXCHANGE, around)
+    bed = across(grid, places, around)
     half = jnp.asarray(TUMOUR["half_pressure"], float)
     return oxygen_exchange(
         grid,
@@ -93,16 +69,15 @@ def drawn(count: int, side: float, seed: int) -> Windows:
     """Periodic windows with 8 to 250 capillaries per mm², 12 to 65 mmHg in the blood, demands of 1e-4 to 8e-4 per s."""
     rng = np.random.default_rng(seed)
     grid = square(side)
-    centres = (np.stack(np.meshgrid(*[np.arange(grid.shape[0])] * 2, indexing="ij"), -1).reshape(-1, 2) + 0.5) * H
     rows, problems, areas, bloods = [], [], [], []
     for _ in range(count):
-        number = max(round(np.exp(rng.uniform(np.log(8), np.log(250))) * side**2), 2)
-        places = places_of(number, rng.uniform(-1, 1), side, rng)
+        places = random_places(side, rng)
+        number = len(places)
         mean, demand = np.exp(rng.uniform(np.log(12), np.log(65))), np.exp(rng.uniform(np.log(1e-4), np.log(8e-4)))
         blood = np.clip(mean * (1 + rng.uniform(0, 0.45) * rng.normal(size=number)), 1.0, 95.0)
-        distance, nearest = cKDTree(places, boxsize=side).query(centres)
+        distance, area = distances(places, side, side)
         rows.append((number / side**2, distance.mean(), np.sqrt((distance**2).mean()), blood.mean(), blood.std() / blood.mean(), demand))
-        areas.append(np.bincount(nearest, minlength=number) * H**2)
+        areas.append(area)
         bloods.append(blood)
         problems.append(placed(grid, places, blood, demand, True))
     stacked = jax.tree.map(lambda *parts: jnp.stack(parts), *[(p.exchange, p.supply, p.demand) for p in problems])

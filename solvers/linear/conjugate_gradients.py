@@ -30,7 +30,7 @@ class Iterate(NamedTuple):
     iterations: Counts
 
 
-def conjugate_gradients(apply: Map, precondition: Map, right: Cells, target: Norms, limit: Index) -> Iterate:
+def conjugate_gradients(apply: Map, precondition: Map, right: Cells, target: Norms, limit: Index, patience: int = PATIENCE) -> Iterate:
     r"""Solves $A u = b$ for symmetric positive semidefinite $A$ from $u = 0$, all right-hand sides of a batch at once.
 
     The recurrence's residual drifts away from the true one by round-off; where it meets the target, the true one is computed, and
@@ -43,8 +43,9 @@ def conjugate_gradients(apply: Map, precondition: Map, right: Cells, target: Nor
         right: $b$, in the range of $A$ where $A$ is singular.
         target: Largest norm of the residual that is asked for, per batch member.
         limit: Most iterations.
+        patience: Iterations without a smaller residual after which it ends; a weak preconditioner needs more than the 20 of a good one.
 
-    Fails: ends early, with the best iterate, when the residual has not shrunk for 20 iterations (round-off reached), when
+    Fails: ends early, with the best iterate, when the residual has not shrunk for ``patience`` iterations (round-off reached), when
     $p^T A p \le 0$ ($A$ is not positive), and when something is not finite.
     Source: Hestenes, Stiefel (1952), J. Res. Nat. Bur. Stand. 49, 409; van der Vorst, Ye (2000), SIAM J. Sci. Comput. 22, 835 (restart
     with the true residual).
@@ -56,7 +57,7 @@ def conjugate_gradients(apply: Map, precondition: Map, right: Cells, target: Nor
 
     def restart(carry: tuple[Iterate, Cells, Array, Array]) -> tuple[Iterate, Cells, Array, Array]:
         old, residual, active, restarts = carry
-        change, iterations = _one_run(apply, precondition, residual, jnp.where(active, target, jnp.inf), old.iterations, limit)
+        change, iterations = _one_run(apply, precondition, residual, jnp.where(active, target, jnp.inf), old.iterations, limit, patience)
         field = old.field + change
         following = lax.optimization_barrier(right - apply(field))
         norm = _norm(following)
@@ -83,7 +84,7 @@ class _Run(NamedTuple):
     active: Array
 
 
-def _one_run(apply: Map, precondition: Map, right: Cells, target: Norms, done: Counts, limit: Index) -> tuple[Cells, Counts]:
+def _one_run(apply: Map, precondition: Map, right: Cells, target: Norms, done: Counts, limit: Index, patience: int) -> tuple[Cells, Counts]:
     def iterate(run: _Run) -> _Run:
         corrected = precondition(run.residual)
         energy = _dot(run.residual, corrected)
@@ -99,7 +100,7 @@ def _one_run(apply: Map, precondition: Map, right: Cells, target: Norms, done: C
         better = active & (norm < run.least)
         iterations = run.iterations + active
         waited = jnp.where(better, 0, run.waited + 1)
-        still = active & (norm > target) & jnp.isfinite(norm) & (waited < PATIENCE) & (iterations < limit)
+        still = active & (norm > target) & jnp.isfinite(norm) & (waited < patience) & (iterations < limit)
         best = jnp.where(better[..., None], field, run.best)
         return _Run(field, best, residual, direction, energy, jnp.where(better, norm, run.least), iterations, waited, still)
 

@@ -12,7 +12,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array
 
 from solvers.linear.components import Components, connected_components
-from solvers.linear.conjugate_gradients import Counts, Norms, conjugate_gradients
+from solvers.linear.conjugate_gradients import PATIENCE, Counts, Norms, conjugate_gradients
 from solvers.linear.multigrid import Preconditioner, multigrid
 from solvers.operator import FaceOperator, Operator
 from solvers.shapes import Cells, Index, Scalar
@@ -73,7 +73,7 @@ def solve_elliptic(
     preconditioner: Preconditioner | None = None,
     components: Components | None = None,
     start: Cells | None = None,
-    tolerance: float | None = None,
+    tolerance: Scalar | float | None = None,
     max_iterations: int = 200,
 ) -> EllipticSolution:
     r"""Solves $(\sigma - L)\,u = b$ by conjugate gradients with a multigrid preconditioner.
@@ -136,9 +136,11 @@ class Jacobi(Preconditioner):
 
     Args:
         diagonal: Of $\sigma - L$; where it isn't positive the residual is left alone.
+        patience: Iterations without a smaller residual after which a solve ends. Of a stiff operator it takes hundreds.
     """
 
     diagonal: Cells
+    patience: int = eqx.field(static=True, default=PATIENCE)
 
     def apply(self, residual: Cells) -> Cells:
         """See :class:`Preconditioner`."""
@@ -193,9 +195,9 @@ class _Search(eqx.Module):
         guess = None if start is None else self.project(start)
         right = projected if guess is None else self.project(projected - apply(guess))
         scale = jnp.where(reference > 0, reference, 1)  # of unit norm, so that float32 takes sources of any size
-        ended = conjugate_gradients(
-            apply, self.preconditioner.apply, right / scale[..., None], jnp.where(reference > 0, self.tolerance, 0), self.limit
-        )
+        patience = self.preconditioner.patience if isinstance(self.preconditioner, Jacobi) else PATIENCE
+        target = jnp.where(reference > 0, self.tolerance, 0)
+        ended = conjugate_gradients(apply, self.preconditioner.apply, right / scale[..., None], target, self.limit, patience)
         field = scale[..., None] * self.project(ended.field)
         missing = _norm(source - projected)
         residual = jnp.sqrt(ended.norm**2 + (missing / scale) ** 2)

@@ -12,18 +12,16 @@ from jaxtyping import Array, Float
 from physics import CapillaryExchange, ExchangeSolution, Variable
 from solvers import VoxelGrid
 from twinsim.closures.perceptron import PerceptronClosure
+from twinsim.closures.vessel_spacing import SPACING, check_columns, spacing_features
 from twinsim.errors import InputError
 
 INPUTS = (
-    Variable("logarithm_of_density", "1"),
-    Variable("logarithm_of_mean_distance", "1"),
-    Variable("logarithm_of_root_mean_square_distance", "1"),
+    *SPACING,
     Variable("logarithm_of_blood_pressure", "1"),
     Variable("variation_of_blood_pressure", "1"),
     Variable("logarithm_of_demand", "1"),
 )
 OUTPUTS = tuple(Variable(name, "1") for name in ("transfer", "half_pressure", "enhancement", "hypoxia"))
-FEWEST = 1.0  # capillaries per mm²: below it the network is asked for this many
 NONE = 1e-9  # capillaries per mm² that deliver nothing, without a division by zero
 
 
@@ -47,14 +45,11 @@ class Voxels(NamedTuple):
     demand: Float[Array, " voxels"]
 
     def features(self) -> Float[Array, "inputs voxels"]:
-        """What the network sees; distances over those of capillaries at random, $1/2\\sqrt n$ and $1/\\sqrt{\\pi n}$."""
-        n = jnp.maximum(self.density, FEWEST)
+        """What the network sees."""
         check_voxels(self)
         return jnp.stack(
             [
-                jnp.log(n),
-                jnp.log(2 * jnp.sqrt(n) * self.mean_distance),
-                jnp.log(jnp.sqrt(jnp.pi * n) * self.square_distance),
+                *spacing_features(self.density, self.mean_distance, self.square_distance),
                 jnp.log(self.blood_pressure),
                 self.variation,
                 jnp.log(self.demand),
@@ -178,28 +173,8 @@ class OxygenLaw(eqx.Module):
 
 
 def check_voxels(voxels: Voxels) -> None:
-    """Refuses what would be a silent NaN; traced values pass.
-
-    Raises:
-        InputError: Columns of different lengths, numbers that are not finite or negative, or zero where a logarithm is taken.
-    """
-    shape = jnp.shape(voxels.density)
-    for name, values in zip(Voxels._fields, voxels, strict=True):
-        if len(shape) != 1 or jnp.shape(values) != shape:
-            raise InputError(
-                f"{name} of shape {jnp.shape(values)} with density of shape {shape}", "one number per voxel", "flatten all six"
-            )
-        if isinstance(values, Tracer):
-            continue
-        numbers, zero = np.asarray(values), name in ("density", "variation")
-        fine = np.isfinite(numbers) & ((numbers >= 0) if zero else (numbers > 0))
-        if not fine.all():
-            number = int(np.argmin(fine))
-            raise InputError(
-                f"{name} {numbers[number]:g} in voxel {number}",
-                f"a finite number {'not below' if zero else 'above'} 0",
-                "check its sign and unit, leave out voxels without tissue",
-            )
+    """Refuses what would be a silent NaN: :func:`twinsim.closures.vessel_spacing.check_columns`."""
+    check_columns(voxels, ("density", "variation"))
 
 
 def enhancement_ratio(pressure: Any, greatest: float, effect_pressure: Any) -> Any:
