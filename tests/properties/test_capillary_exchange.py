@@ -76,7 +76,7 @@ def test_too_few_steps_are_a_status():
     [
         (lambda: problem(demand=-M0).solve(), "demand between"),
         (lambda: problem(blood=(0.0, 0.0)).solve(), "no supply anywhere"),
-        (lambda: problem(blood=(40.0, float("nan"))).solve(), "supply between"),
+        (lambda: problem(blood=(40.0, float("nan"))).solve(), "concentration in the blood between"),
         (lambda: problem(places=np.zeros((0, 3)), ends=np.zeros((0, 3))), "give the tissue a capillary"),
         (lambda: problem(places=PLACES + 5, ends=ENDS + 5), "outside of the tissue"),
         (lambda: problem(places=PLACES, ends=PLACES), "without length"),
