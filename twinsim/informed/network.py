@@ -81,7 +81,7 @@ class SmoothPerceptron(eqx.Module):
         return self.of(Jet(point, jnp.eye(axes, dtype=point.dtype), jnp.zeros((len(bent), axes), point.dtype), bent))
 
     def partials(self, point: Float[Array, " inputs"], orders: tuple[tuple[int, ...], ...]) -> Float[Array, "orders outputs"]:
-        """Derivatives of any order, mixed ones too, each by its order along every input; by nested forward mode, whose cost grows with it."""
+        """Derivatives of any order, mixed ones too, each by its order along every input; by nested forward mode."""
         return jnp.stack([_partial(self, order)(point) for order in orders])
 
     def of(self, inputs: Jet) -> Jet:

@@ -111,7 +111,7 @@ class SeparableNetwork(eqx.Module):
         return jnp.moveaxis(jnp.stack(series, axis=-1), 1, 0)
 
     def _on_axes(self, axes: Sequence[Array], orders: tuple[int, ...], function: Callable[..., Array]) -> list[Array]:
-        """A function of perceptron and input series at all points of all axes, as derivatives; alike axes in one go, which compiles sooner."""
+        """A function of perceptron and input series at all points of all axes, as derivatives; alike axes in one go."""
         groups: dict[tuple[int, int], list[int]] = {}
         for i, (end, x) in enumerate(zip(self.ends, axes, strict=True)):
             groups.setdefault((1 + (end == "periodic"), x.size), []).append(i)
@@ -152,7 +152,7 @@ class SeparableNetwork(eqx.Module):
             return jnp.sum(tables[0], axis=1)
         answer = tables[0]
         for table in tables[1:-1]:
-            answer = answer[..., None, :, :] * table
+            answer = answer[..., None, :, :] * table.reshape((1,) * (answer.ndim - 2) + table.shape)
         return jnp.einsum("...rc,nrc->...nc", answer, tables[-1])  # the rank is never there on all of the grid
 
 
@@ -195,5 +195,7 @@ def grid_axes(points: ArrayLike) -> tuple[Array, ...]:
     axes = [np.unique(column) for column in listed.T]
     whole = int(np.prod([len(axis) for axis in axes]))
     if len(np.unique(listed, axis=0)) != whole or len(listed) != whole:
-        raise InputError(f"{len(listed)} points", f"{whole}, all of a tensor grid, each once", "give a full grid, or use Rows for single points")
+        raise InputError(
+            f"{len(listed)} points", f"{whole}, all of a tensor grid, each once", "give a full grid, or use Rows for single points"
+        )
     return tuple(jnp.asarray(axis) for axis in axes)

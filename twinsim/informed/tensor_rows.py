@@ -29,8 +29,8 @@ class TensorRows(RowBlock):
     $$\frac{\partial r}{\partial\theta_i}=\sum_oS_{io}(x)\,\frac{\partial f_{io}}{\partial\theta_i}(x_i),\qquad
       S_{i,(m,r)}=\sum_{k:\,k_i=m}c_k\prod_{j\ne i}\partial^{k_j}f_j^r(x_j),$$
 
-    so that a block of $J^TJ$ needs $\sum S_iS_j^T$ over all axes but $i$ and $j$, some tens squared per point instead of parameters squared.
-    Slabs of the first axis come one after the other. Further parameters of the model, such as a coefficient that is sought, are fitted along.
+    so that a block of $J^TJ$ needs $\sum S_iS_j^T$ over all axes but $i$ and $j$: some tens squared per point instead of parameters
+    squared. Slabs of the first axis come one after the other. Further parameters of the model, such as a coefficient, are fitted along.
 
     Args:
         function: $r$ of the model and of one point; a number, or a few.
@@ -144,7 +144,7 @@ class TensorRows(RowBlock):
                     shaped = (1,) * position + wide[j].shape[:1] + (1,) * (len(left) - position - 1) + wide[j].shape[1:]
                     whole = whole * wide[j].reshape(shaped)
                 else:
-                    whole = whole * wide[0]
+                    whole = whole * wide[0].reshape((1,) * len(left) + wide[0].shape)
             return whole, "".join(left)
 
         last = len(wide) - 1
