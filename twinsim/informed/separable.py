@@ -49,7 +49,7 @@ class SeparableNetwork(eqx.Module):
     axes: tuple[SmoothPerceptron, ...]
     low: tuple[float, ...] = eqx.field(static=True)
     high: tuple[float, ...] = eqx.field(static=True)
-    ends: tuple[Ends, ...] = eqx.field(static=True)
+    ends: tuple[str, ...] = eqx.field(static=True)
     rank: int = eqx.field(static=True)
     outputs: int = eqx.field(static=True)
 
@@ -62,7 +62,7 @@ class SeparableNetwork(eqx.Module):
         outputs: int = 1,
         *,
         key: PRNGKeyArray,
-        ends: tuple[Ends, ...] | None = None,
+        ends: tuple[str, ...] | None = None,
         steepness: tuple[float, ...] | None = None,
     ) -> None:
         count = len(low)

@@ -6,8 +6,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from solvers import Diffusion, VoxelGrid
 from twinsim.errors import InputError
 from twinsim.informed import (
+    FieldRows,
     InformedProblem,
     Jet,
     Rows,
@@ -133,10 +135,11 @@ def test_rows_and_normal_equations_of_a_grid_are_those_of_its_points(name):
     grid, single = TensorRows(residual, axes, 2.0), Rows(residual, points, jnp.full(12, 2 / 12**0.5))
     vector, restore = split(model)
 
-    @jax.jit
-    def both(at):
-        return [(normal_equations((one,), at, restore), one.residuals(restore(at)), one.half_square(restore(at))) for one in (grid, single)]
+    def all_of(one, at):
+        normal = normal_equations((one,), at, restore)
+        return normal if name == "growth" else (normal, one.residuals(restore(at)), one.half_square(restore(at)))
 
+    both = jax.jit(lambda at: [all_of(one, at) for one in (grid, single)])
     for a, b in zip(*(jax.tree.leaves(one) for one in both(vector)), strict=True):
         np.testing.assert_allclose(a, b, atol=1e-13 * (1 + np.abs(b).max()))
 
@@ -185,7 +188,7 @@ def test_a_product_is_learnt_from_a_grid():
     axes = (jnp.linspace(0.0, 1.0, 6), jnp.linspace(0.0, 2.0, 5))
     rows = (TensorRows(lambda model, p: model(p)[0] - jnp.cos(jnp.pi * p[0]) * jnp.exp(-p[1]), axes),)
     vector, restore = split(plane(0, 1, (3,)))
-    found = jax.jit(lambda at: levenberg_marquardt(rows, at, restore, 40, jnp.asarray(0.1)))(vector)
+    found = jax.jit(lambda at: levenberg_marquardt(rows, at, restore, 60, jnp.asarray(0.1)))(vector)
     assert float(found.value) < 1e-8 < float(found.values[0])
     u = restore(found.vector).on_grid(axes)[..., 0]
     np.testing.assert_allclose(u, jnp.cos(jnp.pi * axes[0])[:, None] * jnp.exp(-axes[1]), atol=1e-3)
@@ -240,3 +243,18 @@ def test_bad_input_is_refused_in_one_line(make, message):
     with pytest.raises(InputError, match=message) as caught:
         make()
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.slow
+def test_a_mask_takes_a_separable_network_like_any_other():
+    mask = np.ones((3, 3, 2), bool)
+    mask[1, 1], mask[0, 0, 0] = False, False
+    voxels = VoxelGrid(mask, (0.5, 0.5, 0.5))
+    model = SeparableNetwork((0.0,) * 3, (1.5, 1.5, 1.0), (2,), 2, key=jax.random.key(0))
+    rows = FieldRows(lambda net, p: net(p)[0], Diffusion(voxels, 1.0), voxels)
+    vector, restore = split(model)
+    found, jacobian = jax.jit(lambda at: rows.linearised(at, restore))(vector)
+    values = jnp.zeros(mask.size).at[rows.active].set(jax.jit(jax.vmap(model))(rows.points[0])[:, 0])
+    expected = Diffusion(voxels, 1.0).apply(values)[rows.active] / len(found) ** 0.5
+    np.testing.assert_allclose(found, expected, atol=1e-12)
+    np.testing.assert_allclose(jacobian, jax.jit(jax.jacfwd(lambda at: rows.residuals(restore(at))))(vector), atol=1e-12)
