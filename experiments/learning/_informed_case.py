@@ -11,7 +11,7 @@ import numpy as np
 from twinsim.errors import InputError, near_misses
 from twinsim.informed import InformedProblem, Sampling, Stage, fit
 
-PROBLEMS = ("allen_cahn", "inverse_heat", "masked_poisson", "drug_target")
+PROBLEMS = ("allen_cahn", "inverse_heat", "masked_poisson", "drug_target", "box_growth")
 
 
 class Case(NamedTuple):

@@ -21,9 +21,10 @@ RANGES = {"seeds": (1, 100), "width": (0, 60), "layers": (0, 6), "effort": (0.01
 class Config:
     """Options; widths and layers are the problem's own unless given."""
 
-    problem: Literal["allen_cahn", "inverse_heat", "masked_poisson", "drug_target"] = "inverse_heat"
+    problem: Literal["allen_cahn", "inverse_heat", "masked_poisson", "drug_target", "box_growth"] = "inverse_heat"
     """Which: u_t = 1e-4 u_xx + 5 (u - u^3) from x^2 cos(pi x); the diffusivity of an insulated rod from 120 values with errors of 2 %;
-    Poisson's equation without flux through the walls of a slice with a hole; an antibody and its receptor over four months."""
+    Poisson's equation without flux through the walls of a slice with a hole; an antibody and its receptor over four months;
+    a tumour that grows and spreads anisotropically in a box, by a separable network, with a plain one for as many seconds beside it."""
     seeds: int = 3
     """Networks, each drawn and fitted with a seed of its own; data of inverse_heat too."""
     seed: int = 0
@@ -69,7 +70,10 @@ def run(config: Config, workspace: Workspace) -> Result:
         "inference_seconds_median": finite_or_none(np.median([one.inference_seconds for one in found])),
     }
     for key in found[0].more:
-        summary[f"{key}_median"] = finite_or_none(np.median([one.more[key] for one in found]))
+        values = [one.more[key] for one in found]
+        summary[f"{key}_median"] = finite_or_none(np.median(values))
+        if key == "plain_network_error_relative":
+            summary |= {f"{key}_least": finite_or_none(min(values)), f"{key}_worst": finite_or_none(max(values))}
     summary |= classical_beside(module.levels(seeds), float(np.median(errors)), training)
     notes = [f"seed {config.seed + k}: {one.message}" for k, one in enumerate(found) if one.message]
     return Result(summary, _report(config, module, summary, found), _dataset(config, found), notes=notes or None)
@@ -81,7 +85,12 @@ def _one(config: Config, module: Any, seed: int, workspace: Workspace) -> Any:
     sizes = {name: value for name, value in (("width", config.width), ("layers", config.layers)) if value}
     case = module.case(seed, scale=config.effort, **sizes)
     with workspace.progress(sum(stage.rounds for stage in case.stages), f"network, seed {seed}", "rounds") as bar:
-        return solved(case, seed, seconds=config.seconds, progress=lambda *_: bar.advance(1))
+        found = solved(case, seed, seconds=config.seconds, progress=lambda *_: bar.advance(1))
+    if not hasattr(module, "rival"):
+        return found
+    plain = solved(module.rival(seed), seed, seconds=found.rounds[-1, 1])
+    beside = {"error_relative": plain.error, "iterations": plain.rounds[-1, 0], "fit_seconds": plain.rounds[-1, 1]}
+    return found._replace(more=found.more | {f"plain_network_{key}": float(value) for key, value in beside.items()})
 
 
 def _dataset(config: Config, found: list[Any]) -> xr.Dataset:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
 
-from experiments.learning import _allen_cahn, _drug_target, _inverse_heat, _masked_poisson, informed_problems
+from experiments.learning import _allen_cahn, _box_growth, _drug_target, _inverse_heat, _masked_poisson, informed_problems
 from physics import PELETIER2012
 from solvers import Diffusion, ExplicitRungeKutta, Periodic, Rate, VoxelGrid, Walls, simulate, time_mesh
 from twinsim.errors import InputError
@@ -127,6 +127,23 @@ def test_the_drug_starts_exactly_and_its_residual_is_the_equation_as_it_stands()
     equation = _drug_target.equation()
     matrix = np.eye(3) / (30.0 + _drug_target.FAST_H) - jax.jit(jax.jacfwd(equation.rate))(y.value)
     np.testing.assert_allclose(matrix @ (found * _drug_target.sizes()), slope - equation.rate(y.value), rtol=1e-8)
+
+
+@pytest.mark.slow
+def test_growth_in_a_box_is_that_of_the_projects_voxels_and_both_networks_share_its_residual():
+    voxels = [_box_growth.relative_error(_box_growth.by_voxels(n, 0.5).ravel(), _box_growth.exact()) for n in (12, 24)]
+    assert 1.7 < np.log2(voxels[0] / voxels[1]) < 2.3 and voxels[1] < 2e-3
+    separable = _box_growth.case(0, 3, 1, rank=2, points=2)
+    plain, point = _box_growth.rival(0, 3, 1).model, jnp.array([5.0, 7.0, 3.0, 4.0])
+    for model in (separable.model, plain):
+        slope, bends = jax.jit(lambda p, m=model: (jax.grad(m)(p), jax.hessian(m)(p)))(point)
+        u = model(point)
+        spread = sum(d * bends[i, i] for i, d in enumerate(_box_growth.DIFFUSIVITY))
+        expected = (slope[3] - spread) / _box_growth.PROLIFERATION - u * (1 - u)
+        np.testing.assert_allclose(jax.jit(_box_growth.residual)(model, point), expected, rtol=1e-9)
+    at = np.stack(np.meshgrid(*_box_growth.places(), _box_growth.TIMES, indexing="ij"), axis=-1).reshape(-1, 4)[::4001]
+    answer = np.asarray(separable.answer(separable.model))[::4001]
+    np.testing.assert_allclose(answer, jax.jit(jax.vmap(separable.model))(jnp.asarray(at)), rtol=1e-11)
 
 
 @pytest.mark.slow

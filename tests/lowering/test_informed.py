@@ -9,7 +9,18 @@ import pytest
 
 from physics import TargetMediatedDisposition
 from solvers import Diffusion, VoxelGrid
-from twinsim.informed import FieldRows, Rows, implicit_residual, levenberg_marquardt, quasi_newton, rate_of, split, sum_of_squares
+from twinsim.informed import (
+    FieldRows,
+    Rows,
+    SeparableNetwork,
+    TensorRows,
+    implicit_residual,
+    levenberg_marquardt,
+    quasi_newton,
+    rate_of,
+    split,
+    sum_of_squares,
+)
 
 
 def decay(model, point):
@@ -30,6 +41,9 @@ OPTIMISERS["a field of rows"] = lambda at: FieldRows(
     lambda model, p: model[0] * jnp.exp(model[1] * p[0]), Diffusion(GRID, 1.0), GRID
 ).linearised(at, RESTORE)[1]
 OPTIMISERS["a stiff residual"] = lambda at: implicit_residual(DRUG, jnp.append(at, 0.0), jnp.zeros(3), jnp.zeros(()), jnp.ones(()))
+SEPARABLE = SeparableNetwork((0.0, 0.0), (1.0, 1.0), (2,), 2, key=jax.random.key(0))
+GRID_ROWS = TensorRows(lambda model, p: model.jet(p, (0,)).bend(0)[0], (jnp.linspace(0.0, 1.0, 2),) * 2)
+OPTIMISERS["rows of a tensor grid"] = lambda at: GRID_ROWS.normal(at[0] * split(SEPARABLE)[0], split(SEPARABLE)[1])[2]
 
 
 @pytest.mark.parametrize("platform", ["cpu", "cuda", "tpu"])

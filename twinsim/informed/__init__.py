@@ -6,10 +6,13 @@ from twinsim.informed.jet import Jet, coordinate, cosine, exponential, logarithm
 from twinsim.informed.levenberg_marquardt import Descent, levenberg_marquardt
 from twinsim.informed.network import SmoothPerceptron
 from twinsim.informed.quasi_newton import quasi_newton
-from twinsim.informed.rows import RowBlock, Rows, normal_equations, split, sum_of_squares
-from twinsim.informed.sampling import Sampling, causal_weights, renewed
+from twinsim.informed.rows import DenseRows, RowBlock, Rows, normal_equations, split, sum_of_squares
+from twinsim.informed.sampling import Sampling, causal_weights, renewed, stratified
+from twinsim.informed.separable import SeparableNetwork, grid_axes
+from twinsim.informed.tensor_rows import TensorRows
 
 __all__ = [
+    "DenseRows",
     "Descent",
     "FieldRows",
     "Fit",
@@ -18,13 +21,16 @@ __all__ = [
     "RowBlock",
     "Rows",
     "Sampling",
+    "SeparableNetwork",
     "SmoothPerceptron",
     "Stage",
+    "TensorRows",
     "causal_weights",
     "coordinate",
     "cosine",
     "exponential",
     "fit",
+    "grid_axes",
     "implicit_residual",
     "levenberg_marquardt",
     "logarithm",
@@ -36,6 +42,7 @@ __all__ = [
     "sine",
     "split",
     "stacked",
+    "stratified",
     "sum_of_squares",
     "tangent_hyperbolic",
 ]

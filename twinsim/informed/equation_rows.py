@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, Int, PyTree
 from physics import Equation
 from solvers import Operator, Rate, Stepper, VoxelGrid
 from solvers.rate import as_rate
-from twinsim.informed.rows import Function, Parameters, RowBlock, each_linearised
+from twinsim.informed.rows import DenseRows, Function, Parameters, each_linearised
 
 RateFunction = Callable[[Any, Any], Any]
 
@@ -62,7 +62,7 @@ def implicit_residual(
     return jnp.linalg.solve(matrix, slope - rate(state, time))
 
 
-class FieldRows(RowBlock):
+class FieldRows(DenseRows):
     r"""$w\,(u_t-f(u,t))$, or $w\,f(u)$ at rest, in all active voxels, $f$ of :func:`rate_of`: walls and mask are those of the operator.
 
     The network gives values at the voxels' centres, the project's own operator takes them from there, so that whatever shape the mask has
@@ -115,14 +115,14 @@ class FieldRows(RowBlock):
         return rate if self.rest else values[:, 1] - rate
 
     def residuals(self, model: PyTree) -> Float[Array, " rows"]:
-        """See :class:`RowBlock`."""
+        """See :class:`twinsim.informed.rows.DenseRows`."""
         found = jax.vmap(jax.vmap(lambda point: self.field(model, point).reshape(-1)))(self.points)
         return (self.weights[:, None] * jax.vmap(self._missing)(found, self.times)).reshape(-1)
 
     def linearised(
         self, vector: Parameters, restore: Callable[[Parameters], PyTree]
     ) -> tuple[Float[Array, " rows"], Float[Array, "rows parameters"]]:
-        """See :class:`RowBlock`."""
+        """See :class:`twinsim.informed.rows.DenseRows`."""
         count, active, axes = self.points.shape
         values, slopes = each_linearised(self.field, self.points.reshape(-1, axes), vector, restore)
         values, slopes = values.reshape(count, active, -1), slopes.reshape(count, active, -1, vector.size)

@@ -17,7 +17,8 @@ from twinsim.errors import InputError, near_misses
 from twinsim.informed.levenberg_marquardt import Descent, levenberg_marquardt
 from twinsim.informed.quasi_newton import quasi_newton
 from twinsim.informed.rows import Function, RowBlock, Rows, split, sum_of_squares
-from twinsim.informed.sampling import Sampling, causal_weights, renewed
+from twinsim.informed.sampling import Sampling, causal_weights, renewed, renewed_axes
+from twinsim.informed.tensor_rows import TensorRows
 
 METHODS = ("levenberg-marquardt", "bfgs", "broyden")
 
@@ -39,6 +40,8 @@ class InformedProblem(eqx.Module):
         known: Rows beside the equation: data, walls, priors.
         weight: Of the mean square of the residual, against ``known``: one over its standard deviation.
         span: Beginning and end of the time, the last coordinate of a point; for causal weights.
+        tensor: The columns that ``draw`` gives are the axes of a tensor grid (:func:`twinsim.informed.sampling.stratified`), on all of
+            which the residual is asked for; the model holds a separable network. ``Stage.points`` then counts along each axis.
     """
 
     residual: Function | None = eqx.field(static=True, default=None)
@@ -46,6 +49,7 @@ class InformedProblem(eqx.Module):
     known: tuple[RowBlock, ...] = ()
     weight: float = eqx.field(static=True, default=1.0)
     span: tuple[float, float] = eqx.field(static=True, default=(0.0, 1.0))
+    tensor: bool = eqx.field(static=True, default=False)
 
 
 @dataclass(frozen=True)
@@ -117,7 +121,7 @@ def fit(
 
     Raises:
         InputError: An unknown method (``levenberg-marquardt``, ``bfgs``, ``broyden``), a stage without points, rounds or iterations, or
-            an array that is not float64: in single precision such fits stop at errors of some percent.
+            an array that is not float64: in single precision such fits stop at errors of some percent; causal weights on a tensor grid.
     """
     if method not in METHODS:
         raise InputError(f"method {method!r}", ", ".join(METHODS), near_misses(method, METHODS))
@@ -129,6 +133,8 @@ def fit(
     if start.dtype != jnp.float64:
         raise InputError(f"a model in {start.dtype}", "float64", "turn on jax_enable_x64, --precision float64")
     sampling = sampling or Sampling()
+    if problem.tensor and sampling.slabs:
+        raise InputError(f"{sampling.slabs} slabs of time on a tensor grid", "none", "leave causal weights out, or draw single points")
     key = jax.random.key(seed)
     vector, memory = start, _fresh(method, start)
     points = problem.draw(jax.random.fold_in(key, 0), stages[0].points)
@@ -171,9 +177,11 @@ def _fresh(method: str, start: Array) -> Array:
     return jnp.asarray(0.1) if method == "levenberg-marquardt" else jnp.eye(start.size) * 1e-2
 
 
-def _equation(problem: InformedProblem, model: PyTree, points: Array, sampling: Sampling) -> tuple[Rows, ...]:
+def _equation(problem: InformedProblem, model: PyTree, points: Array, sampling: Sampling) -> tuple[RowBlock, ...]:
     if problem.residual is None:
         return ()
+    if problem.tensor:
+        return (TensorRows(problem.residual, tuple(points.T), problem.weight),)
     weights = jnp.full(points.shape[0], problem.weight / points.shape[0] ** 0.5)
     if sampling.slabs:
         squares = _squares(problem, model, points)
@@ -220,6 +228,8 @@ def _renew(
     if problem.residual is None:
         return problem.draw(key, count)
     draw, choose = jax.random.split(key)
+    if problem.tensor:
+        return renewed_axes(choose, points, problem.draw(draw, count), sampling)
     pool = problem.draw(draw, sampling.pool * count)
     sizes = jnp.sqrt(_squares(problem, restore(vector), pool))
     return renewed(choose, points, pool, sizes, count, sampling)

@@ -1,5 +1,7 @@
 """A smooth perceptron that gives its derivatives with its values."""
 
+from collections.abc import Callable
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -78,6 +80,10 @@ class SmoothPerceptron(eqx.Module):
         axes = len(self.low)
         return self.of(Jet(point, jnp.eye(axes, dtype=point.dtype), jnp.zeros((len(bent), axes), point.dtype), bent))
 
+    def partials(self, point: Float[Array, " inputs"], orders: tuple[tuple[int, ...], ...]) -> Float[Array, "orders outputs"]:
+        """Derivatives of any order, mixed ones too, each by its order along every input; by nested forward mode."""
+        return jnp.stack([_partial(self, order)(point) for order in orders])
+
     def of(self, inputs: Jet) -> Jet:
         r"""Values of inputs that are functions of a point, e.g. $\cos\pi x$ where a field is periodic; one jet of shape (inputs,)."""
         state, scale = self._scaled(inputs.value)
@@ -93,3 +99,12 @@ class SmoothPerceptron(eqx.Module):
             rows = jnp.concatenate([a[None], d[None] * first, second]) @ weight.T
             rows = rows.at[0].add(bias)
         return Jet(rows[0], rows[1 : 1 + axes], rows[1 + axes :], inputs.bent)
+
+
+def _partial(function: Callable[[Array], Array], order: tuple[int, ...]) -> Callable[[Array], Array]:
+    axis = next((i for i, times in enumerate(order) if times), None)
+    if axis is None:
+        return function
+    less = tuple(times - (i == axis) for i, times in enumerate(order))
+    inner = _partial(function, less)
+    return lambda point: jax.jvp(inner, (point,), (jnp.zeros_like(point).at[axis].set(1.0),))[1]

@@ -17,7 +17,21 @@ Function = Callable[[PyTree, PyTree], Float[Array, "..."]]
 
 
 class RowBlock(eqx.Module):
-    """Residuals of one kind, and how their Jacobian is made."""
+    """Residuals of one kind, and how their normal equations are made."""
+
+    @abstractmethod
+    def half_square(self, model: PyTree) -> Float[Array, ""]:
+        r"""$\tfrac12\sum r^2$ of all of them, weighted."""
+
+    @abstractmethod
+    def normal(
+        self, vector: Parameters, restore: Callable[[Parameters], PyTree]
+    ) -> tuple[Float[Array, ""], Parameters, Float[Array, "parameters parameters"]]:
+        r"""$\tfrac12|r|^2$, $J^Tr$ and $J^TJ$; ``restore`` gives the model of a vector of parameters."""
+
+
+class DenseRows(RowBlock):
+    """Rows whose Jacobian is written out."""
 
     @abstractmethod
     def residuals(self, model: PyTree) -> Float[Array, " rows"]:
@@ -29,8 +43,19 @@ class RowBlock(eqx.Module):
     ) -> tuple[Float[Array, " rows"], Float[Array, "rows parameters"]]:
         """All of them and their Jacobian, weighted; ``restore`` gives the model of a vector of parameters."""
 
+    def half_square(self, model: PyTree) -> Float[Array, ""]:
+        """See :class:`RowBlock`."""
+        return 0.5 * jnp.sum(self.residuals(model) ** 2)
 
-class Rows(RowBlock):
+    def normal(
+        self, vector: Parameters, restore: Callable[[Parameters], PyTree]
+    ) -> tuple[Float[Array, ""], Parameters, Float[Array, "parameters parameters"]]:
+        """See :class:`RowBlock`. Memory: rows times parameters numbers."""
+        found, jacobian = self.linearised(vector, restore)
+        return 0.5 * found @ found, found @ jacobian, gram(jacobian)
+
+
+class Rows(DenseRows):
     r"""$w_i\,r(\theta, x_i)$ at points $x_i$: the equation in the interior, a flux at walls, a datum, a prior.
 
     Args:
@@ -82,17 +107,17 @@ def split(model: PyTree) -> tuple[Parameters, Callable[[Parameters], PyTree]]:
 
 def sum_of_squares(rows: tuple[RowBlock, ...], model: PyTree) -> Float[Array, ""]:
     r"""$\tfrac12\sum r^2$ over all rows."""
-    return 0.5 * sum((jnp.sum(one.residuals(model) ** 2) for one in rows), start=jnp.zeros(()))
+    return sum((one.half_square(model) for one in rows), start=jnp.zeros(()))
 
 
 def normal_equations(
     rows: tuple[RowBlock, ...], vector: Parameters, restore: Callable[[Parameters], PyTree]
 ) -> tuple[Float[Array, ""], Parameters, Float[Array, "parameters parameters"]]:
-    r"""$\tfrac12|r|^2$, $J^Tr$ and $J^TJ$. Memory: rows times parameters numbers."""
+    r"""$\tfrac12|r|^2$, $J^Tr$ and $J^TJ$ over all blocks of rows."""
     value, gradient, curvature = jnp.zeros((), vector.dtype), jnp.zeros_like(vector), jnp.zeros((vector.size, vector.size), vector.dtype)
     for one in rows:
-        found, jacobian = one.linearised(vector, restore)
-        value, gradient, curvature = value + 0.5 * found @ found, gradient + found @ jacobian, curvature + gram(jacobian)
+        half, slope, bend = one.normal(vector, restore)
+        value, gradient, curvature = value + half, gradient + slope, curvature + bend
     return value, gradient, curvature
 
 

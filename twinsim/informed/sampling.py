@@ -77,3 +77,19 @@ def causal_weights(
     counts = jnp.zeros(slabs, squares.dtype).at[slab].add(1.0)
     means = sums / jnp.maximum(counts, 1.0)
     return jnp.exp(-causality * (jnp.cumsum(means) - means))[slab]
+
+
+def stratified(key: PRNGKeyArray, count: int, low: tuple[float, ...], high: tuple[float, ...]) -> Float[Array, "count axes"]:
+    """One coordinate by chance in each of ``count`` equal parts of every axis, in order: the axes of a tensor grid, one per column."""
+    places = (jnp.arange(count)[:, None] + jax.random.uniform(key, (count, len(low)))) / count
+    lower, upper = jnp.asarray(low)[None], jnp.asarray(high)[None]
+    return lower + (upper - lower) * places
+
+
+def renewed_axes(
+    key: PRNGKeyArray, old: Float[Array, "before axes"], fresh: Float[Array, "count axes"], sampling: Sampling
+) -> Float[Array, "count axes"]:
+    """Axes of a tensor grid of which a share of the coordinates stays; rows stay in their places, and with them the parts of the axes."""
+    if old.shape != fresh.shape:
+        return fresh
+    return jnp.where(jax.random.uniform(key, fresh.shape) < sampling.kept, old, fresh)
