@@ -123,7 +123,7 @@ class CellModel(Equation):
         """Second-order Rush-Larsen, without a stimulus."""
         return self.paced(None)
 
-    def layout(self) -> StateLayout:
+    def state_layout(self) -> StateLayout:
         """See :class:`physics.Equation`."""
         return StateLayout(tuple(map(Variable, self.names, self.units)), self.time_unit)
 

@@ -111,7 +111,7 @@ class CellPopulations(Equation):
         """The classical Runge-Kutta method of order four, in the logarithms."""
         return ExplicitRungeKutta(LogRate(self))
 
-    def layout(self) -> StateLayout:
+    def state_layout(self) -> StateLayout:
         """See :class:`physics.Equation`; ``log_density_0`` and so on."""
         return StateLayout(tuple(Variable(f"log_density_{i}", "1") for i in range(self.growth.shape[0])), "day")
 

@@ -90,7 +90,7 @@ class ClosureTerm(Rate):
         """The term of an equation.
 
         Args:
-            layout: ``equation.layout()``.
+            layout: ``equation.state_layout()``.
             closure: See the class, as all that is not named here.
             reads: See the class.
             adds_to: See the class.

@@ -53,7 +53,7 @@ class Compartments(Equation):
         """See :class:`physics.equation.Equation`; one beat per second."""
         return StaggeredLoop(self, jnp.arange(2.0))
 
-    def layout(self) -> StateLayout:
+    def state_layout(self) -> StateLayout:
         """See :class:`physics.equation.Equation`; rates are per second, times are in beats."""
         volumes, flows = (tuple(Variable(name, unit) for name in names) for names, unit in ((self.names, "mL"), (self.flows, "mL/s")))
         return StateLayout(volumes + flows, "s", clock_unit="1")

@@ -18,7 +18,7 @@ class Equation(eqx.Module):
     def stepper(self) -> Stepper:
         """The method that suits the equation, with the equation's parameters inside."""
 
-    def layout(self) -> StateLayout:
+    def state_layout(self) -> StateLayout:
         """Names and units of the state, for terms that are added from outside (:class:`physics.WithClosure`).
 
         Raises:

@@ -101,9 +101,9 @@ class Monodomain(Equation):
         """Strang: half a step of diffusion, a step of cells by second-order Rush-Larsen, half a step of diffusion. Order two."""
         return Strang(self._diffused(), self._cells(2))
 
-    def layout(self) -> StateLayout:
+    def state_layout(self) -> StateLayout:
         """See :class:`physics.Equation`."""
-        return replace(self.cell.layout(), box=getattr(self.diffusion, "shape", None))
+        return replace(self.cell.state_layout(), box=getattr(self.diffusion, "shape", None))
 
     def godunov(self) -> Stepper:
         """A step of cells by first-order Rush-Larsen, then one of diffusion by Euler: half the cost, order one, 1.6 % slow at 0.01 ms.

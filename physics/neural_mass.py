@@ -45,7 +45,7 @@ class NeuralMass(eqx.Module):
     def rates(self, state: Variables, coupling: Coupled) -> Variables:
         """Change per ms of every variable."""
 
-    def layout(self) -> StateLayout:
+    def state_layout(self) -> StateLayout:
         """Names and units, as of :class:`physics.Equation`; a mass is not told the time."""
         return StateLayout(tuple(map(Variable, self.names, self.units)), "ms", clock_unit=None)
 

@@ -45,7 +45,7 @@ class ProliferationInvasion(Equation):
         reaction = ExactFlow(LogisticLogKill(self.proliferation, self.chemotherapy))
         return Strang(reaction, RungeKuttaChebyshev2(self.diffusion, self.stages))
 
-    def layout(self) -> StateLayout:
+    def state_layout(self) -> StateLayout:
         """See :class:`physics.Equation`."""
         return StateLayout((Variable("density", "1"),), "day", stacked=False, box=self.diffusion.shape)
 

@@ -45,7 +45,7 @@ class RateEquation(Equation):
         """See :class:`physics.Equation`."""
         return ExplicitRungeKutta(LawRate(self.law, self.parameters), self.table)
 
-    def layout(self) -> StateLayout:
+    def state_layout(self) -> StateLayout:
         """See :class:`physics.Equation`."""
         return StateLayout(self.variables, self.time_unit, self.stacked)
 

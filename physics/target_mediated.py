@@ -77,7 +77,7 @@ class TargetMediatedDisposition(Equation):
         """The classical Runge-Kutta method of order four."""
         return ExplicitRungeKutta(TargetMediatedRate(self))
 
-    def layout(self) -> StateLayout:
+    def state_layout(self) -> StateLayout:
         """See :class:`physics.Equation`."""
         return StateLayout(tuple(Variable(name, "mg/L") for name in ("drug", "target", "complex")), "h")
 

@@ -23,7 +23,7 @@ class WithClosure(Equation):
     ``twinsim.closures.train_unrolled`` trains it there.
 
     Attributes:
-        equation: Any that has a ``layout``; one with a closure is such an equation, too.
+        equation: Any that has a ``state_layout``; one with a closure is such an equation, too.
         term: The closure in its place.
 
     Good values: steps that resolve the closure's own rates. Fails: a stiff closure, for it is stepped explicitly.
@@ -52,7 +52,7 @@ class WithClosure(Equation):
             ValueError: An equation that doesn't name its components, names or units that it doesn't have, no grid where it has voxels.
         """
         term = ClosureTerm.of(
-            equation.layout(), closure, reads=reads, adds_to=adds_to, given=given, grid=grid, through=through, relative=relative,
+            equation.state_layout(), closure, reads=reads, adds_to=adds_to, given=given, grid=grid, through=through, relative=relative,
             as_image=as_image,
         )  # fmt: skip
         return cls(equation, term)
@@ -61,9 +61,9 @@ class WithClosure(Equation):
         """The equation's own with the term."""
         return with_term(self.equation.stepper(), self.term)
 
-    def layout(self) -> StateLayout:
+    def state_layout(self) -> StateLayout:
         """The equation's."""
-        return self.equation.layout()
+        return self.equation.state_layout()
 
     def examine(self, time: Scalar, state: Array) -> Int[Array, ""]:
         """Whether the closure is inside of its range, as data: ``simulate(..., observe=equation.examine)``."""
@@ -162,7 +162,7 @@ class NeuralMassWithClosure(NeuralMass):
 
     Attributes:
         mass: As it is.
-        term: ``ClosureTerm.of(mass.layout(), ...)``.
+        term: ``ClosureTerm.of(mass.state_layout(), ...)``.
     """
 
     mass: NeuralMass

@@ -204,14 +204,14 @@ SLOTS = {
 
 def variables_of(slot: Slot) -> tuple[tuple[Variable, ...], tuple[Variable, ...]]:
     """What a closure in this slot takes and gives."""
-    layout = slot.equation.layout()
+    layout = slot.equation.state_layout()
     known = {one.name: one for one in (*layout.variables, *layout.clock)}
     return tuple(known[name] for name in slot.reads), tuple(layout.rate_variable(target) for target in slot.adds_to)
 
 
 def samples_of(slot: Slot, count: int = 24) -> tuple[jax.Array, jax.Array]:
     """Inputs round the initial state, and smooth outputs that change it by some per cent per step."""
-    state, layout = np.asarray(slot.state()), slot.equation.layout()
+    state, layout = np.asarray(slot.state()), slot.equation.state_layout()
     rows = {one.name: state[k] if layout.stacked else state for k, one in enumerate(layout.variables)}
     generator = np.random.default_rng(0)
     given = []
@@ -270,7 +270,7 @@ KINDS = {
 def with_closure(slot: Slot, closure: Closure) -> Any:
     """The equation, or the mass, with the closure."""
     if isinstance(slot.equation, WilsonCowan):
-        term = ClosureTerm.of(slot.equation.layout(), closure, reads=slot.reads, adds_to=slot.adds_to)
+        term = ClosureTerm.of(slot.equation.state_layout(), closure, reads=slot.reads, adds_to=slot.adds_to)
         return NeuralMassWithClosure(slot.equation, term)
     keywords = dict(slot.keywords)
     if not isinstance(closure, OperatorClosure):

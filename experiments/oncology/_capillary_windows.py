@@ -93,7 +93,7 @@ def blocks(values: Any, side: float, voxel: float) -> Any:
 def coarse_voxels(places: np.ndarray, distance: np.ndarray, side: float, voxel: float) -> CoarseVoxels:
     """What coarse voxels of a tumour have."""
     coarse = round(side / voxel)
-    label = np.ravel_multi_index(tuple(np.minimum((places // voxel).astype(int), coarse - 1).T), (coarse, coarse))
+    label = np.asarray(np.ravel_multi_index(tuple(np.minimum((places // voxel).astype(int), coarse - 1).T), (coarse, coarse)))
     own = blocks(distance, side, voxel)
     return CoarseVoxels(label, np.bincount(label, minlength=coarse**2) / voxel**2, own.mean(axis=1), np.sqrt((own**2).mean(axis=1)))
 

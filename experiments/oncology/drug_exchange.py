@@ -146,7 +146,7 @@ def _tumour(config: Config, drug: str, places: np.ndarray) -> dict[str, Any]:
     tissue = blocks(np.asarray(problem.tissue), side, voxel)
     weight, coarse = tissue / tissue.sum(axis=1, keepdims=True), tissue.shape[0]
 
-    run = _resolved.lower(problem, mesh, jnp.asarray(weight), side, voxel).compile()
+    run = _resolved.lower(problem, mesh, jnp.asarray(weight), side, voxel).compile()  # pyright: ignore[reportFunctionMemberAccess]
     began = time.perf_counter()
     final, seen, status = jax.block_until_ready(run(problem, mesh, jnp.asarray(weight), side, voxel))
     seconds = time.perf_counter() - began
@@ -200,11 +200,11 @@ def _by_laws(config: Config, drug: str, models: list[DrugLaw], tumour: dict[str,
     stages = stages_for(1.05 * longest / 2 * max(float(one.spectral_bound()) for one in sideways.values()))
     for name, zones in laws.items():
         stepper = Strang(RungeKuttaChebyshev2(sideways[name], stages), zones)
-        found[name] = np.asarray(_solved(stepper, mesh))
+        found[name] = np.asarray(_solved(zones, stepper, mesh))
         if name == "network_0":
             began = time.perf_counter()
             for _ in range(3):
-                jax.block_until_ready(_solved(stepper, mesh))
+                jax.block_until_ready(_solved(zones, stepper, mesh))
             seconds = (time.perf_counter() - began) / 3
     many = jax.tree.map(lambda leaf: np.broadcast_to(np.asarray(leaf), (count**2, *leaf.shape)), plasma)
     found["krogh_per_capillary"] = windows.per_capillary(known, many, tumour["areas"], mesh)
@@ -230,8 +230,8 @@ def _by_laws(config: Config, drug: str, models: list[DrugLaw], tumour: dict[str,
 
 
 @eqx.filter_jit
-def _solved(stepper: Strang, mesh: TimeMesh) -> jax.Array:
-    return windows.means_of(stepper.full, mesh, stepper)
+def _solved(zones: TissueZones, stepper: Strang, mesh: TimeMesh) -> jax.Array:
+    return windows.means_of(zones, mesh, stepper)
 
 
 def _dataset(

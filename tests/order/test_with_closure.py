@@ -132,7 +132,7 @@ def test_an_exchange_and_a_flux_keep_sums_and_the_mask():
     np.testing.assert_allclose(last[:count].sum(), slot.state()[:count].sum(), rtol=1e-13)
 
     tumour = SLOTS["tumour"]()
-    layout, grid = tumour.equation.layout(), tumour.keywords["grid"]
+    layout, grid = tumour.equation.state_layout(), tumour.keywords["grid"]
     rough = AnalyticClosure(
         law=lambda p, x: p * jnp.sin(9 * x), parameters=number(0.7), inputs=layout.variables, outputs=(Variable("density_potential", "1"),)
     )

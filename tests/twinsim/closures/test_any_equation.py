@@ -74,7 +74,7 @@ def test_a_mass_says_where_its_closure_is_asked():
     assert int(mass.term.examine(time, 10 * slot.state())) == Status.EXTRAPOLATED
     assert isinstance(mass.mass, WilsonCowan)
     with pytest.raises(ValueError, match="got 'time'; expected a component"):
-        ClosureTerm.of(mass.layout(), mass.term.closure, reads=("time",), adds_to=("excitatory_share",))
+        ClosureTerm.of(mass.state_layout(), mass.term.closure, reads=("time",), adds_to=("excitatory_share",))
 
 
 def test_bounds_hold_whatever_the_closure_says():
