@@ -13,7 +13,7 @@ PHASES = np.array([3.0, 6.0, 10.0, 16.0, 25.0, 40.0, 60.0, 80.0, 105.0, 130.0, 1
 QUIET = 4  # stretches without a pulse before the first one: conditions are compared after pacing that follows a rest
 QUIET_MS = (100.0, 1300.0)  # between which the length of each is drawn, even in its logarithm and whatever the rate
 SKIPPED = QUIET + 3  # first beats: the reduced cell does not have ions that drift from the rest before them
-LEAST_REST_MS, CLOSE_REST_MS = 60.0, 12.0  # before waves whose velocity is learned, and before every second one: re-entry comes so early
+LEAST_REST_MS = 60.0  # before a wave whose velocity is learned: with those after 12 ms and more one gate of sodium fits neither
 CYCLES = {350: 245.0, 420: 268.0, 530: 287.0, 720: 300.0, 1000: 307.0}  # ms, and about how long an action potential then lasts
 OPEN_RAPID, OPEN_CALCIUM = (1.0, 0.63, 0.4), (1.0, 0.77, 0.6)
 REGULAR_BEATS = 7  # before the first premature one: ions and slow gates of the full cell still drift over as many
@@ -133,16 +133,12 @@ class Recorded:
 
 
 def cables(recorded: Recorded) -> np.ndarray:
-    """Cell and beat of one cable per cell: one after regular pacing, or one of the premature beats, in turn; every second one has the
-    beat after the shortest rest."""
+    """Cell and beat of one cable per cell: one after regular pacing, or one of the premature beats, in turn."""
     rests = np.full(recorded.durations.shape, np.nan)
     rests[:, 1:] = np.diff(recorded.starts[:, :-1], axis=1) - recorded.durations[:, :-1]
     rows = []
     for one, rest in enumerate(rests):
-        beats = [beat for beat in range(3, len(rest)) if rest[beat] > CLOSE_REST_MS and recorded.amplitudes[one, beat] == STIMULUS]
-        possible = [beat for beat in beats if rest[beat] > LEAST_REST_MS]
-        if len(rows) % 2 and beats:
-            rows.append((one, min(beats, key=lambda beat: rest[beat])))
-        elif possible:
+        possible = [beat for beat in range(3, len(rest)) if rest[beat] > LEAST_REST_MS and recorded.amplitudes[one, beat] == STIMULUS]
+        if possible:
             rows.append((one, possible[one % len(possible)]))
     return np.array(rows)

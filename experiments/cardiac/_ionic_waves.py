@@ -12,7 +12,7 @@ from twinsim.precision import in_precision
 
 SPACINGS_MM = (0.1, 0.25)  # of the cables; whoever fits one alone gets a front of any thickness, and the velocity there only
 PERCENT, LARGE_PERCENT = 0.4, 8.0  # what counts as an error of one, and from where on errors count like roots
-LINES = 10  # cables at each spacing
+LINES = 6  # cables at each spacing
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from experiments.cardiac._ionic_reentry import TIP_MV, Circling, Reentry, _tips
 from experiments.cardiac._ionic_search import levenberg_marquardt
 from experiments.cardiac._ionic_waves import Waves
 from experiments.cardiac._paced_cables import _per_cell
-from experiments.cardiac._paced_cells import STIMULUS
+from experiments.cardiac._paced_cells import STIMULUS, OwnPulses
 from experiments.cardiac.ionic_closure import Config, run
 from physics import ReducedVentricular, TenTusscher2006
 from solvers import VoxelGrid
@@ -73,17 +73,25 @@ def test_first_starts_without_a_pulse_are_rest_and_displacements_are_beats():
     assert set(both) == set(recording.CYCLES)
 
 
-def test_both_cells_get_the_amplitudes_that_the_record_has():
-    """No pulse, a stimulus, and 60 mV down after 20 ms: the full cell's potential, and the current that the reduced one gets."""
-    full = TenTusscher2006.published("epi")
+def test_both_cells_get_the_amplitudes_that_the_record_has(monkeypatch):
+    """No pulse, a stimulus, and 60 mV down after 20 ms: potentials are kept at phases of each, until the next comes or all is calm."""
     starts, amplitudes = np.array([[0.0, 30.0, 50.0, 90.0]]), np.array([[0.0, STIMULUS, -60.0]])
-    recorded = recording.Recorded.of(full, np.ones((1, 2)), starts, 0.1, amplitudes)
-    voltage = recorded.voltage[:, 0]
-    assert np.ptp(voltage[:31]) < 0.5 and voltage[33] > 0 and voltage[50] - voltage[51] == pytest.approx(60, abs=5)
-    assert np.isnan(recorded.at_phases[0, 0]).all()
-    assert np.isfinite(recorded.at_phases[0, 1, :4]).all() and np.isnan(recorded.at_phases[0, 1, 4:]).all()  # 20 ms, then displaced
-    train = training.Train(jnp.asarray(starts[0, :-1]), jnp.asarray(amplitudes[0]))
-    assert [float(train.current(jnp.asarray(time))) for time in (0.5, 30.0, 30.5, 31.0, 50.2)] == [0, STIMULUS, STIMULUS, 0, -60]
+    times = np.arange(91.0)
+    voltage = np.where(times < 31, -85.0, np.where(times < 51, 20.0, np.maximum(-40.0 - 2 * (times - 51), -85.0)))[:, None]
+    given = []
+    monkeypatch.setattr(recording, "paced", lambda *_, amplitudes: (given.append(amplitudes), (voltage, voltage[:, None]))[1])
+    recorded = recording.Recorded.of(TenTusscher2006.published("epi"), np.ones((1, 2)), starts, 0.1, amplitudes)
+    np.testing.assert_array_equal(given[0], amplitudes)
+    assert np.isnan(recorded.durations).all()  # cut short, and no whole action potential
+    seen = [int(np.isfinite(row).sum()) for row in recorded.at_phases[0]]
+    assert seen == [0, 4, 4]  # none without a pulse; phases before 20 ms; those before 23 ms, 8 after -70 mV
+    wanted = [0, STIMULUS, STIMULUS, 0, -60]
+    pulses = (
+        OwnPulses(jnp.asarray(starts[:, :-1]), jnp.asarray(amplitudes)),
+        training.Train(jnp.asarray(starts[0, :-1]), jnp.asarray(amplitudes[0])),
+    )
+    for train in pulses:
+        assert [float(np.squeeze(train.current(jnp.asarray(time)))) for time in (0.5, 30.0, 30.5, 31.0, 50.2)] == wanted
 
 
 def test_rounds_and_durations_at_a_place_on_a_ring():
