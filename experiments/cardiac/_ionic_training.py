@@ -160,7 +160,7 @@ class InSolver:
         calm = (recorded.ends < CALM_MV) & after
         parts = [
             _soft(errors / MILLIVOLTS) * (2 / np.sqrt(len(PHASES))),
-            _soft(late / MILLISECONDS / 8, 0.4) * 8,
+            _soft(late / MILLISECONDS / 8) * 8,
             _soft(jnp.where(calm, by_beat[..., -1] - recorded.ends, 0.0) / REST_MILLIVOLTS / 4) * 4,
         ]
         return jnp.concatenate([part.reshape(-1) for part in parts]), jnp.where(counted, late, jnp.nan)
@@ -182,10 +182,9 @@ def _repolarisation(times: Array, voltage: Array, level: Array, expected: Array)
     return jnp.where(crosses.any(), crossed, instead)
 
 
-def _soft(x: Array, power: float = 0.25) -> Array:
-    """x where small, like a root where large, or still less: one beat that fails does not decide, nor some that fall from one side of a
-    threshold to the other on the way."""
-    return x * (1 + x * x) ** -power
+def _soft(x: Array) -> Array:
+    """x where small, like a root where large: one beat that fails does not decide."""
+    return x * (1 + x * x) ** -0.25
 
 
 class Coordinates:
