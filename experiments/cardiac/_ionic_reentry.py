@@ -6,9 +6,9 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array
+from jaxtyping import Array, Float, Int
 
-from physics import CellModel, Monodomain, RectangularPulse, TissueStimulus
+from physics import CellModel, Monodomain, RectangularPulse, TissueStimulus, phase, topological_charge
 from physics.cell_model import Stimulus
 from solvers import Diffusion, Solution, Stepper, TimeMesh, VoxelGrid, simulate, time_mesh
 from twinsim.machine import best
@@ -16,7 +16,9 @@ from twinsim.precision import in_precision
 
 STIMULUS, STIMULUS_MS = 80.0, 2.0  # A/F
 SEE_MS, CHUNK_MS = 5.0, 250.0
+SHEET_CHUNK_MS = 100.0  # all states of a chunk are kept until it is looked at
 EXCITED_MV, REST_MV = -30.0, -70.0
+TIP_MV, TIP_DELAY_MS = -60.0, 10.0  # round which the potential now and so long ago circle at the tip of a wave
 PROBES = 4  # per side
 BEGIN_SPEED = 0.65  # mm/ms, of the wave that is laid out on a ring
 
@@ -29,6 +31,7 @@ class Reentry:
         times: ms, every :data:`SEE_MS`.
         probes: Potential, ``(times, probes)``, mV.
         excited: Share of the sheet above -30 mV at those times.
+        tips: Phase singularities at those times; where waves end, hence what a spiral has and a leftover of stimuli does not keep.
         picture: Potential at the end, ``(x, y)``, mV.
         inside: Whether every state was one that a cell can be in.
     """
@@ -36,6 +39,7 @@ class Reentry:
     times: np.ndarray
     probes: np.ndarray
     excited: np.ndarray
+    tips: np.ndarray
     picture: np.ndarray
     inside: bool
 
@@ -43,18 +47,25 @@ class Reentry:
     def period_ms(self) -> float:
         """Median time between upstrokes over all probes in the second half; NaN with fewer than two anywhere."""
         late = self.times > self.times[-1] / 2
-        gaps = []
-        for column in self.probes[late].T:
-            (rises,) = np.nonzero((column[:-1] < EXCITED_MV) & (column[1:] >= EXCITED_MV))
-            share = (EXCITED_MV - column[rises]) / (column[rises + 1] - column[rises])
-            gaps.extend(np.diff(self.times[late][rises] + share * SEE_MS))
-        return float(np.median(gaps)) if gaps else float("nan")
+        gaps = np.concatenate([np.diff(_crossings(self.times[late], column, EXCITED_MV)) for column in self.probes[late].T])
+        return float(np.median(gaps)) if gaps.size else float("nan")
 
     @property
-    def alive_ms(self) -> float:
+    def excited_until_ms(self) -> float:
         """Until when some part of the sheet was excited, ms after the crossed stimulus."""
         (there,) = np.nonzero(self.excited > 0)
         return float(self.times[there[-1]]) if there.size else 0.0
+
+    @property
+    def rotating_ms(self) -> float:
+        """Until when waves had tips, ms after the crossed stimulus: at two looks in turn, since fronts that meet have some for a moment."""
+        (there,) = np.nonzero((self.tips[1:] > 0) & (self.tips[:-1] > 0))
+        return float(self.times[there[-1] + 1]) if there.size else 0.0
+
+    @property
+    def tips_late(self) -> float:
+        """How many, mean over the second half."""
+        return float(self.tips[self.times > self.times[-1] / 2].mean())
 
 
 @dataclass(frozen=True)
@@ -81,9 +92,21 @@ class Circling:
 
     def rounds(self) -> np.ndarray:
         """Times between upstrokes at the probe, ms; linear between samples."""
-        low, high = self.probe[:-1], self.probe[1:]
-        (rises,) = np.nonzero((low < EXCITED_MV) & (high >= EXCITED_MV))
-        return np.diff(self.times[rises] + (EXCITED_MV - low[rises]) / (high[rises] - low[rises]) * SEE_MS)
+        return np.diff(_crossings(self.times, self.probe, EXCITED_MV))
+
+    def durations(self) -> np.ndarray:
+        """From each of these upstrokes until the potential falls through -70 mV, ms: in tissue an upstroke ends lower than under a
+        stimulus, and a plateau that only stimulated cells have shows here."""
+        rises, falls = _crossings(self.times, self.probe, EXCITED_MV), _crossings(self.times, -self.probe, -REST_MV)
+        ends = [falls[falls > rise] for rise in rises]
+        return np.array([later[0] - rise for rise, later in zip(rises, ends, strict=True) if later.size])
+
+
+def _crossings(times: np.ndarray, values: np.ndarray, level: float) -> np.ndarray:
+    """When values rise through a level, linear between samples."""
+    low, high = values[:-1], values[1:]
+    (rises,) = np.nonzero((low < level) & (high >= level))
+    return times[rises] + (level - low[rises]) / (high[rises] - low[rises]) * (times[rises + 1] - times[rises])
 
 
 def circling(cell: CellModel, ring_mm: float, spacing_mm: float, diffusivity: float, dt_ms: float, duration_ms: float) -> Circling:
@@ -174,26 +197,24 @@ class Sheet:
             if now > 1500 or not np.isfinite(potential):
                 raise ArithmeticError("got no wave that crosses the sheet and leaves it; expected one; do: use finer voxels")
         second = TissueStimulus(self.grid, jnp.asarray(columns < self.n // 2), STIMULUS, STIMULUS_MS)
-        stepper, now, times, probes, excited, inside = self.stepper((second,)), 0.0, [], [], [], True
+        stepper, now, times, probes, excited, tips, inside = self.stepper((second,)), 0.0, [], [], [], [], True
+        before = jnp.broadcast_to(self.cell.millivolts(state), (round(TIP_DELAY_MS / SEE_MS), self.grid.size))
         while now < duration_ms:
-            length = min(CHUNK_MS, duration_ms - now)
+            length = min(SHEET_CHUNK_MS, duration_ms - now)
             save = [now + SEE_MS * (i + 1) for i in range(round(length / SEE_MS))]
-            marks = self._watched(stepper if now == 0 else self.stepper(), state, time_mesh(now, save, self.dt, breakpoints=[STIMULUS_MS]))
-            state, (at_probes, share) = marks
+            solution = _advanced(stepper if now == 0 else self.stepper(), state, time_mesh(now, save, self.dt, breakpoints=[STIMULUS_MS]))
+            state, potential = solution.final, jnp.concatenate([before, jax.vmap(self.cell.millivolts)(solution.states)])
+            before, seen_now = potential[-len(before) :], potential[len(before) :]
             times += save
-            probes.append(np.asarray(at_probes))
-            excited.append(np.asarray(share))
+            probes.append(np.asarray(seen_now[:, self.probes]))
+            excited.append(np.asarray((seen_now > EXCITED_MV).mean(axis=1)))
+            tips.append(np.asarray(_tips(self.grid, seen_now, potential[: len(seen_now)])))
             inside = inside and bool(np.asarray(self.cell.examine(state).status == 0).all())
             now += length
             if not inside:
                 break
         picture = np.asarray(self.cell.millivolts(state)).reshape(self.n, self.n)
-        return Reentry(np.array(times), np.concatenate(probes), np.concatenate(excited), picture, inside)
-
-    def _watched(self, stepper: Stepper, state: Array, mesh: TimeMesh) -> tuple[Array, tuple[Array, Array]]:
-        solution = _advanced(stepper, state, mesh)
-        potential = jax.vmap(self.cell.millivolts)(solution.states)
-        return solution.final, (potential[:, self.probes], (potential > EXCITED_MV).mean(axis=1))
+        return Reentry(np.array(times), *(np.concatenate(part) for part in (probes, excited, tips)), picture, inside)
 
     def seconds_per_step(self, steps: int, repeats: int = 3) -> float:
         """Wall seconds of one step, the best of some runs, warm; a third of the sheet is excited."""
@@ -209,6 +230,13 @@ class Sheet:
 @eqx.filter_jit
 def _advanced(stepper: Stepper, state: Array, mesh: TimeMesh) -> Solution:
     return simulate(stepper, state, mesh)
+
+
+@eqx.filter_jit
+def _tips(grid: VoxelGrid, now: Float[Array, "times cells"], earlier: Float[Array, "times cells"]) -> Int[Array, " times"]:
+    """How many phase singularities each picture has, from the potential and that of :data:`TIP_DELAY_MS` before, which every cell has."""
+    angles = phase(now - TIP_MV, earlier - TIP_MV)
+    return jax.vmap(lambda angle: (topological_charge(grid, angle) != 0).sum())(angles)
 
 
 def operations(cell: CellModel) -> float:

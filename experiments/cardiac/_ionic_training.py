@@ -11,10 +11,10 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
-from experiments.cardiac._ionic_recording import PHASES, Recorded
+from experiments.cardiac._ionic_recording import CALM_MV, PHASES, Recorded
 from experiments.cardiac._ionic_search import levenberg_marquardt
 from experiments.cardiac._ionic_waves import Waves
-from experiments.cardiac._paced_cells import STIMULUS, STIMULUS_MS
+from experiments.cardiac._paced_cells import STIMULUS_MS
 from physics import CellModel, ReducedVentricular, Stimulus
 from solvers import TimeMesh, simulate, time_mesh
 from twinsim.closures import PerceptronClosure, written_out
@@ -97,13 +97,15 @@ class Train(Stimulus):
 
     Args:
         starts: ms; ends of steps.
+        amplitudes: A/F.
     """
 
     starts: Float[Array, " pulses"]
+    amplitudes: Float[Array, " pulses"]
 
     def current(self, time: Float[Array, ""]) -> Float[Array, ""]:
         """See :class:`physics.Stimulus`."""
-        return jnp.where(jnp.any((time >= self.starts - 1e-3) & (time < self.starts + STIMULUS_MS - 1e-3)), STIMULUS, 0.0)
+        return jnp.sum(jnp.where((time >= self.starts - 1e-3) & (time < self.starts + STIMULUS_MS - 1e-3), self.amplitudes, 0.0))
 
     def edges(self) -> list[float]:
         """See :class:`physics.Stimulus`."""
@@ -127,12 +129,12 @@ class InSolver:
     def runs(self, under: Callable[[Array], CellModel]) -> Float[Array, "cells steps components"]:
         """States after every step; ``under(shares)`` is the cell with so much of two channels left open."""
 
-        def one(shares: Array, starts: Array, edges: Array) -> Array:
+        def one(shares: Array, starts: Array, amplitudes: Array, edges: Array) -> Array:
             dosed = under(shares)
-            stepper = dosed.paced(Train(starts))
+            stepper = dosed.paced(Train(starts, amplitudes))
             return simulate(stepper, dosed.initial_state(), self.along(edges), observe=lambda _, state: state).observations
 
-        arrays = (self.recorded.open_shares, self.recorded.pulses, self.edges)
+        arrays = (self.recorded.open_shares, self.recorded.starts[:, :-1], self.recorded.amplitudes, self.edges)
         return jax.vmap(one)(*(jnp.asarray(part) for part in arrays))
 
     def outcome(self, cell: ReducedVentricular, lines: np.ndarray, feet: tuple[Array, Array] | None = None) -> tuple[Array, Array, Array]:
@@ -148,17 +150,18 @@ class InSolver:
         """Residuals of traces, without the feet."""
         recorded, by_beat = self.recorded, seen.reshape(seen.shape[0], self.beats, STEPS)
         times = jnp.asarray(self.edges[:, 1:].reshape(by_beat.shape) - recorded.starts[:, :-1, None])
-        counted = np.isfinite(recorded.durations) & (np.arange(self.beats)[None] >= recorded.skipped)
+        after = np.arange(self.beats)[None] >= recorded.skipped
+        counted = np.isfinite(recorded.durations) & after
         voltages = jax.vmap(jax.vmap(lambda t, v: jnp.interp(jnp.asarray(PHASES), t, v)))(times, by_beat)
-        there = np.isfinite(recorded.at_phases) & counted[..., None]
+        there = np.isfinite(recorded.at_phases) & after[..., None]
         errors = jnp.where(there, voltages - np.nan_to_num(recorded.at_phases), 0.0)
         levels, durations = jnp.asarray(np.nan_to_num(recorded.levels)), jnp.asarray(np.nan_to_num(recorded.durations))
         late = jnp.where(counted, jax.vmap(jax.vmap(_repolarisation))(times, by_beat, levels, durations) - durations, 0.0)
-        calm = (recorded.ends < -70) & counted
+        calm = (recorded.ends < CALM_MV) & after
         parts = [
             _soft(errors / MILLIVOLTS) * (2 / np.sqrt(len(PHASES))),
             _soft(late / MILLISECONDS / 8) * 8,
-            jnp.where(calm, by_beat[..., -1] - recorded.ends, 0.0) / REST_MILLIVOLTS,
+            _soft(jnp.where(calm, by_beat[..., -1] - recorded.ends, 0.0) / REST_MILLIVOLTS / 4) * 4,
         ]
         return jnp.concatenate([part.reshape(-1) for part in parts]), jnp.where(counted, late, jnp.nan)
 

@@ -8,6 +8,7 @@ import numpy as np
 from experiments.cardiac._ionic_recording import Recorded, cables, dosed
 from experiments.cardiac._paced_cables import velocities
 from physics import ReducedVentricular, TenTusscher2006
+from solvers import SimulationError
 from twinsim.precision import in_precision
 
 SPACINGS_MM = (0.1, 0.25)  # of the cables; whoever fits one alone gets a front of any thickness, and the velocity there only
@@ -56,7 +57,10 @@ class Waves:
         shares = jnp.asarray(np.tile(self.shares, (repeats, 1)))
         cells = in_precision(cells.blocked(shares[:, 0], shares[:, 1]), np.float32)
         begin = states.astype(np.float32)
-        found = np.array([velocities(cells, begin, spacing, self.diffusivity, self.dt_ms) for spacing in SPACINGS_MM])
+        try:
+            found = np.array([velocities(cells, begin, spacing, self.diffusivity, self.dt_ms) for spacing in SPACINGS_MM])
+        except SimulationError:  # a state on the way that no step can follow: lost, as a wave that does not arrive
+            found = np.full((len(SPACINGS_MM), states.shape[1]), np.nan)
         error = 100 * (found.reshape(len(SPACINGS_MM), repeats, -1) / self.wanted[:, None] - 1)
         return np.where(np.isfinite(error), np.clip(error, -40, 40), -40.0).swapaxes(0, 1)
 

@@ -22,15 +22,17 @@ class OwnPulses(Stimulus):
 
     Args:
         starts: ms, ``(cells, pulses)``; whole steps, or a step straddles an edge.
+        amplitudes: A/F, positive depolarises.
     """
 
     starts: Float[Array, "cells pulses"]
+    amplitudes: Float[Array, "#cells #pulses"]
 
     def current(self, time: Float[Array, ""]) -> Float[Array, " cells"]:
         """See :class:`physics.Stimulus`."""
         begin = self.starts.astype(time.dtype)
-        on = jnp.any((time >= begin - 1e-6) & (time < begin + STIMULUS_MS - 1e-6), axis=1)
-        return jnp.where(on, STIMULUS, 0.0)
+        on = (time >= begin - 1e-6) & (time < begin + STIMULUS_MS - 1e-6)
+        return jnp.sum(jnp.where(on, self.amplitudes.astype(time.dtype), 0.0), axis=1)
 
     def edges(self) -> list[float]:
         """See :class:`physics.Stimulus`."""
@@ -55,7 +57,12 @@ class Restitution:
 
 
 def paced(
-    cell: CellModel, starts: np.ndarray, end_ms: float, dt_ms: float, state: np.ndarray | None = None
+    cell: CellModel,
+    starts: np.ndarray,
+    end_ms: float,
+    dt_ms: float,
+    state: np.ndarray | None = None,
+    amplitudes: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """States of every cell at every whole millisecond from 0 on, ``(times, components, cells)``, the potential in mV first.
 
@@ -65,6 +72,7 @@ def paced(
         end_ms: A whole number of ms.
         dt_ms: Longest step.
         state: At time 0; the cell's initial one where left out.
+        amplitudes: Of the pulses, ``(cells, pulses)``, A/F; :data:`STIMULUS` where left out.
 
     Returns:
         The potentials ``(times, cells)``, mV, and the states ``(times, components, cells)``.
@@ -72,11 +80,12 @@ def paced(
     if state is None:
         rest = cell.initial_state()
         state = np.asarray(jnp.broadcast_to(rest[:, None], (rest.shape[0], starts.shape[0])))
+    strengths = jnp.full((1, 1), STIMULUS) if amplitudes is None else jnp.asarray(amplitudes, float)
     seen, now = [np.asarray(state)[None]], 0.0
     while now < end_ms:
         length = min(CHUNK_MS, end_ms - now)
         mesh = time_mesh(0.0, [float(time) for time in np.arange(1.0, length + 0.5)], dt_ms)
-        solution = _chunk(cell, OwnPulses(jnp.asarray(starts - now, float)), jnp.asarray(state), mesh)
+        solution = _chunk(cell, OwnPulses(jnp.asarray(starts - now, float), strengths), jnp.asarray(state), mesh)
         solution.raise_for_status()
         seen.append(np.asarray(solution.states))
         state, now = seen[-1][-1], now + length

@@ -19,6 +19,7 @@ UNSEEN_CYCLES = (380.0, 480.0, 640.0, 880.0)  # ms; training has 350, 420, 530, 
 UNSEEN_SHARES = ((1.0, 1.0), (0.8, 0.9), (0.5, 0.7), (0.75, 0.65), (0.45, 0.95))
 """Shares of rapid potassium and calcium channels left open; training has 1, 0.63, 0.4 and 1, 0.77, 0.6. The first is no drug."""
 RING_FULL_MS, RING_DT_MS = 3000.0, 0.05
+REENTRY_DT_MS = 0.05
 RANGES = {
     "seeds": (1, 20),
     "training_cells": (5, 45),
@@ -41,6 +42,7 @@ RANGES = {
     "ring_mm": (20.0, 2000.0),
     "ring_dx_mm": (0.1, 0.5),
     "reentry_ms": (0.0, 1e5),
+    "reentry_full_ms": (0.0, 1e5),
     "reentry_side_mm": (5.0, 400.0),
     "reentry_dx_mm": (0.1, 1.0),
 }
@@ -62,7 +64,7 @@ class Config:
     """Of the one hidden layer."""
     regression_steps: int = 800
     """Optimiser steps on currents, before the solver."""
-    first_iterations: int = 20
+    first_iterations: int = 40
     """Levenberg-Marquardt trials through all beats, upstroke held."""
     solver_iterations: int = 8
     """Trials of each round through all beats, and waves at two spacings."""
@@ -90,8 +92,10 @@ class Config:
     """Steps that are timed."""
     reentry_ms: float = 0.0
     """How long re-entry is followed; 0 leaves it out, 20000 takes minutes. In ms."""
+    reentry_full_ms: float = 0.0
+    """How long that of the full cell is followed beside it; 0 leaves it out. In ms."""
     reentry_side_mm: float = 128.0
-    """Side of that sheet, in mm; a spiral of this cell needs more than 100."""
+    """Side of that sheet, in mm."""
     reentry_dx_mm: float = 0.5
     """Its voxels, in mm."""
     ring_ms: float = 0.0
@@ -157,13 +161,12 @@ def run(config: Config, workspace: Workspace) -> Result:
     summary |= _costs(config, Sheet, operations, reduced, single(full))
     reentry = None
     if config.reentry_ms:
-        sheet = Sheet(reduced, config.reentry_side_mm, config.reentry_dx_mm, config.diffusivity_mm2_per_ms, 0.05)
-        reentry = workspace.stage("reentry", lambda: sheet.reentry(config.reentry_ms))
-        summary |= {
-            "reentry_alive_ms": reentry.alive_ms,
-            "reentry_period_ms": finite_or_none(reentry.period_ms),
-            "reentry_states_possible": str(reentry.inside),
-        }
+        place = (config.reentry_side_mm, config.reentry_dx_mm, config.diffusivity_mm2_per_ms, REENTRY_DT_MS)
+        reentry = workspace.stage("reentry", lambda: Sheet(reduced, *place).reentry(config.reentry_ms))
+        summary |= _reentry("learned", reentry)
+        if config.reentry_full_ms:
+            beside = workspace.stage("reentry_full", lambda: Sheet(single(full), *place).reentry(config.reentry_full_ms))
+            summary |= _reentry("full", beside)
     if config.ring_ms:
         summary |= _rings(config, reduced, single(full), workspace)
     curves = {"full": truth, "learned": tests[chosen], **others}
@@ -187,6 +190,17 @@ def _costs(config: Config, sheet: Any, operations: Any, reduced: Any, full: Any)
     }
 
 
+def _reentry(name: str, seen: Any) -> dict[str, Any]:
+    """Whether waves still had tips, how many, and how often a place is excited."""
+    return {
+        f"{name}_reentry_excited_until_ms": seen.excited_until_ms,
+        f"{name}_reentry_rotating_until_ms": seen.rotating_ms,
+        f"{name}_reentry_tips_late": seen.tips_late,
+        f"{name}_reentry_period_ms": finite_or_none(seen.period_ms),
+        f"{name}_reentry_states_possible": str(seen.inside),
+    }
+
+
 def _rings(config: Config, reduced: Any, full: Any, workspace: Workspace) -> dict[str, Any]:
     """Waves round a ring: how long they lived, and how long a round takes."""
     from experiments.cardiac._ionic_reentry import circling
@@ -201,6 +215,7 @@ def _rings(config: Config, reduced: Any, full: Any, workspace: Workspace) -> dic
             f"{name}_ring_alive_ms": found.alive_ms,
             f"{name}_ring_round_ms": finite_or_none(np.mean(early[1:]) if early.size > 1 else np.nan),
             f"{name}_ring_last_rounds_ms": finite_or_none(np.mean(late) if late.size else np.nan),
+            f"{name}_ring_duration_ms": finite_or_none(np.median(found.durations()[-5:]) if found.durations().size else np.nan),
             f"{name}_ring_states_possible": str(found.inside),
         }
     return summary
@@ -226,6 +241,10 @@ def _check(config: Config) -> None:
         raise InputError("no rests-ms", "at least one", "give them in ms")
     if not config.spacings_mm:
         raise InputError("no spacings-mm", "at least one", "give them in mm")
+    if config.reentry_full_ms and not config.reentry_ms:
+        raise InputError(
+            f"reentry-full-ms {config.reentry_full_ms:g} without the learned cell's", "it with reentry-ms", "give reentry-ms as well"
+        )
     if config.reentry_ms and config.reentry_side_mm / config.reentry_dx_mm < 8:
         raise InputError(
             f"reentry-dx-mm {config.reentry_dx_mm:g} on {config.reentry_side_mm:g} mm", "at least eight voxels", "make the side longer"

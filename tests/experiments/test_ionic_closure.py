@@ -13,11 +13,14 @@ from experiments.cardiac import _ionic_recording as recording
 from experiments.cardiac import _ionic_training as training
 from experiments.cardiac._ionic_comparison import Conditions
 from experiments.cardiac._ionic_course import Course, Lesson, trained
+from experiments.cardiac._ionic_reentry import TIP_MV, Circling, Reentry, _tips
 from experiments.cardiac._ionic_search import levenberg_marquardt
 from experiments.cardiac._ionic_waves import Waves
 from experiments.cardiac._paced_cables import _per_cell
+from experiments.cardiac._paced_cells import STIMULUS, OwnPulses
 from experiments.cardiac.ionic_closure import Config, run
 from physics import ReducedVentricular, TenTusscher2006
+from solvers import VoxelGrid
 from twinsim.closures import ionic_closure, save_ionic_closure
 from twinsim.errors import InputError
 from twinsim.workspace import Workspace
@@ -56,15 +59,62 @@ def test_training_on_currents_and_then_in_the_solver():
     assert costs[-1] < 0.3 * costs[0] and late < 0.7 * errors[0]
 
 
-def test_first_starts_without_a_pulse_are_rest():
-    """Neither cell gets a pulse there: both are paced at ``pulses``."""
-    starts, nothing = np.array([[0.0, 20.0, 60.0], [0.0, 30.0, 70.0]]), np.zeros((2, 2))
-    recorded = recording.Recorded(nothing, starts, np.array([1, 0]), nothing, nothing[None], nothing, nothing, nothing, nothing)
-    np.testing.assert_array_equal(recorded.pulses, [[-1e6, 20.0], [0.0, 30.0]])
-    np.testing.assert_array_equal(recorded.part(np.array([1])).pulses, [[0.0, 30.0]])
-    shares, starts = recording.protocol(0, 45)
-    quiet = np.diff(starts[:, : recording.QUIET + 1], axis=1)
-    assert shares.shape == (45, 2) and (quiet >= 100).all() and (quiet <= 1300).all()
+def test_first_starts_without_a_pulse_are_rest_and_displacements_are_beats():
+    shares, starts, amplitudes = recording.protocol(0, 45)
+    gaps = np.diff(starts, axis=1)
+    quiet = gaps[:, : recording.QUIET]
+    assert shares.shape == (45, 2) and amplitudes.shape == gaps.shape
+    assert (quiet >= 100).all() and (quiet <= 1300).all() and (amplitudes[:, : recording.QUIET] == 0).all()
+    paced, moved = amplitudes == STIMULUS, (amplitudes != STIMULUS) & (amplitudes != 0)
+    assert (moved.sum(axis=1) == 3).all() and (np.abs(amplitudes[moved]) <= 70).all()
+    before = gaps[:, :-1][moved[:, 1:]]  # from the stimulus to where the potential is displaced
+    assert paced[:, :-1][moved[:, 1:]].all() and (before >= 6).all() and (before <= 180).all()
+    both = before + gaps[moved]
+    assert set(both) == set(recording.CYCLES)
+
+
+def test_both_cells_get_the_amplitudes_that_the_record_has(monkeypatch):
+    """No pulse, a stimulus, and 60 mV down after 20 ms: potentials are kept at phases of each, until the next comes or all is calm."""
+    starts, amplitudes = np.array([[0.0, 30.0, 50.0, 90.0]]), np.array([[0.0, STIMULUS, -60.0]])
+    times = np.arange(91.0)
+    voltage = np.where(times < 31, -85.0, np.where(times < 51, 20.0, np.maximum(-40.0 - 2 * (times - 51), -85.0)))[:, None]
+    given = []
+    monkeypatch.setattr(recording, "paced", lambda *_, amplitudes: (given.append(amplitudes), (voltage, voltage[:, None]))[1])
+    recorded = recording.Recorded.of(TenTusscher2006.published("epi"), np.ones((1, 2)), starts, 0.1, amplitudes)
+    np.testing.assert_array_equal(given[0], amplitudes)
+    assert np.isnan(recorded.durations).all()  # cut short, and no whole action potential
+    seen = [int(np.isfinite(row).sum()) for row in recorded.at_phases[0]]
+    assert seen == [0, 4, 4]  # none without a pulse; phases before 20 ms; those before 23 ms, 8 after -70 mV
+    wanted = [0, STIMULUS, STIMULUS, 0, -60]
+    pulses = (
+        OwnPulses(jnp.asarray(starts[:, :-1]), jnp.asarray(amplitudes)),
+        training.Train(jnp.asarray(starts[0, :-1]), jnp.asarray(amplitudes[0])),
+    )
+    for train in pulses:
+        assert [float(np.squeeze(train.current(jnp.asarray(time)))) for time in (0.5, 30.0, 30.5, 31.0, 50.2)] == wanted
+
+
+def test_rounds_and_durations_at_a_place_on_a_ring():
+    """Straight upstrokes every 100 ms, -80 to 20 mV in 5 ms; back through -70 mV after 60 ms."""
+    times = np.arange(5.0, 305.0, 5.0)
+    phase = (times - 5) % 100
+    probe = np.where(phase < 5, -80.0, np.maximum(20 - (phase - 5) * 1.5, -80.0))
+    seen = Circling(times, probe, np.ones(60), True)
+    np.testing.assert_allclose(seen.rounds(), 100.0)
+    np.testing.assert_allclose(seen.durations(), 62.5)
+
+
+def test_a_spiral_has_a_tip_and_a_wave_that_leaves_has_none():
+    """A turning front has one phase singularity; a plane wave has none, though tissue is excited."""
+    grid = VoxelGrid(np.ones((24, 24, 1), bool), (1.0, 1.0, 1.0))
+    x, y = (part - 11.3 for part in np.indices((24, 24)))
+    for turning, wanted in ((np.arctan2(y, x), 1), (0.3 * x, 0)):
+        pictures = [(TIP_MV + 60 * np.sin(turning - shift)).reshape(1, -1) for shift in (0.0, -0.7)]
+        assert int(_tips(grid, *(jnp.asarray(picture) for picture in pictures))[0]) == wanted
+    times, tips = np.arange(5.0, 55.0, 5.0), np.array([2, 2, 0, 1, 0, 0, 0, 0, 0, 0])
+    nothing = np.full((10, 1), -80.0)
+    seen = Reentry(times, nothing, np.ones(10), tips, nothing, True)
+    assert (seen.rotating_ms, seen.excited_until_ms, seen.tips_late) == (10.0, 50.0, 0.0) and np.isnan(seen.period_ms)
 
 
 @pytest.mark.slow
@@ -121,10 +171,10 @@ def test_training_on_beats_and_waves_from_nothing_keeps_what_the_judges_prefer()
     waves = Waves.of(full, recorded, 0.154, 0.02)
     assert waves.wanted.shape == (2, 2) and (waves.wanted[0] > 1.04 * waves.wanted[1]).all()  # coarse voxels hold a front back
     judge = Conditions(np.array([500.0]), np.array([[0.8, 0.9]]), np.array([100.0]), 3, 0.1, (0.25,), 0.0, 0.154, 0.02)
-    lesson = Lesson(recorded, waves, judge, judge.of_full(full))
+    lesson = Lesson(recorded, waves, judge, judge.of_full(full), 320.0)
     course = Course(hidden_units=3, regression_steps=200, first_iterations=12, iterations=3, rounds=2)
     cell, marks = trained(course, lesson, full, 0, Workspace(progress=False))
-    assert marks["validation_score"] == lesson.score(cell)[2]
+    assert marks["validation_score"] == lesson.score(cell)[-1]
     assert marks["training_apd_rms_ms"] < 40
 
 
@@ -172,6 +222,7 @@ def test_a_saved_cell_comes_back(tmp_path):
         ("training_cells", 100, "at most 45"),
         ("cell_dt_ms", 0.5, "at most 0.1"),
         ("reentry_ms", -1.0, "at least 0"),
+        ("reentry_full_ms", 100.0, "with reentry-ms"),
     ],
 )
 def test_bad_options_are_refused(option, value, expected):
