@@ -164,7 +164,8 @@ def test_varied_cells_are_the_cells_of_every_point():
 
 @pytest.mark.slow
 def test_training_on_beats_and_waves_from_nothing_keeps_what_the_judges_prefer():
-    """Two cells, three units, two rounds: the state that is given back is the one with the best score."""
+    """Two cells, six units, two rounds: the state that is given back is the one with the best score. Rounds with waves take the few beats
+    of a toy back for the sake of velocity, so that beats are asserted before them."""
     full = TenTusscher2006.published("epi")
     open_shares, starts = np.array([[1.0, 1.0], [0.5, 0.8]]), np.array([[0.0, 350.0, 740.0, 1240.0, 1700.0]] * 2)
     recorded = recording.Recorded.of(full, open_shares, starts, 0.1)
@@ -172,10 +173,10 @@ def test_training_on_beats_and_waves_from_nothing_keeps_what_the_judges_prefer()
     assert waves.wanted.shape == (2, 2) and (waves.wanted[0] > 1.04 * waves.wanted[1]).all()  # coarse voxels hold a front back
     judge = Conditions(np.array([500.0]), np.array([[0.8, 0.9]]), np.array([100.0]), 3, 0.1, (0.25,), 0.0, 0.154, 0.02)
     lesson = Lesson(recorded, waves, judge, judge.of_full(full), 320.0)
-    course = Course(hidden_units=3, regression_steps=200, first_iterations=12, iterations=3, rounds=2)
+    course = Course(hidden_units=6, regression_steps=200, first_iterations=24, iterations=3, rounds=2)
     cell, marks = trained(course, lesson, full, 0, Workspace(progress=False))
     assert marks["validation_score"] == lesson.score(cell)[-1]
-    assert marks["training_apd_rms_ms"] < 40
+    assert marks["first_apd_rms_ms"] < 40 and marks["validation_velocity_rms_percent"] < 5
 
 
 @pytest.mark.slow
