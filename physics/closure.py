@@ -4,6 +4,7 @@ import math
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
 
 import equinox as eqx
 import jax
@@ -37,6 +38,8 @@ class Closure(eqx.Module):
 
     inputs: eqx.AbstractVar[tuple[Variable, ...]]
     outputs: eqx.AbstractVar[tuple[Variable, ...]]
+    sees_images: ClassVar[bool] = False
+    """Whether places have to be the axes of an image: a list of cells means something else."""
 
     @abstractmethod
     def __call__(self, values: Float[Array, "inputs *places"]) -> Float[Array, "outputs *places"]:
@@ -124,6 +127,8 @@ def check_closure(closure: Closure, inputs: tuple[Variable, ...], outputs: tuple
         ValueError: A name, its place or its unit differs.
     """
     for what, given, wanted in (("takes", closure.inputs, inputs), ("gives", closure.outputs, outputs)):
+        if not isinstance(given, tuple) or not all(isinstance(one, Variable) for one in given):
+            raise ValueError(f"got a closure that {what} {given!r}; expected a tuple of Variable; do: give (Variable(name, unit),)")
         if given != wanted:
             raise ValueError(
                 f"got a closure that {what} {_names(given)}; expected one that {what} {_names(wanted)}; "

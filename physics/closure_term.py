@@ -26,6 +26,13 @@ class Given(eqx.Module):
     variable: Variable = eqx.field(static=True)
     value: Array | float | Callable[[Scalar], Array]
 
+    def __check_init__(self) -> None:
+        if not isinstance(self.variable, Variable):
+            raise ValueError(f'got {self.variable!r} as what is given; expected a Variable; do: give Variable("oxygen", "mmHg") or alike')
+        if self.value is None or isinstance(self.value, str):
+            got = f"{self.variable.name} of {self.value!r}"
+            raise ValueError(f"got {got}; expected a number, an array or a function of time; do: give one of these")
+
     def at(self, time: Scalar) -> Array:
         """At a time."""
         return jnp.asarray(self.value(time) if callable(self.value) else self.value)
@@ -102,7 +109,11 @@ class ClosureTerm(Rate):
 
         Raises:
             ValueError: As the class; no grid for an equation on voxels, or one of another shape.
+
+        Fails: a grid of the equation's shape with another mask; only the shape is compared.
         """
+        if grid is not None and not isinstance(grid, VoxelGrid):
+            raise ValueError(f"got grid of type {type(grid).__name__}; expected a VoxelGrid; do: give the one that the equation has")
         if layout.box is not None and (grid is None or grid.shape != layout.box):
             got = "no grid" if grid is None else f"a grid of {grid.shape}"
             raise ValueError(f"got {got}; expected the voxels of the equation, {layout.box}; do: give grid=, so that its mask is kept")
@@ -118,6 +129,15 @@ class ClosureTerm(Rate):
         for what, names in (("reads", self.reads), ("adds_to", self.adds_to)):
             if isinstance(names, str):
                 raise ValueError(f"got {what}={names!r}; expected a tuple of names; do: give ({names!r},)")
+            if not isinstance(names, tuple | list) or not all(_named(one, what == "adds_to") for one in names):
+                raise ValueError(f"got {what}={names!r}; expected a tuple of names; do: name components as the equation does")
+        if not isinstance(self.given, tuple | list) or not all(isinstance(one, Given) for one in self.given):
+            got = f"given of type {type(self.given).__name__}"
+            raise ValueError(f"got {got}; expected a tuple of Given; do: give (Given(variable, value),)")
+        if self.through is not None and not isinstance(self.through, Operator):
+            raise ValueError(f"got through of type {type(self.through).__name__}; expected an Operator; do: give e.g. Diffusion(grid, ...)")
+        if self.image is None and self.layout.box is not None and sum(n > 1 for n in self.layout.box) > 1 and _sees_images(self.closure):
+            raise ValueError("got an operator to be shown a list of cells; expected one to be shown the box; do: give as_image=True")
         everything = (*self.layout.variables, *self.layout.clock, *(given.variable for given in self.given))
         known = {one.name: one for one in everything}
         if len(known) < len(everything):
@@ -134,9 +154,21 @@ class ClosureTerm(Rate):
                 raise ValueError(f"got {got} through an operator; expected one or the other; do: leave through or the other out")
             outputs = tuple(Variable(f"{one.name}_potential", one.unit) for one in places)
         check_closure(self.closure, tuple(known[name] for name in self.reads), outputs)
-        for leaf in jax.tree.leaves(eqx.filter(self.closure, eqx.is_inexact_array)):
-            if not isinstance(leaf, Tracer) and not np.isfinite(np.asarray(leaf)).all():
+        # Parameters of a formula may be plain numbers, too.
+        for leaf in jax.tree.leaves(self.closure):
+            if (
+                (isinstance(leaf, float) or eqx.is_inexact_array(leaf))
+                and not isinstance(leaf, Tracer)
+                and not np.isfinite(np.asarray(leaf)).all()
+            ):
                 raise ValueError("got a closure with a weight that is not finite; expected numbers; do: train it again, or load a good one")
+        for one in self.given:
+            if not (callable(one.value) or any(isinstance(part, Tracer) for part in jax.tree.leaves((one.value, self.active)))):
+                value, active = np.asarray(one.value), None if self.active is None else np.asarray(self.active)
+                kept = value[..., active] if active is not None and value.shape[-1:] == active.shape else value
+                if one.variable.name in self.reads and not np.isfinite(kept).all():
+                    got = f"{one.variable.name} that is not finite{'' if active is None else ' inside of the mask'}"
+                    raise ValueError(f"got {got}; expected numbers; do: fill what is missing, or mask it out")
 
     def values(self, state: Array, time: Scalar) -> Float[Array, "inputs *places"]:
         """What the closure is handed over."""
@@ -145,6 +177,9 @@ class ClosureTerm(Rate):
             got = f"a state of shape {state.shape}"
             raise ValueError(f"got {got}; expected {len(names)} components along the first axis; do: stack {', '.join(names)}")
         places = state.shape[1:] if stacked else state.shape
+        if self.active is not None and places[-1:] != self.active.shape:
+            got = f"a state of shape {state.shape}"
+            raise ValueError(f"got {got}; expected {self.active.size} cells along the last axis; do: use grid.cells(volume)")
         given = {one.variable.name: one for one in self.given}
         parts = []
         for name in self.reads:
@@ -170,6 +205,9 @@ class ClosureTerm(Rate):
         values = self.values(state, time)
         found = self.closure(values)
         wanted = (len(self.adds_to), *values.shape[1:])
+        if not hasattr(found, "shape") or jnp.iscomplexobj(found):
+            got = f"a closure that gives {'complex numbers' if hasattr(found, 'shape') else f'a {type(found).__name__}'}"
+            raise ValueError(f"got {got}; expected a real array of shape {wanted}; do: give one row per output, places as they came")
         if found.shape != wanted:
             got = f"a closure that gives an array of shape {found.shape}"
             raise ValueError(f"got {got}; expected {wanted}; do: give one row per output, places as they came")
@@ -196,3 +234,14 @@ class ClosureTerm(Rate):
         if self.active is not None:
             code = jnp.where(jnp.broadcast_to(self.active, code.shape), code, int(Status.SUCCESS))
         return jnp.max(code)
+
+
+def _named(target: object, pairs: bool) -> bool:
+    return isinstance(target, str) or (pairs and isinstance(target, tuple | list) and all(isinstance(end, str) for end in target))
+
+
+def _sees_images(closure: Closure) -> bool:
+    """Whether a closure is an operator, or one with bounds, ranges or others around it."""
+    found: list[bool] = []
+    jax.tree.leaves(closure, is_leaf=lambda node: bool(found.append(getattr(node, "sees_images", False))))
+    return any(found)

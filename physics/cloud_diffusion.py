@@ -2,6 +2,8 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, Float, Int
 
 from solvers.rate import Rate
@@ -21,6 +23,10 @@ class CloudDiffusion(Rate):
         first: One point of each pair.
         second: The other.
 
+    Raises:
+        ValueError: Shapes that do not fit, numbers of points that are none, conductances below zero, volumes not above it; a state of
+            another length.
+
     Good values: 6 to 10 neighbours per point. Fails: a pair through a wall carries what the wall should stop; leave it out.
     """
 
@@ -29,9 +35,29 @@ class CloudDiffusion(Rate):
     first: Int[Array, " pairs"]
     second: Int[Array, " pairs"]
 
+    def __check_init__(self) -> None:
+        parts = (self.conductances, self.volumes, self.first, self.second)
+        shapes = [np.shape(part) for part in parts]
+        if len(shapes[1]) != 1 or len(shapes[0]) != 1 or not shapes[0] == shapes[2] == shapes[3]:
+            got = f"conductances, volumes, first and second of shapes {', '.join(map(str, shapes))}"
+            raise ValueError(f"got {got}; expected (pairs,), (points,), (pairs,), (pairs,); do: list every pair once")
+        if any(isinstance(part, Tracer) for part in parts):
+            return
+        g, w, *ends = map(np.asarray, parts)
+        if not (np.isfinite(g).all() and np.isfinite(w).all() and (g >= 0).all() and (w > 0).all()):
+            raise ValueError("got conductances or volumes below zero or not finite; expected g >= 0 and w > 0; do: check weights and units")
+        if any(end.dtype.kind not in "iu" or (end.size and not 0 <= end.min() <= end.max() < len(w)) for end in ends):
+            raise ValueError(
+                f"got pairs of points that are none; expected whole numbers from 0 to {len(w) - 1}; do: number points from zero"
+            )
+
     def evaluate(self, state: Float[Array, "*batch points"], time: Float[Array, ""]) -> Float[Array, "*batch points"]:
         """$\\dot u$."""
         del time
+        if state.shape[-1:] != self.volumes.shape:
+            got = f"a state of shape {state.shape}"
+            raise ValueError(f"got {got}; expected {self.volumes.size} points along the last axis; do: pad it to the cloud's room")
+        state = state * jnp.ones((), self.volumes.dtype) if not jnp.issubdtype(state.dtype, jnp.inexact) else state
         difference = state[..., self.second] - state[..., self.first]
         flow = jnp.broadcast_to(self.conductances, difference.shape) * difference
         gained = jnp.zeros_like(state).at[..., self.first].add(flow).at[..., self.second].add(-flow)

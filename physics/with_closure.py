@@ -51,6 +51,11 @@ class WithClosure(Equation):
         Raises:
             ValueError: An equation that doesn't name its components, names or units that it doesn't have, no grid where it has voxels.
         """
+        if not isinstance(equation, Equation):
+            got = f"a {type(equation).__name__}"
+            raise ValueError(
+                f"got {got}; expected an Equation with a layout; do: write its rates as a RateEquation, or give the equation itself"
+            )
         term = ClosureTerm.of(
             equation.state_layout(), closure, reads=reads, adds_to=adds_to, given=given, grid=grid, through=through, relative=relative,
             as_image=as_image,

@@ -1,7 +1,7 @@
 """What points exchange by diffusion, from where they are: a graph network on clouds of points."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -13,6 +13,7 @@ from scipy.spatial import cKDTree
 from physics.cloud_diffusion import CloudDiffusion
 from twinsim.closures.graph_network import Graph, GraphNetwork, Layers, padded_graph
 from twinsim.errors import InputError
+from twinsim.option_checks import check_seed
 
 NODE_FEATURES, PAIR_FEATURES = 4, 9
 NEIGHBOURS = 8
@@ -61,9 +62,12 @@ def cloud_of(
 
     Raises:
         InputError: Fewer than ten points, places that are not finite or twice the same, a diffusivity or an area that is not positive, too
-            little room.
+            little room, points much nearer or farther than the area says.
     """
-    points, count = np.asarray(points, float), len(points)
+    points, diffusivity = _numbers(points, "points"), _numbers(diffusivity, "diffusivities")
+    area, count = float(_one(_numbers(area, "an area"))), len(points) if points.ndim else 0
+    if not isinstance(room, tuple | list) or len(room) != 2 or not all(isinstance(n, int | np.integer) and n < 2**31 for n in room):
+        raise InputError(f"room={room!r}", "two whole numbers, of points and of pairs", "give e.g. room=(30, 160)")
     if points.ndim != 2 or points.shape[1] != 2 or count <= NEIGHBOURS + 1:
         raise InputError(f"points of shape {points.shape}", f"more than {NEIGHBOURS + 1} points in a plane", "give (points, 2)")
     if np.shape(diffusivity) != (count,):
@@ -73,13 +77,21 @@ def cloud_of(
     distances, near = cKDTree(points).query(points, NEIGHBOURS + 1)
     if distances[:, 1].min() <= 0:
         raise InputError("two points at one place", "points apart", "remove one of them")
+    spacing = float(np.sqrt(area / count))
+    usual = float(np.median(distances[:, 1 : NEIGHBOURS - 1]))
+    # Three times is a line of points, and more than any cloud that fills its area; micrometres for millimetres are a thousand.
+    if not 0.2 < usual / spacing < 5:
+        got = f"neighbours {usual:.3g} mm apart where {count} points on {area:.3g} mm² would be {spacing:.3g}"
+        raise InputError(got, "within a factor of five", "give points in mm and the area of the tissue in mm²")
     joined = np.stack([np.repeat(np.arange(count), NEIGHBOURS), near[:, 1:].ravel()], axis=1)
     joined = np.unique(np.sort(joined, axis=1), axis=0)
     if open_pairs is not None:
-        joined = joined[np.asarray(open_pairs(points[joined[:, 0]], points[joined[:, 1]]), bool)]
+        kept = np.asarray(open_pairs(points[joined[:, 0]], points[joined[:, 1]]))
+        if kept.shape != (len(joined),) or kept.dtype != bool:
+            raise InputError(f"open_pairs of {kept.dtype}{kept.shape}", f"bool({len(joined)},)", "say of each pair whether it is open")
+        joined = joined[kept]
     if len(joined) > room[1] or count > room[0]:
         raise InputError(f"{count} points with {len(joined)} pairs", f"at most {room[0]} and {room[1]}", "give more room")
-    spacing = float(np.sqrt(area / count))
     one, other = joined.T
     offset = points[other] - points[one]
     length = np.linalg.norm(offset, axis=1)
@@ -113,6 +125,22 @@ def cloud_of(
         area=jnp.asarray(area),
         spacing=jnp.asarray(spacing),
     )
+
+
+def _numbers(values: Any, what: str) -> np.ndarray:
+    try:
+        found = np.asarray(values)
+    except ValueError:  # rows of different lengths
+        found = np.asarray(None)
+    if found.dtype.kind not in "iuf":
+        raise InputError(f"{what} of {type(values).__name__} that are no real numbers", "an array of real numbers", "convert them")
+    return found.astype(float)
+
+
+def _one(area: np.ndarray) -> np.ndarray:
+    if area.ndim:
+        raise InputError(f"an area of shape {area.shape}", "one number", "give that of all points together")
+    return area
 
 
 def _widest(points: np.ndarray, pairs: np.ndarray, near: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -156,6 +184,8 @@ class KernelConductances(eqx.Module):
 
     def __call__(self, cloud: Cloud) -> CloudDiffusion:
         """Diffusion on the cloud."""
+        if not isinstance(cloud, Cloud):
+            raise InputError(f"a {type(cloud).__name__}", "a Cloud", "make one of points by cloud_of")
         return self.changed(cloud, jnp.zeros_like(cloud.pairs[:, 0]), jnp.zeros_like(cloud.diffusivity))
 
     def changed(self, cloud: Cloud, pairs: Float[Array, " pairs"], points: Float[Array, " points"]) -> CloudDiffusion:
@@ -198,7 +228,14 @@ class CloudConductances(eqx.Module):
             width: Of nodes and messages.
             rounds: How far a point hears.
             kernel: What is changed; the plain one where left out.
+
+        Raises:
+            InputError: A seed, a width or rounds that are none, or a kernel that is none.
         """
+        check_seed(seed)
+        if not all(isinstance(n, int | np.integer) for n in (seed, width, rounds)) or not isinstance(kernel, KernelConductances | None):
+            got = f"seed={seed!r}, width={width!r}, rounds={rounds!r}, kernel of type {type(kernel).__name__}"
+            raise InputError(got, "whole numbers and KernelConductances", "give these")
         rngs, dtype = nnx.Rngs(seed), jnp.zeros(()).dtype
         network = GraphNetwork(NODE_FEATURES, PAIR_FEATURES, width + 1, width, rounds, rngs=rngs)
         pair = Layers((2 * width + PAIR_FEATURES, width, 1), dtype, 0.1, rngs=rngs)
@@ -206,6 +243,8 @@ class CloudConductances(eqx.Module):
 
     def __call__(self, cloud: Cloud) -> CloudDiffusion:
         """Diffusion on the cloud."""
+        if not isinstance(cloud, Cloud):
+            raise InputError(f"a {type(cloud).__name__}", "a Cloud", "make one of points by cloud_of")
         said = self.network(cloud.graph)
         code, own = said[:, 1:], said[:, 0]
         one, other = code[cloud.first], code[cloud.second]

@@ -47,6 +47,7 @@ class OperatorClosure(LearnedClosure):
     residual: bool = eqx.field(static=True)
     sizes: tuple[tuple[str, int], ...] = eqx.field(static=True)
     kind: ClassVar[str] = "operator"
+    sees_images: ClassVar[bool] = True
 
     @classmethod
     def create(

@@ -117,7 +117,8 @@ def train(
         raise InputError(f"batches of {batch} from samples {sorted(lengths)}", "as many or fewer than there are", "lower batch")
     parameters, rest = eqx.partition(model, trainable(model))
     if not jax.tree.leaves(parameters):
-        raise InputError("a model without a trainable leaf", "one with a network", "say which leaves with trainable=")
+        remedy = "say which leaves with trainable=, e.g. lambda model: jax.tree.map(eqx.is_inexact_array, model) for a formula's arrays"
+        raise InputError("a model without a trainable leaf", "one with a network", remedy)
     method = decaying_adam(learning_rate, steps) if optimiser is None else optimiser
     carry = _Carry(parameters, method.init(parameters), jnp.zeros((), bool))
     best, best_score = carry.parameters, np.inf

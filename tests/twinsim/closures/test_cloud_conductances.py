@@ -137,9 +137,42 @@ POINTS, KNOWN = drawn()
         (np.r_[POINTS, POINTS[:1]], np.r_[KNOWN, KNOWN[:1]], 25.0, ROOM, "two points at one place"),
         (POINTS, KNOWN, 25.0, (30, 20), "give more room"),
         (POINTS, KNOWN[:-1], 25.0, ROOM, "one diffusivity per point"),
+        (POINTS, KNOWN, 25.0, (10**12, 160), "two whole numbers"),
+        (1000 * POINTS, KNOWN, 25.0, ROOM, "points in mm and the area"),
+        (POINTS, KNOWN, 1e-30, ROOM, "points in mm and the area"),
+        (1e200 * POINTS, KNOWN, 25.0, ROOM, "points in mm and the area"),
     ],
 )
 def test_bad_clouds_are_refused_in_one_line(points, diffusivity, area, room, words):
     with pytest.raises(InputError, match=words) as caught:
         cloud_of(points, diffusivity, area, room)
     assert "\n" not in str(caught.value) and "; do: " in str(caught.value)
+
+
+@pytest.mark.parametrize("kept", [True, np.ones(3, bool), np.ones(24 * 8, int)])
+def test_open_pairs_says_of_every_pair_whether_it_is_open(kept):
+    with pytest.raises(InputError, match="say of each pair whether it is open"):
+        cloud_of(POINTS, KNOWN, 25.0, ROOM, lambda one, other: kept)
+
+
+def test_a_seed_that_is_none_is_refused():
+    with pytest.raises(InputError, match="seed -1"):
+        CloudConductances.create(-1)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"first": [0, 1, 9]}, "number points from zero"),
+        ({"conductances": [1.0, -1.0, 1.0]}, "check weights and units"),
+        ({"conductances": [1.0, np.nan, 1.0]}, "check weights and units"),
+        ({"volumes": [1.0, 0.0, 1.0, 1.0]}, "check weights and units"),
+    ],
+)
+def test_exchange_that_is_none_is_refused(change, words):
+    good = {"conductances": [1.0, 1.0, 1.0], "volumes": [1.0, 1.0, 1.0, 1.0], "first": [0, 1, 2], "second": [1, 2, 3]}
+    with pytest.raises(ValueError, match=words):
+        CloudDiffusion(**{name: jnp.asarray(values) for name, values in (good | change).items()})
+    diffusion = CloudDiffusion(**{name: jnp.asarray(values) for name, values in good.items()})
+    with pytest.raises(ValueError, match="expected 4 points along the last axis"):
+        diffusion.evaluate(jnp.ones(3), number(0.0))

@@ -129,3 +129,29 @@ def test_a_term_on_channel_states_is_refused():
     law = closure((), ((f"{name}_rate", f"{unit}/ms"),), lambda _, x: jnp.zeros((1, *x.shape[1:])))
     equation = WithClosure.of(cell, law, reads=(), adds_to=(name,))
     refused(lambda: equation.stepper().advance(cell.initial_state(), number(0.0), number(0.01)), "no channel states")
+
+
+def test_numbers_that_are_none_are_refused_wherever_they_stand():
+    plain = AnalyticClosure(law=lambda p, x: p * x, parameters=float("nan"), inputs=(Variable("voltage", "1"),), outputs=(RATE,))
+    refused(lambda: WithClosure.of(SLOTS["cell"]().equation, plain, reads=("voltage",), adds_to=("voltage",)), "not finite")
+    slot = SLOTS["tumour"]()
+    grid, law = slot.keywords["grid"], closure((("oxygen", "mmHg"),), (("density_rate", "1/day"),))
+
+    def with_oxygen(value):
+        given = (Given(Variable("oxygen", "mmHg"), value),)
+        return WithClosure.of(slot.equation, law, reads=("oxygen",), adds_to=("density",), given=given, grid=grid)
+
+    refused(lambda: with_oxygen(float("nan")), "oxygen that is not finite inside of the mask")
+    refused(lambda: with_oxygen(jnp.full(grid.size, jnp.nan)), "mask it out")
+    outside = with_oxygen(jnp.where(grid.mask.reshape(-1), 1.0, jnp.nan))  # what no tissue reads may be missing
+    assert jnp.isfinite(outside.term.evaluate(slot.state(), number(0.0))).all()
+    refused(lambda: outside.term.evaluate(slot.state()[:-1], number(0.0)), "30 cells along the last axis")
+
+
+@pytest.mark.parametrize("bounded", [False, True])
+def test_an_operator_is_not_shown_a_list_of_cells(bounded):
+    """It would take the list for an image of one axis, and give numbers that look right."""
+    slot = SLOTS["tumour"]()
+    law = closure_of("cosine", slot)
+    law = BoundedClosure(law, (-1.0,), (1.0,)) if bounded else law
+    refused(lambda: WithClosure.of(slot.equation, law, reads=slot.reads, adds_to=slot.adds_to, grid=slot.keywords["grid"]), "as_image=True")
