@@ -273,7 +273,7 @@ def with_closure(slot: Slot, closure: Closure) -> Any:
         term = ClosureTerm.of(slot.equation.state_layout(), closure, reads=slot.reads, adds_to=slot.adds_to)
         return NeuralMassWithClosure(slot.equation, term)
     keywords = dict(slot.keywords)
-    if not isinstance(closure, OperatorClosure):
+    if not isinstance(getattr(closure, "closure", closure), OperatorClosure):
         keywords.pop("as_image", None)
     return WithClosure.of(slot.equation, closure, reads=slot.reads, adds_to=slot.adds_to, **keywords)
 

@@ -39,7 +39,9 @@ SETTLES = 20.0  # days, of the lift
 PLACES, TIMES = 16, np.linspace(2.0, 20.0, 10)
 
 
-RATE = rate_of(ExactFlow(LogisticLogKill(PROLIFERATION)))  # the growth of physics.ProliferationInvasion as it stands
+def growth(state: Array, time: Array) -> Array:
+    """That of :class:`physics.ProliferationInvasion` as it stands; made here, since the precision is chosen after the import."""
+    return rate_of(ExactFlow(LogisticLogKill(jnp.asarray(PROLIFERATION))))(state, time)
 
 
 def start(point: Float[Array, " 4"]) -> Jet:
@@ -87,7 +89,7 @@ def residual(model: GrowthField, point: Float[Array, " 4"]) -> Float[Array, ""]:
     r"""$(u_t-\sum_iD_iu_{ii}-f(u))/\rho$ with $f$ that of :class:`physics.ProliferationInvasion`; the same function for both networks."""
     u = model.jet(point)
     spread = DIFFUSIVITY[0] * u.bend(0) + DIFFUSIVITY[1] * u.bend(1) + DIFFUSIVITY[2] * u.bend(2)
-    return (u.slope(3) - spread - RATE(u.value, point[3])) / PROLIFERATION
+    return (u.slope(3) - spread - growth(u.value, point[3])) / PROLIFERATION
 
 
 LOW, HIGH = (0.0,) * 4, (*SIDES_MM, DAYS)
@@ -113,7 +115,7 @@ class Growth(Rate):
 
     def evaluate(self, state: Array, time: Array) -> Array:
         """See :class:`solvers.Rate`."""
-        return RATE(state, time)
+        return growth(state, time)
 
 
 def _course(stepper: Stepper, grid: VoxelGrid, step_days: float) -> np.ndarray:

@@ -191,7 +191,7 @@ def test_a_product_is_learnt_from_a_grid():
     found = jax.jit(lambda at: levenberg_marquardt(rows, at, restore, 60, jnp.asarray(0.1)))(vector)
     assert float(found.value) < 1e-8 < float(found.values[0])
     u = restore(found.vector).on_grid(axes)[..., 0]
-    np.testing.assert_allclose(u, jnp.cos(jnp.pi * axes[0])[:, None] * jnp.exp(-axes[1]), atol=1e-3)
+    np.testing.assert_allclose(u, np.outer(jnp.cos(jnp.pi * axes[0]), jnp.exp(-axes[1])), atol=1e-3)
 
 
 @pytest.mark.slow
