@@ -214,7 +214,8 @@ class Sheet:
             if not inside:
                 break
         picture = np.asarray(self.cell.millivolts(state)).reshape(self.n, self.n)
-        return Reentry(np.array(times), *(np.concatenate(part) for part in (probes, excited, tips)), picture, inside)
+        seen, share, ends = (np.concatenate(part) for part in (probes, excited, tips))
+        return Reentry(np.array(times), seen, share, ends, picture, inside)
 
     def seconds_per_step(self, steps: int, repeats: int = 3) -> float:
         """Wall seconds of one step, the best of some runs, warm; a third of the sheet is excited."""

@@ -144,9 +144,10 @@ def _between(count: int, side: float, x: np.ndarray) -> np.ndarray:
 
 def by_voxels(count: int, step_days: float) -> np.ndarray:
     """The project's equation as it stands on ``count`` voxels along every side."""
-    grid = VoxelGrid(np.ones((count,) * 3, bool), tuple(side / count for side in SIDES_MM))
-    tensor = tuple(jnp.full(grid.shape, one) for one in DIFFUSIVITY)
-    equation = ProliferationInvasion(Diffusion(grid, tensor), jnp.asarray(PROLIFERATION), stages=6)
+    x, y, z = (side / count for side in SIDES_MM)
+    grid = VoxelGrid(np.ones((count,) * 3, bool), (x, y, z))
+    along, across, through = (jnp.full(grid.shape, one) for one in DIFFUSIVITY)
+    equation = ProliferationInvasion(Diffusion(grid, (along, across, through)), jnp.asarray(PROLIFERATION), stages=6)
     return _course(equation.stepper(), grid, step_days)
 
 
@@ -170,6 +171,7 @@ def case(seed: int, width: int = 12, layers: int = 2, scale: float = 1.0, rank: 
 
     @jax.jit
     def answer(model: GrowthField) -> Array:
+        assert isinstance(model.network, SeparableNetwork)
         inner = model.network.on_grid(axes)[..., 0]
         begin = [jnp.exp(a * (jnp.cos(np.pi * x / side) - 1)) for a, x, side in zip(WIDENING, axes[:3], SIDES_MM, strict=True)]
         begin, gain = PEAK * jnp.einsum("i,j,k->ijk", *begin)[..., None], jnp.exp(PROLIFERATION * axes[3])
