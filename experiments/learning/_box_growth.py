@@ -171,8 +171,7 @@ def case(seed: int, width: int = 12, layers: int = 2, scale: float = 1.0, rank: 
 
     @jax.jit
     def answer(model: GrowthField) -> Array:
-        assert isinstance(model.network, SeparableNetwork)
-        inner = model.network.on_grid(axes)[..., 0]
+        inner = model.network.on_grid(axes)[..., 0]  # pyright: ignore[reportAttributeAccessIssue] (a separable one here)
         begin = [jnp.exp(a * (jnp.cos(np.pi * x / side) - 1)) for a, x, side in zip(WIDENING, axes[:3], SIDES_MM, strict=True)]
         begin, gain = PEAK * jnp.einsum("i,j,k->ijk", *begin)[..., None], jnp.exp(PROLIFERATION * axes[3])
         return (begin * gain / (1 + begin * (gain - 1)) + axes[3] / (axes[3] + SETTLES) * inner).reshape(-1)
