@@ -91,6 +91,7 @@ def test_selling_s_decomposition_rebuilds_random_tensors(anisotropy):
     assert reach == 1 if anisotropy <= 5 else reach <= 1.2 * np.sqrt(anisotropy)
 
 
+@pytest.mark.slow
 def test_directions_given_beforehand_serve_a_traced_tensor():
     grid = VoxelGrid(slitted_mask((5, 4, 4)), 1.0)
     tensors = jnp.asarray(np.asarray(random_tensor(grid.shape, 1)) + 0.5 * np.eye(3))

@@ -61,6 +61,7 @@ def test_axes_may_be_exchanged(solved):
     np.testing.assert_allclose(turned.volume(other), GRID.volume(field).transpose(2, 0, 1), rtol=1e-6, atol=1e-7)
 
 
+@pytest.mark.slow
 def test_too_few_steps_are_a_status():
     solution = problem().solve(max_steps=1)
     with pytest.raises(SimulationError):

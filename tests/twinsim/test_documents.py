@@ -8,7 +8,7 @@ import pytest
 DOCS = Path(__file__).parents[2] / "docs" / "theory"
 LONG = {  # more than five seconds each
     *("arterial_networks", "bidomain", "brain_networks", "elliptic"),
-    *("inference", "lattice_boltzmann", "neurons", "stiff_kinetics", "time_stepping"),
+    *("inference", "lattice_boltzmann", "neurons", "oxygen_exchange", "stiff_kinetics", "time_stepping"),
 }
 PROGRAMS = [
     pytest.param(program, id=f"{page.stem}-{number}", marks=[pytest.mark.slow] * (page.stem in LONG))

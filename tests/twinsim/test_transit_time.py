@@ -84,6 +84,7 @@ def test_large_waves_run_ahead_and_reflections_mislead_all_but_the_foot():
     assert reflecting["cross_correlation"] < -0.3
 
 
+@pytest.mark.slow
 def test_noise_that_is_put_in_is_found():
     waves = tube_waves(0.3, 6.0, 0.8, 0.0, cells=200)
     record = recorded_tube(waves, 100.0, 20, (0.05, 0.08), 3)

@@ -63,6 +63,7 @@ def test_the_hexagonal_array():
     assert float(problem.demand.sum()) == pytest.approx(M0 * (grid.size - 2 * np.pi * A**2 / H**2), rel=1e-12)
 
 
+@pytest.mark.slow
 def test_a_drug():
     grid, _, bed = hexagonal()
     coefficient = exchange_coefficient(1e5, 4e-5, A, 0.01)

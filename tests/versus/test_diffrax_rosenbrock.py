@@ -60,6 +60,7 @@ def test_gradients_through_diffrax_and_a_state_of_several_leaves():
     np.testing.assert_allclose(theirs(jnp.zeros(3)), ours(jnp.zeros(3)), rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_diffrax_own_method_ends_where_ours_does():
     states = quick_jit(lambda rates: through_diffrax(diffrax.Kvaerno5(), rates))(RATES)
     np.testing.assert_allclose(states[-1], known.ROBERTSON_4E4, rtol=1e-4)

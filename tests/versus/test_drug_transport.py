@@ -118,6 +118,7 @@ def rings(count, uptake, diffusivity, resistance, density):
     return TissueZones(share * (1 - np.pi * density * 0.005**2), wall, between, cells, lambda _: jnp.ones(()))
 
 
+@pytest.mark.slow
 def test_rings_against_the_closed_form_of_a_cylinder_at_order_two():
     """Steady, of first order: modified Bessel functions, with the wall's resistance and no flux at the outer radius."""
     uptake, diffusivity, resistance, density = 0.5, 4.7e-5, 1.2e4, 1500.0

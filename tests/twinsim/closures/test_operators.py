@@ -80,7 +80,7 @@ def test_an_operator_learns_diffusion_on_unseen_fields(network, bound):
 
 
 @pytest.mark.parametrize("network", ["cosine", "deep"])
-@pytest.mark.quick(1)
+@pytest.mark.slow
 def test_an_operator_comes_back_from_a_file(network, tmp_path):
     model = closure(network)
     save_closure(tmp_path / "kept", model, {"command": "test", "seed": 0})
