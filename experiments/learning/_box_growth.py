@@ -41,7 +41,7 @@ PLACES, TIMES = 16, np.linspace(2.0, 20.0, 10)
 
 def growth(state: Array, time: Array) -> Array:
     """That of :class:`physics.ProliferationInvasion` as it stands; made here, since the precision is chosen after the import."""
-    return rate_of(ExactFlow(LogisticLogKill(jnp.asarray(PROLIFERATION))))(state, time)
+    return rate_of(ExactFlow(LogisticLogKill(jnp.asarray(PROLIFERATION))))(state[None], time)[0]
 
 
 def start(point: Float[Array, " 4"]) -> Jet:
@@ -173,8 +173,9 @@ def case(seed: int, width: int = 12, layers: int = 2, scale: float = 1.0, rank: 
     def answer(model: GrowthField) -> Array:
         inner = model.network.on_grid(axes)[..., 0]  # pyright: ignore[reportAttributeAccessIssue] (a separable one here)
         begin = [jnp.exp(a * (jnp.cos(np.pi * x / side) - 1)) for a, x, side in zip(WIDENING, axes[:3], SIDES_MM, strict=True)]
-        begin, gain = PEAK * jnp.einsum("i,j,k->ijk", *begin)[..., None], jnp.exp(PROLIFERATION * axes[3])
-        return (begin * gain / (1 + begin * (gain - 1)) + axes[3] / (axes[3] + SETTLES) * inner).reshape(-1)
+        begin, time = PEAK * jnp.einsum("i,j,k->ijk", *begin)[..., None], axes[3][None, None, None]
+        gain = jnp.exp(PROLIFERATION * time)
+        return (begin * gain / (1 + begin * (gain - 1)) + time / (time + SETTLES) * inner).reshape(-1)
 
     stages = (Stage(points, max(1, round(40 * scale)), 5),)
     return Case(InformedProblem(residual, draw_axes, tensor=True), GrowthField(network), stages, Sampling(), answer, exact())

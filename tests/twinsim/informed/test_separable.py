@@ -177,11 +177,12 @@ class Cooling(eqx.Module):
 @pytest.mark.slow
 def test_diffusion_in_a_box_is_solved_with_axes_that_are_renewed():
     problem = InformedProblem(decay, lambda key, count: stratified(key, count, (0.0, 0.0), (1.0, 2.0)), tensor=True)
-    found = fit(problem, Cooling(plane(0, 2, (5,))), (Stage(6, 3, 15),))
+    found = fit(problem, Cooling(plane(0, 2, (5,))), (Stage(8, 6, 15),))
     axes = [jnp.linspace(0.0, 1.0, 9), jnp.linspace(0.0, 2.0, 9)]
-    u = 1 + jnp.cos(jnp.pi * axes[0])[:, None] + axes[1] * found.model.network.on_grid(axes)[..., 0]
-    exact = 1 + jnp.cos(jnp.pi * axes[0])[:, None] * jnp.exp(-axes[1])
-    assert found.losses[-1] < 1e-8 * found.losses[0] and float(jnp.abs(u - exact).max()) < 1e-4
+    x, t = (np.asarray(axis) for axis in axes)
+    u = 1 + np.cos(np.pi * x)[:, None] + t * np.asarray(found.model.network.on_grid(axes)[..., 0])
+    exact = 1 + np.cos(np.pi * x)[:, None] * np.exp(-t)
+    assert found.losses[-1] < 1e-8 * found.losses[0] and np.abs(u - exact).max() < 1e-4
 
 
 def test_a_product_is_learnt_from_a_grid():
