@@ -84,12 +84,12 @@ class SeparableNetwork(eqx.Module):
         )
         self.low, self.high, self.ends, self.rank, self.outputs = low, high, ends, rank, outputs
 
-    def tables(self, axes: Sequence[Float[Array, " _"]], orders: tuple[int, ...]) -> list[Float[Array, "points orders rank outputs"]]:
+    def tables(self, axes: Sequence[Array], orders: tuple[int, ...]) -> list[Float[Array, "points orders rank outputs"]]:
         r"""$\partial^kf_i^{rc}(x)$ at the points of every axis, $k=0,1,\dots$ up to the order given for it."""
         found = self._on_axes(axes, orders, perceptron_series)
         return [one.reshape(*one.shape[:2], self.rank, self.outputs) for one in found]
 
-    def slopes(self, axes: Sequence[Float[Array, " _"]], orders: tuple[int, ...]) -> list[Float[Array, "points features parameters"]]:
+    def slopes(self, axes: Sequence[Array], orders: tuple[int, ...]) -> list[Float[Array, "points features parameters"]]:
         """Derivatives of the flat tables in the parameters of each axis's own perceptron, in the order of ``ravel_pytree``."""
 
         def at(one: SmoothPerceptron, seen: Array) -> Array:
@@ -139,7 +139,7 @@ class SeparableNetwork(eqx.Module):
         """Values with slopes along all coordinates, and bends along those of ``bent``."""
         return jet_of(self.partials(point, jet_orders(len(self.axes), bent)), len(self.axes), bent)
 
-    def on_grid(self, axes: Sequence[Float[Array, " _"]], order: tuple[int, ...] | None = None) -> Float[Array, "..."]:
+    def on_grid(self, axes: Sequence[Array], order: tuple[int, ...] | None = None) -> Float[Array, "..."]:
         """Values, or one derivative, on a tensor grid: one axis of the answer per coordinate, outputs last.
 
         Raises:

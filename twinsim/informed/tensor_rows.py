@@ -46,10 +46,10 @@ class TensorRows(RowBlock):
     """
 
     function: Function = eqx.field(static=True)
-    axes: tuple[Float[Array, " _"], ...]
+    axes: tuple[Array, ...]  # shapes are checked by check_axes: of a tuple one entry at random is looked at by types
     weight: Float[Array, ""]
 
-    def __init__(self, function: Function, axes: Sequence[Float[Array, " _"]], weight: float = 1.0) -> None:
+    def __init__(self, function: Function, axes: Sequence[Array], weight: float = 1.0) -> None:
         check_axes(axes, len(axes))
         count = 1
         for one in axes:
