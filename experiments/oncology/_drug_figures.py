@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from experiments.oncology._tumour_scales import scales
 from twinsim.figure_style import BLUE, SOFT, VERMILION, new_figure, quiet
 from twinsim.report import Report
 
@@ -41,23 +42,8 @@ def report_of(
 
 
 def _maps(report: Report, config: "Config", drug: str, tumour: dict[str, Any]) -> None:
-    side = config.tumour_mm
-    count = round(side / config.voxel_mm)
-    figure = new_figure(2.9)
-    panels = figure.subplots(1, 3, sharey=True)
-    mean, said = (values[:, -1, 1].reshape(count, count) for values in (tumour["truth"], tumour["by"]["network_0"]))
-    most = float(max(mean.max(), said.max()))
-    shown = (
-        (tumour["field"][1], "resolved, 10 um", float(np.quantile(tumour["field"][1], 0.995))),
-        (mean, f"its means, {config.voxel_mm:g} mm", most),
-        (said, f"effective law, {config.voxel_mm:g} mm", most),
-    )
-    for axes, (field, title, high) in zip(panels, shown, strict=True):
-        image = axes.imshow(field.T, origin="lower", cmap="magma", vmin=0, vmax=high, extent=(0, side, 0, side), interpolation="nearest")
-        figure.colorbar(image, ax=axes, shrink=0.72, label="umol/L" if axes is panels[2] else "")
-        axes.set_title(title, fontsize=9)
-        axes.set_xlabel("mm")
-    panels[0].set_ylabel("mm")
+    mean, said = (values[:, -1, 1] for values in (tumour["truth"], tumour["by"]["network_0"]))
+    figure = scales(tumour["field"][1], mean, said, config.tumour_mm, config.voxel_mm, "umol/L")
     report.figure(
         figure,
         f"{drug.capitalize()} taken up at the end of the horizon in a tumour with {tumour['capillaries']} capillaries across the section.",

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from experiments.oncology._capillary_windows import H
+from experiments.oncology._tumour_scales import scales
 from twinsim.figure_style import BLUE, SOFT, VERMILION, new_figure, quiet
 from twinsim.report import Report
 
@@ -49,24 +49,7 @@ def report_of(
 
 
 def _maps(report: Report, config: "Config", tumour: dict[str, Any], coarse: dict[str, np.ndarray]) -> None:
-    side = config.tumour_mm
-    count = round(side / config.voxel_mm)
-    figure = new_figure(2.9)
-    panels = figure.subplots(1, 3, sharey=True)
-    top = float(np.quantile(tumour["field"], 0.995))
-    mean, said = (values[1].reshape(count, count) for values in (tumour["truth"], coarse["network_0"]))
-    most = float(max(mean.max(), said.max()))
-    shown = (
-        (tumour["field"], f"resolved, {1000 * H:.0f} um", top),
-        (mean, f"its means, {config.voxel_mm:g} mm", most),
-        (said, f"effective law, {config.voxel_mm:g} mm", most),
-    )
-    for axes, (field, title, high) in zip(panels, shown, strict=True):
-        image = axes.imshow(field.T, origin="lower", cmap="magma", vmin=0, vmax=high, extent=(0, side, 0, side), interpolation="nearest")
-        figure.colorbar(image, ax=axes, shrink=0.72, label="PO$_2$ (mmHg)" if axes is panels[2] else "")
-        axes.set_title(title, fontsize=9)
-        axes.set_xlabel("mm")
-    panels[0].set_ylabel("mm")
+    figure = scales(tumour["field"], tumour["truth"][1], coarse["network_0"][1], config.tumour_mm, config.voxel_mm, "PO$_2$ (mmHg)")
     report.figure(
         figure,
         f"A tumour with {tumour['capillaries']} capillaries across the section, fewer and poorer towards the middle.",
